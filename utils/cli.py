@@ -1,0 +1,111 @@
+"""The command line that all scripts share: parsers, argument types and how a run may end.
+
+A run ends in one of four ways: 0 done; 2 bad input, with one `error:` line on stderr; 130 after
+Ctrl-C; and a traceback, which is a bug of ours.
+"""
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+
+class InputError(ValueError):
+    """What the user gave cannot be worked with. Its message becomes the `error:` line."""
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the line breaks of a script's docstring and shows every default but None."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"error: {message} ({os.path.basename(self.prog)} --help shows the options)\n")
+
+
+def script_parser(docstring: str) -> argparse.ArgumentParser:
+    """A parser whose `--help` opens with the script's own docstring."""
+    return _Parser(description=docstring, formatter_class=_HelpFormatter)
+
+
+def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
+    """Decorate a script's `main` so that it ends as this module's docstring says.
+
+    OSError counts as bad input: a missing, unwritable or full place is the user's to mend.
+    """
+
+    @functools.wraps(main)
+    def wrapped(argv: list[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except ModuleNotFoundError as exc:
+            return _fail(f"{exc}: install what is missing with `pip install -r requirements.txt`")
+        except ImportError as exc:  # a wheel is there, a system library that it links to is not
+            return _fail(_missing_library_hint(exc))
+        except (InputError, OSError) as exc:
+            return _fail(str(exc))
+        except KeyboardInterrupt:
+            print("interrupted: everything finished so far is saved", file=sys.stderr)
+            return 130
+
+    return wrapped
+
+
+def _fail(message: str) -> int:
+    # Libraries put line breaks and tracebacks into their messages; the user gets one line.
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+# The shared libraries that a bare Debian lacks, and the packages that bring them.
+_DEBIAN_PACKAGES = {
+    "libGL": "libgl1",
+    "libglib": "libglib2.0-0",
+    "libgthread": "libglib2.0-0",
+    "libxcb": "libxcb1",
+}
+
+
+def _missing_library_hint(exc: ImportError) -> str:
+    for library, package in _DEBIAN_PACKAGES.items():
+        if library in str(exc):
+            return f"{exc}: on Debian or Ubuntu `apt install {package}` brings it"
+    return str(exc)
+
+
+def warn(message: str) -> None:
+    """One `warning:` line on stderr."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def bounded(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
+    """An argparse type: an int or a float within [low, high]."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a number. Received: {text!r}") from None
+        if not low <= value <= high:
+            limit = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
+            raise argparse.ArgumentTypeError(f"must be {limit}. Received: {text}")
+        return value
+
+    return convert
+
+
+def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help: str) -> None:
+    """A 0/1 flag, as the original recipe writes its switches (`--normalize 0`)."""
+    parser.add_argument(*names, type=int, choices=(0, 1), default=default, help=help)
+
+
+def summarize(items: list[str], most: int = 20) -> str:
+    """The first `most` of the items, one a line and indented, and how many more there are."""
+    shown = [f"  {item}" for item in items[:most]]
+    if len(items) > most:
+        shown.append(f"  … and {len(items) - most} more")
+    return "\n".join(shown)

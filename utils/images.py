@@ -1,0 +1,131 @@
+"""Reading, writing and listing images. In memory they are RGB uint8 (H, W, 3), upright."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils.cli import InputError
+from utils.files import write_bytes
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .webp .tif .tiff .gif .ppm .pgm .pnm .jp2 .avif .heic .heif".split()
+)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder by their suffix, sorted by name; hidden ones are left out."""
+    return sorted(p for p in Path(folder).iterdir() if is_image(p) and p.is_file())
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path is named like an image and is not hidden."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def list_people(folder: Path) -> list[Path]:
+    """The person folders of a folder, sorted by name: stray files, hidden and archive folders are ignored.
+
+    Raises InputError when the folder is missing or has none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    if not people:
+        raise InputError(f"{folder} has no person folders: expected one folder a person, with images in it")
+    return people
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image file as upright RGB uint8 (H, W, 3). Raises InputError when it cannot be decoded."""
+    try:
+        return decode_image(Path(path).read_bytes())
+    except ValueError as exc:
+        raise InputError(f"{path}: {exc}") from None
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Decode an image file's bytes to RGB uint8 (H, W, 3).
+
+    EXIF rotation is applied, transparency is laid on white, 16 bits become 8. Raises ValueError.
+    """
+    if not data:
+        raise ValueError("the file is empty")
+    if _suits_opencv(data):
+        try:
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as exc:
+            raise ValueError(f"cannot be decoded: {exc.err}") from None
+        if bgr is None:
+            raise ValueError("cannot be decoded: damaged or truncated")
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return _decode_with_pillow(data)
+
+
+def _suits_opencv(data: bytes) -> bool:
+    """OpenCV is the faster reader; Pillow takes what OpenCV gets wrong: CMYK, transparency, HEIC, the rest."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg_components(data) in (1, 3)
+    if data.startswith(b"\x89PNG") and len(data) > 26:
+        return data[25] in (0, 2) and b"IEND" in data[-64:]  # grey or RGB without alpha, and whole
+    return False
+
+
+def _jpeg_components(data: bytes) -> int | None:
+    """The number of colour components of a JPEG, None where its header is odd.
+
+    Raises ValueError for a truncated file, which OpenCV would pad with grey without a word.
+    """
+    position, components = 2, None
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker, size = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 < len(data):
+            components = data[position + 9]
+        if marker == 0xDA:  # the scan: compressed data cannot hold the end marker by chance
+            if data.find(b"\xff\xd9", position) < 0:
+                raise ValueError("the JPEG is truncated")
+            return components
+        position += 2 + size
+    return None
+
+
+def _decode_with_pillow(data: bytes) -> np.ndarray:
+    from PIL import Image, ImageOps
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except Exception as exc:  # Pillow's readers raise whatever their format makes them stumble on
+        raise ValueError(f"cannot be decoded: {exc}") from None
+    if image.mode.startswith(("I", "F")):
+        grey = np.asarray(image, np.float64)
+        # 16-bit greys arrive as wider numbers; 8-bit ones in a wide format stay as they are.
+        grey = np.clip(grey / 257 if grey.max(initial=0) > 255 else grey, 0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image)
+    return np.asarray(image.convert("RGB")).copy()
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an RGB uint8 image (H, W, 3) atomically; the suffix chooses the format."""
+    path = Path(path)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise InputError(f"{path} cannot be written as {path.suffix}")
+    write_bytes(path, data.tobytes())
+
+
+def resize_chip(image: np.ndarray, size: int) -> np.ndarray:
+    """Bring an RGB uint8 image to (size, size, 3): averaging where it shrinks, bilinear where it grows."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = min(image.shape[:2]) > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
