@@ -1,0 +1,84 @@
+"""Step 1: build a feature extractor and save it.
+
+  python network.py --output models --model resnet --print_model 0
+  python network.py --output models --model dlib --backbone dlib
+
+The default is the original recipe: ResNet50 trained on ImageNet, cut at activation_46 (7×7×2048)
+and averaged to 2048 features. It downloads Keras' ImageNet weights on first use. `--backbone dlib`
+is dlib's face recognition network, 150×150 px to 128 features; it is trained on faces, its weights
+come with the installed packages, and nothing is downloaded.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from utils.cli import add_switch, bounded, clean_exit, script_parser
+
+# What you may want to change; every one is also a flag.
+BACKBONE = "resnet50"
+RESNET50_LAYER = "activation_46"  # today's conv5_block2_out, the 46th of ResNet50's 49 activations
+POOLING = "avg"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("-o", "--output", required=True, type=Path, help="folder that the model is saved in")
+    parser.add_argument(
+        "-m",
+        "--model_name",
+        "--model",
+        required=True,
+        help="the model's file name; without an extension it gets .keras (.h5 works too)",
+    )
+    add_switch(parser, "-p", "--print_model", default=1, help="1: print the summary of its layers")
+    parser.add_argument(
+        "--backbone", default=BACKBONE, help="resnet50, dlib, or any other keras.applications name"
+    )
+    parser.add_argument(
+        "--layer",
+        help="layer to cut at: today's name, or activation_N as old Keras counted "
+        f"(default: {RESNET50_LAYER} for resnet50, the last layer for the others)",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=("avg", "max", "none"),
+        default=POOLING,
+        help="how rows and columns become one vector",
+    )
+    parser.add_argument(
+        "--input_size",
+        type=bounded(int, 32, 2048),
+        help="side of the square input in pixels (default: the network's own)",
+    )
+    parser.add_argument(
+        "--weights",
+        default="imagenet",
+        help="imagenet (dlib: the ones that its package ships), none (random), or a file",
+    )
+    return parser
+
+
+@clean_exit
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    from utils.backbones import build_extractor
+    from utils.extractor import import_keras, model_fingerprint, model_path, save_model
+
+    import_keras()
+    backbone = args.backbone.lower()
+    layer = args.layer or (RESNET50_LAYER if backbone == "resnet50" else None)
+    weights = "pretrained" if args.weights == "imagenet" else args.weights
+    model = build_extractor(backbone, layer, args.pooling, args.input_size, weights)
+    if args.print_model:
+        model.summary()
+    path = model_path(args.output / args.model_name)
+    save_model(model, path)
+    print(
+        f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({model_fingerprint(model)})"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Building feature extractors: a pretrained network, cut at a layer and pooled, as one Keras graph.
+
+Every extractor takes RGB 0-255 (N, S, S, 3). Its preprocessing is its first layer, so that no
+caller can get it wrong; the input's name says that it is there.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from utils.cli import InputError
+from utils.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
+from utils.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
+
+INPUT_NAME = "rgb_0_255"
+PREPROCESSING_NAME = "preprocessing"
+POOLINGS = ("avg", "max", "none")
+
+
+def build_extractor(backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str):
+    """A functional Keras model from RGB 0-255 (N, S, S, 3) to float32 (N, D).
+
+    backbone: "dlib" or the name of a `keras.applications` network, in any case. layer: where to cut,
+    None for its end. pooling: "avg", "max" or "none" (flattened). input_size: S in pixels, None for
+    the network's own. weights: "pretrained", "none" (random) or a file. Raises InputError.
+    """
+    if backbone == "dlib":
+        return _build_dlib(layer, pooling, input_size, weights)
+    return _build_application(backbone, layer, pooling, input_size, weights)
+
+
+def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights: str):
+    if input_size not in (None, DLIB_INPUT_SIZE):
+        raise InputError(f"--input_size of the dlib backbone is {DLIB_INPUT_SIZE}. Received: {input_size}")
+    parameters = None
+    if weights != "none":
+        path = find_dlib_weights() if weights == "pretrained" else Path(weights)
+        try:
+            parameters = read_dlib_weights(path.read_bytes())
+        except ValueError as exc:
+            raise InputError(f"{path} is not a dlib face recognition network: {exc}") from None
+    model = build_dlib_network(parameters, INPUT_NAME, PREPROCESSING_NAME)
+    return model if layer is None else _cut_and_pool(model, layer, pooling)
+
+
+def _build_application(backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str):
+    from keras import Input, layers
+
+    build = _find_application(backbone)
+    size = input_size or _native_size(build)
+    source = _pretrained(build, size, weights)
+    matrix, offset = _preprocessing_of(build)
+    image = Input((size, size, 3), name=INPUT_NAME)
+    # Whatever a network's preprocessing scales, shifts and swaps (BGR) is affine in a pixel's three
+    # channels: a 1×1 convolution, which every Keras and every file format can store.
+    preprocessing = layers.Conv2D(3, 1, name=PREPROCESSING_NAME, trainable=False)
+    x = preprocessing(image)
+    preprocessing.set_weights([matrix[None, None], offset])
+    # Built a second time on top of it, since weight files are read layer by layer from the first.
+    model = build(include_top=False, weights=None, input_tensor=x)
+    original = {layer.name: layer for layer in source.layers}
+    for layer in model.layers:
+        if layer.weights and layer is not preprocessing:
+            layer.set_weights(original[layer.name].get_weights())
+    model.trainable = False
+    return _cut_and_pool(model, layer, pooling)
+
+
+def _find_application(name: str):
+    from keras import applications
+
+    found = {
+        candidate.lower(): function
+        for candidate, function in vars(applications).items()
+        if callable(function) and candidate[0].isupper()
+    }
+    if name.lower() not in found:
+        raise InputError(f"--backbone must be dlib or one of {', '.join(sorted(found))}. Received: {name}")
+    return found[name.lower()]
+
+
+def _native_size(build) -> int:
+    """The input size that a network was trained at, in pixels, read off its full ImageNet model."""
+    if build.__name__ == "ResNet50":
+        return 224  # known: spares the default building a network to look at
+    return build(weights=None).input_shape[1]
+
+
+def _pretrained(build, size: int, weights: str):
+    shape = (size, size, 3)
+    if weights == "none":
+        return build(include_top=False, weights=None, input_shape=shape)
+    if weights != "pretrained":
+        if not Path(weights).is_file():
+            raise InputError(f"--weights {weights} is no file")
+        return _load_weights_file(build, shape, weights)
+    try:
+        return build(include_top=False, weights="imagenet", input_shape=shape)
+    except ValueError as exc:  # a size that the network cannot take
+        raise InputError(f"{build.__name__} cannot be built at {size} px: {exc}") from None
+    except Exception as exc:  # Keras raises a bare Exception when a download fails
+        raise InputError(
+            f"the ImageNet weights of {build.__name__} could not be downloaded ({exc}). Three ways on: retry "
+            "online; give a file you have with --weights FILE; or use --backbone dlib, which needs no download"
+        ) from None
+
+
+def _load_weights_file(build, shape: tuple[int, int, int], path: str):
+    problems = []
+    # Keras publishes each network's weights with and without its classifier; people have either.
+    for options in ({"include_top": False, "input_shape": shape}, {"include_top": True}):
+        try:
+            model = build(weights=None, **options)
+            model.load_weights(path)
+            return model
+        except Exception as exc:  # Keras raises nearly anything on a foreign file
+            problems.append(str(exc))
+    raise InputError(f"--weights {path} does not fit {build.__name__}: {problems[0]}")
+
+
+def _preprocessing_of(build) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix float32 (3 in, 3 out) and offset float32 (3,) of a network's own `preprocess_input`.
+
+    Measured by feeding it black and the three primary colours.
+    """
+    preprocess = sys.modules[build.__module__].preprocess_input
+    offset = preprocess(np.zeros((1, 1, 1, 3), np.float32)).reshape(3)
+    primaries = preprocess(255 * np.eye(3, dtype=np.float32).reshape(3, 1, 1, 3)).reshape(3, 3)
+    return (primaries - offset) / 255, offset
+
+
+def _cut_and_pool(model, layer: str | None, pooling: str):
+    from keras import Model, layers
+
+    output = model.output if layer is None else find_layer(model, layer).output
+    if len(output.shape) == 4:
+        pool = {
+            "avg": layers.GlobalAveragePooling2D,
+            "max": layers.GlobalMaxPooling2D,
+            "none": layers.Flatten,
+        }[pooling]
+        output = pool(name="pooling" if layer is None or layer != "pooling" else "features")(output)
+    if len(output.shape) != 2 or None in output.shape[1:]:
+        raise InputError(f"--layer {layer} gives shape {output.shape}, which cannot be pooled to (N, D)")
+    name = "_".join(part for part in (model.name, layer, pooling) if part)
+    return Model(model.input, output, name=name)
+
+
+def find_layer(model, name: str):
+    """A layer by today's name, or by the old Keras numbering `activation_N` (the N-th ReLU from the input).
+
+    Raises InputError that lists a few names of the model.
+    """
+    from keras import layers
+
+    names = [layer.name for layer in model.layers]
+    if name in names:
+        return model.get_layer(name)
+    numbered = re.fullmatch(r"activation_(\d+)", name)
+    # Old Keras named every Activation layer by its order of creation, counting from 1.
+    activations = [layer for layer in model.layers if isinstance(layer, layers.Activation | layers.ReLU)]
+    if numbered and 1 <= int(numbered[1]) <= len(activations):
+        return activations[int(numbered[1]) - 1]
+    if numbered:
+        raise InputError(f"--layer {name}: this network has activation_1 to activation_{len(activations)}")
+    raise InputError(
+        f"--layer {name} is not in this network; the last of its layers: {', '.join(names[-8:])}"
+    )
