@@ -1,0 +1,43 @@
+"""Step 3 (optional): statistics of the features, to normalise with.
+
+  python compute_mean.py --features_path features
+
+Prints mean, standard deviation and count, and writes normalization.json into the folder;
+`train.py --normalize 1` builds it into the head. One person at a time is in memory.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from utils.cli import clean_exit, script_parser
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote"
+    )
+    return parser
+
+
+@clean_exit
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    import numpy as np
+
+    from utils.features import iterate_people
+    from utils.normalization import gather_statistics, save_normalization
+
+    statistics = gather_statistics(iterate_people(args.features_path))
+    path = save_normalization(args.features_path, statistics)
+    spread = np.percentile(statistics.dimension_std, [0, 50, 100])
+    print(f"features: {statistics.count} × {len(statistics.dimension_mean)}")
+    print(f"mean {statistics.mean:.6f}, standard deviation {statistics.std:.6f}")
+    print("standard deviation by dimension: min {:.6f}, median {:.6f}, max {:.6f}".format(*spread))
+    print(f"{path} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""Feature files: one pickled float32 (n, D) matrix a person, with a JSON manifest beside it.
+
+  features/<person>/<person>_features.cPickle   the matrix, as in the original recipe
+  features/<person>/<person>_features.json      image names in row order, extractor, D
+
+A pickle can run code when it is loaded, so these are read by an unpickler that knows numpy arrays
+and nothing else. Files that Python 2's cPickle wrote load as well.
+"""
+
+import io
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.cli import InputError
+from utils.files import read_json, sha256, write_bytes, write_json
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a feature matrix was made from.
+
+    images: per row [file name, size in bytes, modification time in ns]. extractor: its fingerprint.
+    align: whether the images were aligned on the way. data_sha256: of the matrix's file.
+    """
+
+    images: list[list]
+    extractor: str
+    align: int
+    data_sha256: str
+
+
+@dataclass(frozen=True)
+class PersonFeatures:
+    """A person's matrix, float32 (n, D), and its manifest, None where no valid one stands beside it."""
+
+    name: str
+    matrix: np.ndarray
+    manifest: Manifest | None
+
+
+def feature_path(folder: Path, person: str) -> Path:
+    """Where a person's matrix is kept; the manifest has the same name with `.json`."""
+    return Path(folder) / person / f"{person}_features.cPickle"
+
+
+def save_person(
+    folder: Path, person: str, matrix: np.ndarray, images: list[list], extractor: str, align: int
+):
+    """Write a person's matrix (n, D) and manifest. Each is atomic; the data goes first.
+
+    A crash between the two leaves a manifest whose checksum does not fit: it counts as none.
+    """
+    path = feature_path(folder, person)
+    # Protocol 2 is the newest that Python 2 reads: the original recipe's scripts still can.
+    data = pickle.dumps(np.ascontiguousarray(matrix, np.float32), protocol=2)
+    write_bytes(path, data)
+    manifest = {
+        "extractor": extractor,
+        "dimension": int(matrix.shape[1]),
+        "align": align,
+        "data_sha256": sha256(data),
+        "images": images,
+    }
+    write_json(path.with_suffix(".json"), manifest)
+
+
+def delete_person(folder: Path, person: str) -> None:
+    """Remove a person's matrix and manifest."""
+    path = feature_path(folder, person)
+    path.unlink(missing_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def load_person(folder: Path, person: str) -> PersonFeatures:
+    """Load one person's features. Raises InputError, or FileNotFoundError where there are none."""
+    path = feature_path(folder, person)
+    data = path.read_bytes()
+    try:
+        matrix = unpickle_matrix(data)
+    except ValueError as exc:
+        raise InputError(f"{path}: {exc}") from None
+    return PersonFeatures(person, matrix, _read_manifest(path.with_suffix(".json"), data, len(matrix)))
+
+
+def _read_manifest(path: Path, data: bytes, rows: int) -> Manifest | None:
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    try:
+        manifest = Manifest(
+            images=content["images"],
+            extractor=content["extractor"],
+            align=content["align"],
+            data_sha256=content["data_sha256"],
+        )
+    except KeyError as exc:
+        raise InputError(f"{path} lacks the entry {exc}") from None
+    fits = manifest.data_sha256 == sha256(data) and len(manifest.images) == rows
+    return manifest if fits else None
+
+
+def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
+    """The people of a features folder, sorted by name, one in memory at a time. Raises InputError."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and feature_path(folder, p.name).is_file())
+    if not names:
+        raise InputError(f"{folder} has no features: expected <person>/<person>_features.cPickle")
+    first = None
+    for name in names:
+        person = load_person(folder, name)
+        first = first or person
+        _check_same_extractor(first, person)
+        yield person
+
+
+def _check_same_extractor(first: PersonFeatures, other: PersonFeatures) -> None:
+    widths = first.matrix.shape[1], other.matrix.shape[1]
+    if widths[0] != widths[1]:
+        raise InputError(
+            f"the features of {first.name} have {widths[0]} dimensions and those of {other.name} {widths[1]}: "
+            "they are of different extractors; run extract_features.py again"
+        )
+    made_by = [p.manifest.extractor for p in (first, other) if p.manifest]
+    if len(set(made_by)) > 1:
+        raise InputError(
+            f"the features of {first.name} are of extractor {made_by[0]} and those of {other.name} of "
+            f"{made_by[1]}; run extract_features.py again"
+        )
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """All people of a folder in one matrix.
+
+    matrix: float32 (n, D). labels: int32 (n,), an index into names. extractor: a fingerprint or None.
+    """
+
+    matrix: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+    extractor: str | None
+
+
+def load_features(folder: Path) -> FeatureSet:
+    """Load every person of a features folder. Raises InputError."""
+    people = list(iterate_people(folder))
+    sizes = [len(person.matrix) for person in people]
+    return FeatureSet(
+        matrix=np.concatenate([person.matrix for person in people]),
+        labels=np.repeat(np.arange(len(people), dtype=np.int32), sizes),
+        names=[person.name for person in people],
+        extractor=next((p.manifest.extractor for p in people if p.manifest), None),
+    )
+
+
+def unpickle_matrix(data: bytes) -> np.ndarray:
+    """The float32 (n, D) matrix in a pickle of any protocol. Raises ValueError for anything else."""
+    try:
+        array = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2's strings are bytes
+    except ValueError:
+        raise
+    except Exception as exc:  # damaged pickles raise nearly anything
+        raise ValueError(f"not a feature matrix: {type(exc).__name__}: {exc}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not array.size:
+        shape = getattr(array, "shape", None)
+        raise ValueError(f"expected a matrix (n, D) of floats. Received: {type(array).__name__} {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("the feature matrix holds numbers that are not finite")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _empty_array(kind: type, shape: tuple, code) -> np.ndarray:
+    """Stands in for numpy's `_reconstruct`; real pickles ask it for an empty array and fill that."""
+    if kind is not np.ndarray or shape != (0,):
+        raise ValueError("not a feature matrix: odd array")
+    return np.empty(0, np.int8)
+
+
+def _array_from_buffer(buffer, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+    """Stands in for numpy's `_frombuffer`, which pickles of protocol 5 call."""
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    """Stands in for `_codecs.encode`, by which Python 3 writes bytes into protocol 2."""
+    if encoding != "latin1":
+        raise ValueError("not a feature matrix: odd encoding")
+    return text.encode("latin1")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """An unpickler for which numpy arrays are all that exists."""
+
+    _KNOWN = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _latin1_bytes,
+        # numpy 1 and 2 name their module differently.
+        ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+        ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+        ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
+        ("numpy._core.numeric", "_frombuffer"): _array_from_buffer,
+    }
+
+    def find_class(self, module: str, name: str):
+        if (module, name) not in self._KNOWN:
+            raise ValueError(f"refused: the pickle asks for {module}.{name}, which no feature matrix needs")
+        return self._KNOWN[module, name]
