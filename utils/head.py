@@ -1,0 +1,123 @@
+"""The similarity head as a file and as a function: two feature batches in, probabilities out.
+
+`similarity.keras` takes (n, D) and (n, D) and holds the normalisation and |a − b|, so that nobody
+passes numbers by hand. `similarity.json` beside it says which extractor's features it was trained
+on, its threshold and how that was chosen.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from utils.cli import InputError
+from utils.extractor import MODEL_SUFFIXES, load_model, save_model
+from utils.files import read_json, write_json
+from utils.metrics import RECIPE_THRESHOLD
+from utils.normalization import Normalization
+
+FILE_NAME = "similarity.keras"
+RECIPE_MIN_VOTES = 0.85  # with the threshold 0.8: the original recipe's rule
+MOST_ROWS = 1 << 16  # pairs scored in one call, which bounds memory
+
+
+def build_similarity(head, normalization: Normalization | None = None):
+    """Put the two inputs, the normalisation and |a − b| in front of a head.
+
+    head: a Keras model from differences (n, D) to probabilities (n, 1). The result takes two
+    feature batches (n, D) and is made of built-in operations only.
+    """
+    from keras import Input, Model, layers, ops
+
+    (dimension,) = head.input_shape[1:]
+    first, second = Input((dimension,), name="features_a"), Input((dimension,), name="features_b")
+    a, b = first, second
+    if normalization:
+        # The z-score of the original recipe: (x − mean) / std with one mean and std for all dimensions.
+        scale = layers.Rescaling(
+            1 / normalization.std, offset=-normalization.mean / normalization.std, name="normalization"
+        )
+        a, b = scale(a), scale(b)
+    difference = ops.absolute(ops.subtract(a, b))
+    return Model([first, second], head(difference), name="similarity")
+
+
+def head_path(path: str | Path) -> Path:
+    """The file of the head called `path`: the file itself, or `similarity.keras` in the folder."""
+    path = Path(path)
+    return path if path.suffix.lower() in MODEL_SUFFIXES else path / FILE_NAME
+
+
+def save_head(path: Path, similarity, description: dict) -> None:
+    """Write the head and, after it, its `.json`. Both are atomic."""
+    # Without its description for a moment, rather than with the description of the head before it.
+    path.with_suffix(".json").unlink(missing_ok=True)
+    save_model(similarity, path)
+    write_json(path.with_suffix(".json"), description)
+
+
+class Head:
+    """A compiled similarity head.
+
+    dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
+    threshold, min_votes: its decision rule. description: its `.json`, {} where there is none.
+    """
+
+    def __init__(self, similarity, description: dict):
+        shapes = similarity.input_shape
+        pair = (
+            isinstance(shapes, list) and len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
+        )
+        if not pair or tuple(similarity.output_shape[1:]) != (1,):
+            raise InputError(
+                "a similarity head maps two feature batches (n, D) to (n, 1), or, as the original recipe's, one. "
+                f"Received: {shapes} to {similarity.output_shape}"
+            )
+        self.model = similarity
+        self.description = description
+        self.dimension = shapes[0][1]
+        self.extractor = description.get("extractor")
+        self.threshold = float(description.get("threshold", RECIPE_THRESHOLD))
+        self.min_votes = float(description.get("min_votes", RECIPE_MIN_VOTES))
+
+    def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Probabilities of "same person", float32 (n,), of two feature matrices (n, D)."""
+        scores = [
+            self._predict(a[start : start + MOST_ROWS], b[start : start + MOST_ROWS])
+            for start in range(0, len(a), MOST_ROWS)
+        ]
+        return np.concatenate(scores) if scores else np.empty(0, np.float32)
+
+    def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D)."""
+        probes = np.asarray(probes, np.float32)
+        a = np.repeat(probes, len(gallery), axis=0)
+        b = np.tile(gallery, (len(probes), 1))
+        return self.score_pairs(a, b).reshape(len(probes), len(gallery))
+
+    def _predict(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        # Padded to a power of two: each new number of rows would be compiled anew.
+        rows = 1 << (len(a) - 1).bit_length()
+        padding = ((0, rows - len(a)), (0, 0))
+        return self.model.predict_on_batch([np.pad(a, padding), np.pad(b, padding)])[: len(a), 0]
+
+
+def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:
+    """Load a head by its folder or file.
+
+    A head of the original recipe has one input, the difference: it gets its front here, with
+    `normalization` if given. Raises InputError.
+    """
+    given, path = Path(path), head_path(path)
+    if not path.is_file():
+        # A name without its extension, as in people's notes.
+        named = [given.with_name(given.name + suffix) for suffix in MODEL_SUFFIXES]
+        path = next((candidate for candidate in (*named, given) if candidate.is_file()), path)
+    model = load_model(path)
+    if isinstance(model.input_shape, tuple) and len(model.input_shape) == 2:
+        model = build_similarity(model, normalization)
+    elif normalization:
+        raise InputError(
+            f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe"
+        )
+    json_path = path.with_suffix(".json")
+    return Head(model, read_json(json_path) if json_path.is_file() else {})
