@@ -15,9 +15,7 @@ from utils.cli import clean_exit, script_parser
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote"
-    )
+    parser.add_argument("-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote")
     return parser
 
 

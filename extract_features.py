@@ -18,12 +18,8 @@ from utils.cli import add_switch, clean_exit, script_parser, summarize
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "-p", "--faces_path", required=True, type=Path, help="folder of person folders with faces"
-    )
-    parser.add_argument(
-        "-m", "--model_path", required=True, type=Path, help="extractor that network.py saved"
-    )
+    parser.add_argument("-p", "--faces_path", required=True, type=Path, help="folder of person folders with faces")
+    parser.add_argument("-m", "--model_path", required=True, type=Path, help="extractor that network.py saved")
     parser.add_argument("-f", "--features", required=True, type=Path, help="folder that the features go to")
     add_switch(
         parser,
@@ -60,8 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     folders = list_people(args.faces_path)
     extractor = load_extractor(args.model_path)
     people = [
-        plan_person(folder, args.features, extractor.fingerprint, args.align, args.overwrite)
-        for folder in folders
+        plan_person(folder, args.features, extractor.fingerprint, args.align, args.overwrite) for folder in folders
     ]
     try:
         run_extractor(people, extractor, args.align, args.features)
@@ -131,9 +126,7 @@ def run_extractor(people: list[PersonWork], extractor, align: int, features: Pat
             finish(person)
         batch.clear()
 
-    with tqdm(
-        total=sum(left.values()), unit="img", desc="extracting", disable=not sum(left.values())
-    ) as progress:
+    with tqdm(total=sum(left.values()), unit="img", desc="extracting", disable=None) as progress:
         for person, path, chip in load_chips(people, align):
             progress.update()
             if isinstance(chip, str):
@@ -173,9 +166,7 @@ def save(person: PersonWork, features: Path, extractor, align: int) -> None:
     finished = [person.rows[name] for name in sorted(person.rows) if person.rows[name][1] is not None]
     if finished:
         matrix = np.stack([row for _, row in finished])
-        save_person(
-            features, person.name, matrix, [entry for entry, _ in finished], extractor.fingerprint, align
-        )
+        save_person(features, person.name, matrix, [entry for entry, _ in finished], extractor.fingerprint, align)
     else:
         delete_person(features, person.name)
     person.changed = False

@@ -32,9 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="the model's file name; without an extension it gets .keras (.h5 works too)",
     )
     add_switch(parser, "-p", "--print_model", default=1, help="1: print the summary of its layers")
-    parser.add_argument(
-        "--backbone", default=BACKBONE, help="resnet50, dlib, or any other keras.applications name"
-    )
+    parser.add_argument("--backbone", default=BACKBONE, help="resnet50, dlib, or any other keras.applications name")
     parser.add_argument(
         "--layer",
         help="layer to cut at: today's name, or activation_N as old Keras counted "
@@ -74,9 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         model.summary()
     path = model_path(args.output / args.model_name)
     save_model(model, path)
-    print(
-        f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({model_fingerprint(model)})"
-    )
+    print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({model_fingerprint(model)})")
     return 0
 
 

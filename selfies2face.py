@@ -48,39 +48,31 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from utils.faces import load_detector
-    from utils.images import list_images, list_people
+    from utils.images import list_images, list_people, png_name
     from utils.pipeline import map_ahead
 
     folders = list_people(args.faces_selfies)
     photos = [photo for folder in folders for photo in list_images(folder)]
-    todo = [p for p in photos if args.overwrite or not is_done(p, chip_path(args.faces_path, p))]
+    chips = {photo: args.faces_path / photo.parent.name / png_name(photo.name) for photo in photos}
+    todo = [photo for photo in photos if args.overwrite or not is_done(photo, chips[photo])]
     detect = load_detector(args.detector, args.min_size, bool(args.align))
 
     def convert(photo: Path) -> str | None:
-        return convert_photo(photo, chip_path(args.faces_path, photo), detect, args.largest)
+        return convert_photo(photo, chips[photo], detect, args.largest)
 
     saved, problems = 0, []
-    for photo, problem in zip(
-        todo,
-        tqdm(map_ahead(convert, todo), total=len(todo), unit="photo", desc="cropping", disable=not todo),
-        strict=True,
-    ):
+    progress = tqdm(map_ahead(convert, todo), total=len(todo), unit="photo", desc="cropping", disable=None)
+    for photo, problem in zip(todo, progress, strict=True):
         if problem:
             problems.append(f"{photo}: {problem}")
         else:
             saved += 1
-    print(
-        f"{len(folders)} people, {len(photos)} photos: {saved} faces saved, {len(photos) - len(todo)} unchanged, "
-        f"{len(problems)} left out"
-    )
+    unchanged = len(photos) - len(todo)
+    print(f"{len(folders)} people, {len(photos)} photos: {saved} faces saved, {unchanged} unchanged")
     if problems:
+        print(f"left out: {len(problems)}")
         print(summarize(problems, most=len(problems)))
     return 0
-
-
-def chip_path(faces: Path, photo: Path) -> Path:
-    """Where a photo's face goes. The suffix stays in the name: a.jpg and a.png may be two photos."""
-    return faces / photo.parent.name / f"{photo.stem}_{photo.suffix[1:].lower()}.png"
 
 
 def is_done(photo: Path, chip: Path) -> bool:

@@ -39,15 +39,11 @@ def create_model(inputs=(2048,)):
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote"
-    )
+    parser.add_argument("-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote")
     parser.add_argument(
         "-o", "--output_model", required=True, type=Path, help="folder for the head, or a .keras file's name"
     )
-    parser.add_argument(
-        "-e", "--epochs", type=bounded(int, 1), default=EPOCHS, help="at most; it stops when it stalls"
-    )
+    parser.add_argument("-e", "--epochs", type=bounded(int, 1), default=EPOCHS, help="at most; it stops when it stalls")
     add_switch(
         parser,
         "-n",
@@ -76,9 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch_size", type=bounded(int, 1), default=128, help="pairs a step")
     parser.add_argument("--learning_rate", type=bounded(float, 1e-8, 10), default=0.001, help="of Adam")
-    parser.add_argument(
-        "--patience", type=bounded(int, 1), default=4, help="epochs without progress before it stops"
-    )
+    parser.add_argument("--patience", type=bounded(int, 1), default=4, help="epochs without progress before it stops")
     parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
     return parser
 
@@ -93,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.head import Head, build_similarity, head_path, save_head
     from utils.normalization import load_normalization
     from utils.pairs import split_people
-    from utils.training import TrainingOptions, measure_held_out, plot_learning_curve, train_similarity
+    from utils.training import TrainingOptions, plot_learning_curve, train_similarity
 
     features = load_features(args.features_path)
     dimension = features.matrix.shape[1]
@@ -121,9 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     path = head_path(args.output_model)
     save_head(path, similarity, description)
     plot_learning_curve(history, path.with_name("learning_curve.png"))
-    print(
-        f"{path}, {path.with_suffix('.json').name} and learning_curve.png: threshold {description['threshold']:.3f}"
-    )
+    print(f"{path}, {path.with_suffix('.json').name} and learning_curve.png: threshold {description['threshold']:.3f}")
     return 0
 
 
@@ -133,13 +125,9 @@ def check_trainable(labels) -> None:
 
     counts = np.bincount(labels)
     if len(counts) < 2:
-        raise InputError(
-            "training needs at least two people: pairs of different people are half of what is learned"
-        )
+        raise InputError("training needs at least two people: pairs of different people are half of what is learned")
     if counts.max() < 2:
-        raise InputError(
-            "training needs a person with at least two images: there is no pair of the same person"
-        )
+        raise InputError("training needs a person with at least two images: there is no pair of the same person")
 
 
 def choose_operating_point(head, features, held, target_far: float, rng) -> dict:
@@ -148,9 +136,7 @@ def choose_operating_point(head, features, held, target_far: float, rng) -> dict
     from utils.training import measure_held_out
 
     if not len(held):
-        warn(
-            f"too few people to hold any out: the threshold is the original recipe's {RECIPE_THRESHOLD}, unmeasured"
-        )
+        warn(f"too few people to hold any out: the threshold is the original recipe's {RECIPE_THRESHOLD}, unmeasured")
         return {"threshold": RECIPE_THRESHOLD, "far": None, "held_out": None}
     threshold, supported, figures = measure_held_out(head, features, held, target_far, rng)
     print(

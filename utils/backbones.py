@@ -165,6 +165,4 @@ def find_layer(model, name: str):
         return activations[int(numbered[1]) - 1]
     if numbered:
         raise InputError(f"--layer {name}: this network has activation_1 to activation_{len(activations)}")
-    raise InputError(
-        f"--layer {name} is not in this network; the last of its layers: {', '.join(names[-8:])}"
-    )
+    raise InputError(f"--layer {name} is not in this network; the last of its layers: {', '.join(names[-8:])}")

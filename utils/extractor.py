@@ -86,8 +86,7 @@ def model_fingerprint(model) -> str:
         config = {
             key: value
             for key, value in layer.get_config().items()
-            if isinstance(value, int | float | str | list | tuple)
-            and key not in ("name", "dtype", "trainable")
+            if isinstance(value, int | float | str | list | tuple) and key not in ("name", "dtype", "trainable")
         }
         digest.update(json.dumps([type(layer).__name__, config], sort_keys=True, default=str).encode())
     for array in model.get_weights():

@@ -20,9 +20,7 @@ DETECTION_SIZE = 1280  # pixels; longer images are searched in a smaller copy an
 SIDE_RATIO = 0.5  # a face smaller than this share of the largest one's height is a passer-by
 
 # RetinaFace's five points in a padded chip of side 1: their mean places in dlib's own chips.
-RETINAFACE_CHIP_POINTS = (
-    np.array([[48.4, 44.6], [101.6, 44.6], [74.6, 79.0], [51.0, 99.2], [98.6, 99.2]]) / 150
-)
+RETINAFACE_CHIP_POINTS = np.array([[48.4, 44.6], [101.6, 44.6], [74.6, 79.0], [51.0, 99.2], [98.6, 99.2]]) / 150
 DLIB_CHIP_POINTS = (CHIP_POINTS + PADDING) / (1 + 2 * PADDING)
 
 Detector = Callable[[np.ndarray], list["Face"]]
@@ -143,9 +141,7 @@ def warp_chip(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray
         # Pixel i of the small region is the average around (i + ½)·factor − ½ of the large one.
         matrix[:, 2] += matrix[:, :2] @ (factors / 2 - 0.5)
         matrix[:, :2] *= factors
-    return cv2.warpAffine(
-        region, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.warpAffine(region, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def align_crop(crop: np.ndarray, size: int = CHIP_SIZE) -> np.ndarray:

@@ -47,9 +47,7 @@ def feature_path(folder: Path, person: str) -> Path:
     return Path(folder) / person / f"{person}_features.cPickle"
 
 
-def save_person(
-    folder: Path, person: str, matrix: np.ndarray, images: list[list], extractor: str, align: int
-):
+def save_person(folder: Path, person: str, matrix: np.ndarray, images: list[list], extractor: str, align: int):
     """Write a person's matrix (n, D) and manifest. Each is atomic; the data goes first.
 
     A crash between the two leaves a manifest whose checksum does not fit: it counts as none.
@@ -194,21 +192,22 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+_WHAT_ARRAYS_NEED = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1_bytes,
+    # numpy 1 and 2 name their modules differently.
+    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_from_buffer,
+}
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """An unpickler for which numpy arrays are all that exists."""
 
-    _KNOWN = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _latin1_bytes,
-        # numpy 1 and 2 name their module differently.
-        ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-        ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-        ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
-        ("numpy._core.numeric", "_frombuffer"): _array_from_buffer,
-    }
-
     def find_class(self, module: str, name: str):
-        if (module, name) not in self._KNOWN:
+        if (module, name) not in _WHAT_ARRAYS_NEED:
             raise ValueError(f"refused: the pickle asks for {module}.{name}, which no feature matrix needs")
-        return self._KNOWN[module, name]
+        return _WHAT_ARRAYS_NEED[module, name]

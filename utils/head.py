@@ -64,9 +64,7 @@ class Head:
 
     def __init__(self, similarity, description: dict):
         shapes = similarity.input_shape
-        pair = (
-            isinstance(shapes, list) and len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
-        )
+        pair = isinstance(shapes, list) and len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
         if not pair or tuple(similarity.output_shape[1:]) != (1,):
             raise InputError(
                 "a similarity head maps two feature batches (n, D) to (n, 1), or, as the original recipe's, one. "
@@ -116,8 +114,6 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     if isinstance(model.input_shape, tuple) and len(model.input_shape) == 2:
         model = build_similarity(model, normalization)
     elif normalization:
-        raise InputError(
-            f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe"
-        )
+        raise InputError(f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe")
     json_path = path.with_suffix(".json")
     return Head(model, read_json(json_path) if json_path.is_file() else {})

@@ -9,9 +9,8 @@ import numpy as np
 from utils.cli import InputError
 from utils.files import write_bytes
 
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .webp .tif .tiff .gif .ppm .pgm .pnm .jp2 .avif .heic .heif".split()
-)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -112,6 +111,12 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
     return np.asarray(image.convert("RGB")).copy()
+
+
+def png_name(photo_name: str) -> str:
+    """The PNG that is made from a photo. Its suffix stays in the name: a.jpg and a.png may be two photos."""
+    path = Path(photo_name)
+    return f"{path.stem}_{path.suffix[1:].lower()}.png"
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

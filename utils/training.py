@@ -24,9 +24,7 @@ class TrainingOptions:
     patience: int
 
 
-def train_similarity(
-    similarity, features: FeatureSet, rows: np.ndarray, held: np.ndarray, options, rng
-) -> dict:
+def train_similarity(similarity, features: FeatureSet, rows: np.ndarray, held: np.ndarray, options, rng) -> dict:
     """Fit a two-input similarity model on all pairs of `rows`; the best epoch's weights stay in it.
 
     rows, held: int arrays of rows of the feature matrix, of different people. The best epoch is that
