@@ -162,3 +162,12 @@ def main_faces(faces: list[Face]) -> list[Face]:
     largest = max((face.box[3] for face in faces), default=0)
     counted = [face for face in faces if face.box[3] >= SIDE_RATIO * largest]
     return sorted(counted, key=lambda face: face.box[3], reverse=True)
+
+
+def intersection_over_union(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
+    """How much two x, y, w, h boxes overlap, 0-1."""
+    overlap_w = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    overlap_h = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    intersection = max(overlap_w, 0) * max(overlap_h, 0)
+    union = first[2] * first[3] + second[2] * second[3] - intersection
+    return intersection / union if union else 0.0
