@@ -60,10 +60,11 @@ def _build_application(backbone: str, layer: str | None, pooling: str, input_siz
     preprocessing.set_weights([matrix[None, None], offset])
     # Built a second time on top of it, since weight files are read layer by layer from the first.
     model = build(include_top=False, weights=None, input_tensor=x)
-    original = {layer.name: layer for layer in source.layers}
-    for layer in model.layers:
-        if layer.weights and layer is not preprocessing:
-            layer.set_weights(original[layer.name].get_weights())
+    copies = [copy for copy in model.layers if copy.weights and copy is not preprocessing]
+    trained = [original for original in source.layers if original.weights]
+    # By order, for Keras numbers some names anew; a source with its classifier has more at the end.
+    for copy, original in zip(copies, trained, strict=False):
+        copy.set_weights(original.get_weights())
     model.trainable = False
     return _cut_and_pool(model, layer, pooling)
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,8 +37,11 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def import_keras():
-    """Import Keras without TensorFlow's start-up notes on stderr. The only import in the scripts' path."""
+    """Import Keras without the notes that TensorFlow and absl write to stderr: every script's first import of it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # They warn of the few shapes that we compile on purpose, and that .h5 is old, which the user chose.
+    for logger in ("tensorflow", "absl"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
     with quiet_stderr():
         import keras
     return keras
@@ -68,9 +72,6 @@ def load_model(path: Path):
 
 def save_model(model, path: Path) -> None:
     """Save a Keras model atomically; the suffix chooses the format."""
-    import logging
-
-    logging.getLogger("absl").setLevel(logging.ERROR)  # absl's note that .h5 is old: the user chose it
     with atomic_path(path) as temporary:
         model.save(temporary)
 
@@ -134,7 +135,7 @@ def batch_plan(count: int) -> list[tuple[int, int, int]]:
 def load_extractor(path: str | Path) -> Extractor:
     """Load an extractor file. One without preprocessing, as the original recipe saved, gets ResNet's."""
     model = load_model(model_path(path))
-    if isinstance(model.input_shape, tuple) and INPUT_NAME not in (model.input.name, model.layers[0].name):
+    if len(model.inputs) == 1 and len(model.inputs[0].shape) == 4 and model.inputs[0].name != INPUT_NAME:
         model = _with_resnet_preprocessing(model)
     return Extractor(model)
 

@@ -1,0 +1,261 @@
+"""Feature files: what may be in a pickle, what a crash leaves, what a second run does."""
+
+import base64
+import io
+import os
+import pickle
+import pickletools
+import shutil
+
+import numpy as np
+import pytest
+
+import extract_features
+from utils.cli import InputError
+from utils.features import feature_path, iterate_people, load_features, load_person, save_person, unpickle_matrix
+from utils.files import read_json
+from utils.images import write_image
+
+MATRIX = np.array([[1.5, -2.25, 3.0], [0.5, 100.0, -7.0]], np.float32)
+# MATRIX as Python 2.7.18 with numpy 1.16.6 wrote it: cPickle.dumps(matrix, 2) and, as the original
+# recipe calls it, cPickle.dumps(matrix), which is protocol 0.
+PYTHON2_PROTOCOL2 = base64.b64decode(
+    "gAJjbnVtcHkuY29yZS5tdWx0aWFycmF5Cl9yZWNvbnN0cnVjdApxAWNudW1weQpuZGFycmF5CnECSwCFVQFih1JxAyhLAUsCSwOGY251bXB5"
+    "CmR0eXBlCnEEVQJmNEsASwGHUnEFKEsDVQE8Tk5OSv////9K/////0sAdGKJVRgAAMA/AAAQwAAAQEAAAAA/AADIQgAA4MB0Yi4="
+)
+PYTHON2_PROTOCOL0 = base64.b64decode(
+    "Y251bXB5LmNvcmUubXVsdGlhcnJheQpfcmVjb25zdHJ1Y3QKcDEKKGNudW1weQpuZGFycmF5CnAyCihJMAp0UydiJwp0UnAzCihJMQooSTIK"
+    "STMKdGNudW1weQpkdHlwZQpwNAooUydmNCcKSTAKSTEKdFJwNQooSTMKUyc8JwpOTk5JLTEKSS0xCkkwCnRiSTAwClMnXHgwMFx4MDBceGMw"
+    "P1x4MDBceDAwXHgxMFx4YzBceDAwXHgwMEBAXHgwMFx4MDBceDAwP1x4MDBceDAwXHhjOEJceDAwXHgwMFx4ZTBceGMwJwp0Yi4="
+)
+
+
+class Hostile:
+    """Pickles into a call of any function, which is how a pickle runs code."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("data", [PYTHON2_PROTOCOL0, PYTHON2_PROTOCOL2])
+def test_files_of_python_2_load(data):
+    np.testing.assert_array_equal(unpickle_matrix(data), MATRIX)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_every_protocol_loads(protocol, dtype, order):
+    loaded = unpickle_matrix(pickle.dumps(MATRIX.astype(dtype, order=order), protocol))
+    np.testing.assert_array_equal(loaded, MATRIX)
+    assert loaded.dtype == np.float32 and loaded.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        (os.system, "touch {marker}"),
+        (eval, "open('{marker}', 'w')"),
+        (exec, "open('{marker}', 'w')"),
+        (np.load, "{marker}"),
+        (getattr, np.ndarray, "tofile"),
+        (np.ndarray, (1 << 50,)),
+        (np.core.multiarray._reconstruct if hasattr(np, "core") else np.ndarray, np.ndarray, (1 << 40,), b"b"),
+    ],
+    ids=lambda call: call[0].__name__,
+)
+@pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")
+def test_hostile_pickles_are_refused(call, tmp_path):
+    marker = tmp_path / "code ran"
+    arguments = [argument.format(marker=marker) if isinstance(argument, str) else argument for argument in call[1:]]
+    for protocol in (0, 2, 5):
+        for content in (Hostile(call[0], *arguments), [MATRIX, Hostile(call[0], *arguments)]):
+            with pytest.raises(ValueError):
+                unpickle_matrix(pickle.dumps(content, protocol))
+    assert not marker.exists()
+
+
+def test_a_hostile_feature_file_is_one_line(tmp_path, capsys):
+    import compute_mean
+
+    path = feature_path(tmp_path, "ada")
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps(Hostile(os.system, f"touch {tmp_path}/ran")))
+    assert compute_mean.main(["--features_path", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and "system" in error and str(path) in error
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        MATRIX[0],
+        MATRIX.astype(int),
+        np.empty((0, 3), np.float32),
+        np.array([[np.nan, 1.0]], np.float32),
+        np.array([["a"]], object),
+        [1.0],
+        "text",
+    ],
+    ids=["row", "integers", "empty", "nan", "objects", "list", "text"],
+)
+def test_what_is_no_matrix_is_refused(content):
+    with pytest.raises(ValueError):
+        unpickle_matrix(pickle.dumps(content, 2))
+
+
+def test_damaged_pickles_are_refused():
+    data = pickle.dumps(MATRIX, 2)
+    for size in range(len(data)):
+        with pytest.raises(ValueError):
+            unpickle_matrix(data[:size])
+    rng = np.random.default_rng(0)
+    for _ in range(500):  # any altered byte: a matrix or a ValueError, nothing else
+        altered = bytearray(data)
+        altered[rng.integers(len(data))] = rng.integers(256)
+        try:
+            unpickle_matrix(bytes(altered))
+        except ValueError:
+            continue
+
+
+def test_saved_features_are_what_the_original_recipe_reads(tmp_path):
+    save_person(tmp_path, "ada", MATRIX, [["a.png", 1, 2], ["b.png", 3, 4]], "extractor-3-abc", 0)
+    data = feature_path(tmp_path, "ada").read_bytes()
+    assert feature_path(tmp_path, "ada") == tmp_path / "ada" / "ada_features.cPickle"
+    np.testing.assert_array_equal(pickle.loads(data), MATRIX)  # our own file, just written
+    opcodes = [opcode.name for opcode, _, _ in pickletools.genops(io.BytesIO(data))]
+    assert opcodes[0] == "PROTO" and data[1] == 2
+    person = load_person(tmp_path, "ada")
+    np.testing.assert_array_equal(person.matrix, MATRIX)
+    assert person.manifest.images[1] == ["b.png", 3, 4] and person.manifest.extractor == "extractor-3-abc"
+
+
+def test_a_crash_between_data_and_manifest_is_noticed(tmp_path):
+    save_person(tmp_path, "ada", MATRIX, [["a.png", 1, 2], ["b.png", 3, 4]], "one-3-abc", 0)
+    old_manifest = feature_path(tmp_path, "ada").with_suffix(".json").read_bytes()
+    save_person(tmp_path, "ada", MATRIX + 1, [["a.png", 1, 2], ["c.png", 3, 4]], "one-3-abc", 0)
+    feature_path(tmp_path, "ada").with_suffix(".json").write_bytes(old_manifest)
+    person = load_person(tmp_path, "ada")
+    assert person.manifest is None
+    np.testing.assert_array_equal(person.matrix, MATRIX + 1)
+
+
+def test_features_of_two_extractors_do_not_mix(tmp_path):
+    save_person(tmp_path, "ada", MATRIX, [["a", 1, 2]] * 2, "one-3-abc", 0)
+    save_person(tmp_path, "bea", MATRIX, [["a", 1, 2]] * 2, "two-3-def", 0)
+    with pytest.raises(InputError, match=r"one-3-abc.*two-3-def"):
+        load_features(tmp_path)
+    save_person(tmp_path, "bea", MATRIX[:, :2], [["a", 1, 2]] * 2, "one-3-abc", 0)
+    with pytest.raises(InputError, match="3 dimensions .* 2"):
+        list(iterate_people(tmp_path))
+    with pytest.raises(InputError, match="not a folder"):
+        list(iterate_people(tmp_path / "nowhere"))
+
+
+@pytest.fixture
+def library(suite, tmp_path):
+    """A copy of two people's faces and an empty features folder; extract() runs the script on them."""
+    faces, features = tmp_path / "faces", tmp_path / "features"
+    for number in (0, 1):
+        shutil.copytree(suite["faces"] / f"person {number}", faces / f"person {number}")
+    (faces / "stray.txt").write_text("beside the person folders")
+
+    def extract(*more: str) -> int:
+        line = ["-p", str(faces), "-m", str(suite["extractor"]), "-f", str(features), *more]
+        return extract_features.main(line)
+
+    return faces, features, extract
+
+
+def test_a_second_run_does_only_what_changed(library, capsys):
+    faces, features, extract = library
+    assert extract() == 0
+    assert "2 people, 10 images: 10 embedded, 0 unchanged" in capsys.readouterr().out
+    before = load_features(features)
+    written = {path: path.stat().st_mtime_ns for path in features.rglob("*") if path.is_file()}
+
+    assert extract() == 0
+    assert "0 embedded, 10 unchanged" in capsys.readouterr().out
+    assert written == {path: path.stat().st_mtime_ns for path in features.rglob("*") if path.is_file()}
+
+    images = sorted((faces / "person 0").iterdir())
+    images[0].unlink()
+    shutil.copy(images[1], images[2])  # a changed image; copy() sets a new time
+    shutil.copy(images[1], faces / "person 0" / "zz new.png")
+    assert extract() == 0
+    assert "2 people, 10 images: 2 embedded, 8 unchanged" in capsys.readouterr().out
+    after = load_person(features, "person 0")
+    assert [entry[0] for entry in after.manifest.images] == [p.name for p in sorted((faces / "person 0").iterdir())]
+    np.testing.assert_array_equal(after.matrix[0], before.matrix[1])
+    np.testing.assert_array_equal(after.matrix[2:4], before.matrix[3:5])
+    np.testing.assert_allclose(after.matrix[[1, 4]], before.matrix[[1, 1]], atol=1e-5)
+
+    assert extract("--overwrite") == 0
+    assert "10 embedded, 0 unchanged" in capsys.readouterr().out
+    assert extract("--align", "1") == 0  # another way of looking at the images: other features
+    assert "10 embedded, 0 unchanged" in capsys.readouterr().out
+
+
+def test_deleted_people_and_damaged_files(library, capsys):
+    faces, features, extract = library
+    assert extract() == 0
+    for image in (faces / "person 1").iterdir():
+        image.unlink()
+    feature_path(features, "person 0").write_bytes(b"damaged")
+    capsys.readouterr()
+    assert extract() == 0
+    out = capsys.readouterr().out
+    assert "1 people, 5 images: 5 embedded" in out and "person 1: no usable image" in out
+    assert [person.name for person in iterate_people(features)] == ["person 0"]
+
+
+def test_unreadable_images_are_named_and_skipped(library, capsys):
+    faces, features, extract = library
+    (faces / "person 0" / "broken.jpg").write_bytes(b"\xff\xd8 not really")
+    (faces / "person 1" / "empty.png").touch()
+    assert extract() == 0
+    out = capsys.readouterr().out
+    assert "10 embedded" in out and "skipped: 2 images" in out
+    assert "broken.jpg: " in out and "empty.png: the file is empty" in out
+    assert len(load_person(features, "person 0").matrix) == 5
+
+
+def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
+    from utils.extractor import Extractor
+
+    faces, features, extract = library
+    monkeypatch.setattr("utils.extractor.BATCH_SIZES", (1, 2, 4))
+    calls = []
+    original = Extractor.embed
+
+    def embed(self, images):
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, images)
+
+    monkeypatch.setattr(Extractor, "embed", embed)
+    assert extract() == 130
+    assert len(load_person(features, "person 0").matrix) == 4
+    assert extract() == 0
+    assert "6 embedded, 4 unchanged" in capsys.readouterr().out
+
+
+def test_align_uses_the_crops_own_rectangle(library, real_data, tmp_path, capsys):
+    _, features, extract = library
+    assert extract("--align", "1") == 0
+    manifest = read_json(feature_path(features, "person 0").with_suffix(".json"))
+    assert manifest["align"] == 1 and manifest["dimension"] == 128
+
+
+def test_wrong_folders_are_one_line(library, tmp_path, capsys):
+    _, features, _ = library
+    write_image(tmp_path / "flat" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    for faces in (tmp_path / "flat", tmp_path / "nowhere"):
+        assert extract_features.main(["-p", str(faces), "-m", "nothing", "-f", str(features)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,133 @@
+"""Reading what phones and people produce: every case compares pixels with a picture that is known."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from pillow_heif import register_heif_opener
+
+from utils.cli import InputError
+from utils.images import decode_image, list_images, list_people, png_name, read_image, resize_chip, write_image
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """RGB uint8 (60, 80, 3): a smooth gradient that survives JPEG, no two corners alike."""
+    y, x = np.mgrid[0:60, 0:80]
+    return np.stack([x * 3, y * 4, 255 - x - y], axis=-1).astype(np.uint8)
+
+
+def encode(image: Image.Image, file_format: str, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def assert_close(image: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    assert image.dtype == np.uint8 and image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected.astype(int)).mean() < tolerance
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_exif_orientation(picture, orientation, file_format):
+    turned = {
+        1: picture,
+        2: picture[:, ::-1],
+        3: picture[::-1, ::-1],
+        4: picture[::-1],
+        5: picture.transpose(1, 0, 2),
+        6: np.rot90(picture, 1),
+        7: np.rot90(picture, 2).transpose(1, 0, 2),
+        8: np.rot90(picture, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    quality = {} if file_format == "PNG" else {"quality": 95}
+    data = encode(Image.fromarray(np.ascontiguousarray(turned)), file_format, exif=exif, **quality)
+    assert_close(decode_image(data), picture, 4)
+
+
+def test_transparency_is_laid_on_white(picture):
+    alpha = np.full((60, 80, 1), 255, np.uint8)
+    alpha[:30] = 0
+    decoded = decode_image(encode(Image.fromarray(np.concatenate([picture, alpha], axis=2)), "PNG"))
+    assert (decoded[:30] == 255).all()
+    np.testing.assert_array_equal(decoded[30:], picture[30:])
+
+
+def test_grey_and_16_bit(picture):
+    grey = picture[:, :, 0]
+    expected = np.repeat(grey[:, :, None], 3, axis=2)
+    for file_format in ("PNG", "TIFF", "BMP"):
+        np.testing.assert_array_equal(decode_image(encode(Image.fromarray(grey), file_format)), expected)
+    assert_close(decode_image(encode(Image.fromarray(grey), "JPEG", quality=95)), expected, 2)
+    wide = grey.astype(np.uint16) * 257
+    for file_format in ("PNG", "TIFF"):
+        assert_close(decode_image(encode(Image.fromarray(wide), file_format)), expected, 1.01)
+    done, data = cv2.imencode(".png", picture[:, :, ::-1].astype(np.uint16) * 257)
+    assert done
+    assert_close(decode_image(data.tobytes()), picture, 1.01)
+
+
+def test_cmyk_palette_and_heic(picture):
+    image = Image.fromarray(picture)
+    assert_close(decode_image(encode(image.convert("CMYK"), "JPEG", quality=95)), picture, 5)
+    assert_close(decode_image(encode(image.convert("P", palette=Image.Palette.ADAPTIVE), "PNG")), picture, 12)
+    register_heif_opener()
+    assert_close(decode_image(encode(image, "HEIF", quality=90)), picture, 5)
+
+
+def test_names_with_spaces_and_accents(picture, tmp_path):
+    path = tmp_path / "Zoë Ångström" / "photo à côté 写真.png"
+    write_image(path, picture)
+    np.testing.assert_array_equal(read_image(path), picture)
+    assert list_images(path.parent) == [path]
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF"])
+@pytest.mark.parametrize("kept", [0.1, 0.6, 0.95])
+def test_truncated_files_are_refused(file_format, kept):
+    register_heif_opener()
+    noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = encode(Image.fromarray(noisy), file_format)
+    with pytest.raises(ValueError):
+        decode_image(data[: int(kept * len(data))])
+
+
+def test_a_phones_motion_photo_is_whole(picture):
+    # The clip behind the picture may hold any bytes, also those of a scan without an end.
+    data = encode(Image.fromarray(picture), "JPEG", quality=95)
+    assert_close(decode_image(data + b"\xff\xda" * 500), picture, 4)
+
+
+@pytest.mark.parametrize("data", [b"", b"just text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"<svg></svg>"])
+def test_what_is_no_image_is_refused(data, tmp_path):
+    path = tmp_path / "no image.jpg"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="no image.jpg"):
+        read_image(path)
+
+
+def test_lists_leave_out_what_is_no_person(tmp_path):
+    for name in ("bea", "ada", ".git", "__MACOSX"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes.txt").touch()
+    assert [path.name for path in list_people(tmp_path)] == ["ada", "bea"]
+    with pytest.raises(InputError, match="no person folders"):
+        list_people(tmp_path / "ada")
+    with pytest.raises(InputError, match="not a folder"):
+        list_people(tmp_path / "notes.txt")
+
+
+def test_png_names_tell_photos_apart():
+    assert png_name("a.jpg") != png_name("a.PNG") == "a_png.png"
+
+
+def test_shrinking_averages():
+    stripes = np.zeros((224, 224, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert abs(int(resize_chip(stripes, 112)[50, 50, 0]) - 100) <= 1
+    assert resize_chip(stripes, 224) is stripes
