@@ -70,7 +70,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=FAR,
         help="false accept rate that the threshold is chosen for, 0-1",
     )
-    parser.add_argument("--batch_size", type=bounded(int, 1), default=128, help="pairs a step")
+    parser.add_argument(
+        "--batch_size", type=bounded(int, 1), help="pairs a step (default: a fiftieth of all, 8 at least, 512 at most)"
+    )
     parser.add_argument("--learning_rate", type=bounded(float, 1e-8, 10), default=0.001, help="of Adam")
     parser.add_argument("--patience", type=bounded(int, 1), default=4, help="epochs without progress before it stops")
     parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
@@ -107,7 +109,6 @@ def main(argv: list[str] | None = None) -> int:
     description = {
         "dimension": dimension,
         "extractor": features.extractor,
-        "min_votes": MIN_VOTES,
         **choose_operating_point(Head(similarity, {}), features, held, args.far, rng),
         "training": {key: str(v) if isinstance(v, Path) else v for key, v in vars(args).items()},
         "held_out_people": sorted({features.names[label] for label in features.labels[held]}),
@@ -131,13 +132,13 @@ def check_trainable(labels) -> None:
 
 
 def choose_operating_point(head, features, held, target_far: float, rng) -> dict:
-    """The threshold and how it was come by, for the head's description; says it on the terminal too."""
-    from utils.metrics import RECIPE_THRESHOLD
+    """The rule to accept by and how it was come by, for the head's description; says it on the terminal too."""
+    from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
     from utils.training import measure_held_out
 
     if not len(held):
-        warn(f"too few people to hold any out: the threshold is the original recipe's {RECIPE_THRESHOLD}, unmeasured")
-        return {"threshold": RECIPE_THRESHOLD, "far": None, "held_out": None}
+        warn("too few people to hold any out: the rule is the original recipe's, unmeasured")
+        return {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None, "held_out": None}
     threshold, supported, figures = measure_held_out(head, features, held, target_far, rng)
     print(
         f"held out: {figures.people} people, {figures.same_pairs} same and {figures.different_pairs} different pairs: "
@@ -147,9 +148,11 @@ def choose_operating_point(head, features, held, target_far: float, rng) -> dict
     if supported > target_far:
         warn(
             f"{figures.different_pairs} impostor pairs support no FAR below {supported:.2g}, asked was {target_far:g}: "
-            "the threshold clears them all; more people make it surer"
+            "the threshold clears them all and the vote is the original recipe's; more people make it surer"
         )
-    return {"threshold": threshold, "far": supported, "held_out": figures.as_dict()}
+    # What the data cannot show needs the stricter vote.
+    min_votes = MIN_VOTES if supported == target_far else RECIPE_MIN_VOTES
+    return {"threshold": threshold, "min_votes": min_votes, "far": supported, "held_out": figures.as_dict()}
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_features_of_two_extractors_do_not_mix(tmp_path):
     with pytest.raises(InputError, match=r"one-3-abc.*two-3-def"):
         load_features(tmp_path)
     save_person(tmp_path, "bea", MATRIX[:, :2], [["a", 1, 2]] * 2, "one-3-abc", 0)
-    with pytest.raises(InputError, match="3 dimensions .* 2"):
+    with pytest.raises(InputError, match=r"3 dimensions .* 2"):
         list(iterate_people(tmp_path))
     with pytest.raises(InputError, match="not a folder"):
         list(iterate_people(tmp_path / "nowhere"))
@@ -228,7 +228,7 @@ def test_unreadable_images_are_named_and_skipped(library, capsys):
 def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     from utils.extractor import Extractor
 
-    faces, features, extract = library
+    _, features, extract = library
     monkeypatch.setattr("utils.extractor.BATCH_SIZES", (1, 2, 4))
     calls = []
     original = Extractor.embed

@@ -107,7 +107,7 @@ def test_a_phones_motion_photo_is_whole(picture):
 def test_what_is_no_image_is_refused(data, tmp_path):
     path = tmp_path / "no image.jpg"
     path.write_bytes(data)
-    with pytest.raises(InputError, match="no image.jpg"):
+    with pytest.raises(InputError, match=r"no image\.jpg"):
         read_image(path)
 
 

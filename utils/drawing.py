@@ -40,7 +40,8 @@ def draw_face(image: np.ndarray, box: tuple[int, int, int, int], name: str | Non
         draw_label(image, "unknown", x, y - thickness, UNKNOWN_COLOR, UNKNOWN_TEXT)
     else:
         cv2.rectangle(image, (x, y), (x + w, y + h), KNOWN_COLOR, thickness, cv2.LINE_AA)
-        draw_label(image, f"{name}  {score:.0%}", x, y - thickness, KNOWN_COLOR, KNOWN_TEXT)
+        # A rounded "100 %" would claim a certainty that no comparison of faces has.
+        draw_label(image, f"{name}  {min(score, 0.99):.0%}", x, y - thickness, KNOWN_COLOR, KNOWN_TEXT)
 
 
 def draw_plain_face(image: np.ndarray, box: tuple[int, int, int, int], good: bool) -> None:

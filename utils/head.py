@@ -12,11 +12,10 @@ import numpy as np
 from utils.cli import InputError
 from utils.extractor import MODEL_SUFFIXES, load_model, save_model
 from utils.files import read_json, write_json
-from utils.metrics import RECIPE_THRESHOLD
+from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 from utils.normalization import Normalization
 
 FILE_NAME = "similarity.keras"
-RECIPE_MIN_VOTES = 0.85  # with the threshold 0.8: the original recipe's rule
 MOST_ROWS = 1 << 16  # pairs scored in one call, which bounds memory
 
 

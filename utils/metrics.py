@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 THRESHOLD_FLOOR = 0.5  # below even odds a pair is not "the same person", however few impostors score so
-RECIPE_THRESHOLD = 0.8  # the original recipe's, used where the data cannot support a choice
+# The original recipe's rule, used where the data cannot support a choice.
+RECIPE_THRESHOLD = 0.8
+RECIPE_MIN_VOTES = 0.85
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,22 @@ from utils.head import Head
 from utils.metrics import VerificationFigures, choose_threshold, verification_figures
 from utils.pairs import all_negative_pairs, negative_pairs, positive_pairs
 
+# Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
+# towards 0 and 1, which makes strangers who look like somebody score high too.
+LEAST_PROGRESS = 0.005
 MOST_IMPOSTOR_PAIRS = 500_000  # held-out pairs that choose the threshold; more would only take time
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """epochs: at most. negatives: per positive pair. patience: epochs without progress before it stops."""
+    """epochs: at most. negatives: per positive pair. batch_size: pairs a step, None for `suitable_batch_size`.
+
+    learning_rate: of Adam. patience: epochs without progress before it stops.
+    """
 
     epochs: int
     negatives: float
-    batch_size: int
+    batch_size: int | None
     learning_rate: float
     patience: int
 
@@ -40,7 +46,10 @@ def train_similarity(similarity, features: FeatureSet, rows: np.ndarray, held: n
     if len(held):
         validation = _labelled(*_both_kinds(features.labels, held, options.negatives, rng))
     stop = callbacks.EarlyStopping(
-        monitor="val_loss" if validation else "loss", patience=options.patience, restore_best_weights=True
+        monitor="val_loss" if validation else "loss",
+        min_delta=LEAST_PROGRESS,
+        patience=options.patience,
+        restore_best_weights=True,
     )
     history = model.fit(
         batches, epochs=options.epochs, validation_data=validation, callbacks=[stop], verbose=_verbosity()
@@ -76,6 +85,11 @@ def _labelled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, n
     return np.concatenate([positive, negative]), truth[:, None]
 
 
+def suitable_batch_size(pairs: int) -> int:
+    """About 50 steps an epoch: a desk's few hundred pairs would hardly move the weights in two or three."""
+    return min(max(pairs // 50, 8), 512)
+
+
 def _pair_batches(labels: np.ndarray, rows: np.ndarray, options: TrainingOptions, rng: np.random.Generator):
     from keras.utils import PyDataset
 
@@ -85,6 +99,7 @@ def _pair_batches(labels: np.ndarray, rows: np.ndarray, options: TrainingOptions
         def __init__(self):
             super().__init__()
             self.on_epoch_end()
+            self.batch_size = options.batch_size or suitable_batch_size(len(self.pairs))
 
         def on_epoch_end(self):
             pairs, truth = _labelled(*_both_kinds(labels, rows, options.negatives, rng))
@@ -92,10 +107,10 @@ def _pair_batches(labels: np.ndarray, rows: np.ndarray, options: TrainingOptions
             self.pairs, self.truth = pairs[order], truth[order]
 
         def __len__(self) -> int:
-            return -(-len(self.pairs) // options.batch_size)
+            return -(-len(self.pairs) // self.batch_size)
 
         def __getitem__(self, index: int):
-            part = slice(index * options.batch_size, (index + 1) * options.batch_size)
+            part = slice(index * self.batch_size, (index + 1) * self.batch_size)
             return self.pairs[part], self.truth[part]
 
     return PairBatches()

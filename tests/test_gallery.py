@@ -1,0 +1,103 @@
+"""The decision: against the original recipe's rule spelled out, and one name a face."""
+
+import numpy as np
+import pytest
+
+from utils.cli import InputError
+from utils.features import FeatureSet
+from utils.gallery import Gallery, check_same_extractor, decide, person_scores
+
+
+def recipe_accepts(scores: np.ndarray, threshold: float, votes: float) -> bool:
+    """The original recipe's rule: len(result[result > 0.8]) > int(result.shape[0] * 0.85)."""
+    return (scores > threshold).sum() > int(len(scores) * votes)
+
+
+@pytest.mark.parametrize("votes", [0.0, 0.3, 0.5, 0.85, 0.99])
+def test_a_person_clears_the_threshold_exactly_when_the_vote_does(votes):
+    rng = np.random.default_rng(0)
+    sizes = np.arange(1, 31)
+    ends = np.cumsum(sizes)
+    scores = rng.random((40, ends[-1])) ** 0.3
+    found = person_scores(scores, ends, votes)
+    for person, (start, end) in enumerate(zip(np.r_[0, ends[:-1]], ends, strict=True)):
+        for face in range(40):
+            assert (found[face, person] > 0.8) == recipe_accepts(scores[face, start:end].astype(np.float32), 0.8, votes)
+
+
+def test_all_votes_means_the_worst_image_counts():
+    scores = np.array([[0.9, 0.2, 0.7]])
+    assert person_scores(scores, np.array([3]), 1.0) == pytest.approx(0.2)
+    assert person_scores(scores, np.array([3]), 0.0) == pytest.approx(0.9)
+
+
+def test_one_name_a_face_and_one_face_a_name():
+    scores = np.array(
+        [
+            [0.95, 0.96, 0.1],  # two candidates: the better one
+            [0.10, 0.97, 0.1],  # the same person, surer: takes the name
+            [0.70, 0.20, 0.1],  # below the threshold
+            [0.99, 0.20, 0.1],
+        ]
+    )
+    decisions = decide(scores, ["ada", "bea", "cem"], 0.8)
+    assert [decision.name for decision in decisions] == [None, "bea", None, "ada"]
+    assert [decision.score for decision in decisions] == pytest.approx([0.96, 0.97, 0.70, 0.99])
+
+
+def test_equal_scores_still_give_one_face_the_name():
+    decisions = decide(np.full((3, 2), 0.9), ["ada", "bea"], 0.8)
+    assert [decision.name for decision in decisions] == ["ada", None, None]
+
+
+class FakeHead:
+    """Scores by closeness; counts its calls."""
+
+    def __init__(self, dimension=2, extractor=None):
+        self.calls, self.dimension, self.extractor = 0, dimension, extractor
+
+    def score_gallery(self, probes, gallery):
+        self.calls += 1
+        return np.exp(-np.linalg.norm(probes[:, None] - gallery[None], axis=2))
+
+
+def test_all_faces_are_scored_in_one_call():
+    # Rows of the two people are mixed on purpose.
+    features = FeatureSet(
+        np.array([[0, 0], [9, 9], [0, 0.1], [9, 9.1]], np.float32), np.array([1, 0, 1, 0]), ["far", "near"], None
+    )
+    head = FakeHead()
+    gallery = Gallery(features, head, threshold=0.8, min_votes=0.5)
+    decisions = gallery.identify(np.array([[0, 0], [9, 9], [5, 5]], np.float32))
+    assert [decision.name for decision in decisions] == ["near", "far", None]
+    assert head.calls == 1
+    assert gallery.identify(np.empty((0, 2), np.float32)) == []
+
+
+class FakeExtractor:
+    def __init__(self, dimension, fingerprint):
+        self.dimension, self.fingerprint = dimension, fingerprint
+
+
+@pytest.mark.parametrize(
+    ("stored", "head", "extractor", "named"),
+    [
+        ("one-2-a", FakeHead(2, "one-2-a"), FakeExtractor(2, "two-2-b"), ["one-2-a", "two-2-b"]),
+        ("one-2-a", FakeHead(2, "two-2-b"), FakeExtractor(2, "one-2-a"), ["one-2-a", "two-2-b"]),
+        (None, FakeHead(3), FakeExtractor(2, "one-2-a"), ["3 features", "2 features"]),
+        (None, FakeHead(2), FakeExtractor(4, "one-4-a"), ["2 features", "one-4-a"]),
+    ],
+)
+def test_a_mismatch_names_both(stored, head, extractor, named):
+    features = FeatureSet(np.zeros((1, 2), np.float32), np.zeros(1, int), ["ada"], stored)
+    with pytest.raises(InputError) as caught:
+        check_same_extractor(features, head, extractor)
+    for part in named:
+        assert part in str(caught.value)
+
+
+def test_what_belongs_together_passes():
+    features = FeatureSet(np.zeros((1, 2), np.float32), np.zeros(1, int), ["ada"], None)
+    check_same_extractor(features, FakeHead(2, None), FakeExtractor(2, "one-2-a"))
+    features = FeatureSet(features.matrix, features.labels, features.names, "one-2-a")
+    check_same_extractor(features, FakeHead(2, "one-2-a"), FakeExtractor(2, "one-2-a"))

@@ -1,0 +1,54 @@
+"""The whole suite on real people: six of them enrolled by their selfies, and a video that three of them are in."""
+
+import importlib
+import json
+import zipfile
+from collections import Counter
+
+import pytest
+
+import extract_features
+import selfies2face
+import train
+
+TRAINING_PEOPLE = 300  # twelve selfies are too few to train on: the head learns from other people
+IN_THE_VIDEO = {"lin_manuel_miranda", "alex_lacamoire", "obama"}
+
+
+@pytest.fixture(scope="module")
+def head(real_data, extractor_path, tmp_path_factory):
+    """A head trained on the first people with four photos or more, ten photos at most of each."""
+    folder = tmp_path_factory.mktemp("lfw")
+    with zipfile.ZipFile(real_data / "lfw90.zip") as archive:
+        photos = {}
+        for name in sorted(name for name in archive.namelist() if name.endswith(".jpg")):
+            photos.setdefault(name.split("/")[1], []).append(name)
+        people = [names for names in photos.values() if len(names) >= 4][:TRAINING_PEOPLE]
+        archive.extractall(folder, [name for names in people for name in names[:10]])
+    features = ["--features", str(folder / "features")]
+    line = ["--faces_path", str(folder / "lfw90"), "--model_path", str(extractor_path), *features, "--align", "1"]
+    assert extract_features.main(line) == 0
+    line = ["--features_path", str(folder / "features"), "--output_model", f"{folder}/similarity/", "--epochs", "15"]
+    assert train.main([*line, "--normaliza", "0", "--far", "0.01"]) == 0
+    return folder / "similarity"
+
+
+def test_the_people_in_the_video_are_named_and_nobody_else(real_data, extractor_path, head, tmp_path, capsys):
+    faces, features, events = tmp_path / "faces", tmp_path / "features", tmp_path / "events.jsonl"
+    assert selfies2face.main(["--face_selfies", str(real_data / "selfies"), "--faces_path", str(faces)]) == 0
+    assert "6 people, 12 photos: 12 faces saved" in capsys.readouterr().out
+    line = ["--faces_path", str(faces), "--model_path", str(extractor_path), "--features", str(features)]
+    assert extract_features.main(line) == 0
+    line = ["--features", str(features), "--model", str(extractor_path), "--classification", str(head)]
+    video = ["--video_path", str(real_data / "hamilton.mp4"), "--headless", "--events", str(events)]
+    assert importlib.import_module("test").main([*line, "--normalize", "0", *video]) == 0
+
+    frames = [json.loads(text) for text in events.read_text().splitlines()]
+    assert len(frames) == 275
+    named = Counter(face["name"] for frame in frames for face in frame["faces"] if face["name"])
+    print(dict(named))
+    assert named["lin_manuel_miranda"] >= 100
+    assert set(named) <= IN_THE_VIDEO
+    for frame in frames:
+        names = [face["name"] for face in frame["faces"] if face["name"]]
+        assert len(names) == len(set(names))

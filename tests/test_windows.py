@@ -1,0 +1,140 @@
+"""Real windows on a virtual screen, driven by key presses. Skipped where Xvfb or xdotool is missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from utils.drawing import KNOWN_COLOR, UNKNOWN_COLOR
+from utils.drawn_people import draw_identity
+from utils.drawn_scenes import webcam_clip
+from utils.video import VideoOutput
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool (apt install xvfb xdotool)"
+)
+
+
+class Screen:
+    """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
+
+    def __init__(self, folder):
+        read, write = os.pipe()
+        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
+        self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self.env = {**os.environ, "DISPLAY": f":{pipe.readline().strip()}"}
+        self.pixels = folder / "Xvfb_screen0"
+
+    def run(self, *words, timeout: float = 60) -> str:
+        result = subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=timeout)
+        return result.stdout.strip()
+
+    def wait_for(self, title: str) -> None:
+        """Wait until a window is there, and put the pointer into it: without a window manager that is focus."""
+        window = self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
+        self.run("mousemove", "--window", window, "60", "60")
+
+    def image(self) -> np.ndarray:
+        """What the screen shows, RGB uint8 (768, 1024, 3), from Xvfb's frame buffer in XWD format."""
+        data = self.pixels.read_bytes()
+        header = np.frombuffer(data, ">u4", count=25)
+        start = header[0] + 12 * header[19]
+        rows = np.frombuffer(data, np.uint8, offset=start)[: header[12] * header[5]].reshape(header[5], -1, 4)
+        return rows[:, : header[4], 2::-1]
+
+    def count(self, color) -> int:
+        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= 3).sum())
+
+    def wait_until(self, condition, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    screen = Screen(tmp_path_factory.mktemp("screen"))
+    yield screen
+    screen.server.terminate()
+    screen.server.wait()
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    """60 s of an enrolled person, then a stranger: longer than any test looks."""
+    path = tmp_path_factory.mktemp("clip") / "long.mp4"
+    video = VideoOutput(path, 15)
+    frames = [frame for frame, _ in webcam_clip({"person 1": draw_identity(101)}, [draw_identity(500)], 3, 75)]
+    for frame in frames * 12:
+        video.write(frame)
+    video.close()
+    return path
+
+
+def start(screen: Screen, script: str, *words) -> subprocess.Popen:
+    command = [sys.executable, script, *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err == ""
+    return out
+
+
+def test_test_py_shows_names_and_quits(screen, suite, long_clip):
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "-v", long_clip]
+    process = start(screen, "test.py", *words)
+    screen.wait_for("Siamese Faces")
+    # The names are drawn in their colours, which the drawn room does not have.
+    screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 1000)
+    screen.wait_until(lambda: screen.count(UNKNOWN_COLOR) > 500)
+    screen.run("key", "q")
+    out = finish(process)
+    assert "person 1: " in out
+    assert int(out.split(" frames at ")[0].splitlines()[-1]) < 900  # it was the key that ended it
+
+
+def test_photos_stay_until_a_key(screen, suite):
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
+    process = start(screen, "test.py", *words, "--image_path", suite["faces"].parent / "selfies" / "person 2")
+    screen.wait_for("Siamese Faces")
+    screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 500)
+    screen.run("key", "space")
+    time.sleep(0.5)
+    assert process.poll() is None
+    screen.run("key", "Escape")
+    assert "2 frames" in finish(process)
+
+
+def test_capture_saves_on_s_and_quits_on_q(screen, long_clip, tmp_path):
+    folder = tmp_path / "ada"
+    process = start(screen, "capture.py", "--output", folder, "--video_path", long_clip)
+    screen.wait_for("capture")
+    for number in range(2):
+        screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 300)  # one face: a whole box
+        screen.run("key", "s")
+        screen.wait_until(lambda number=number: (folder / f"ada_{number}.png").exists())
+    screen.run("key", "q")
+    assert "2 faces saved" in finish(process)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_closing_the_window_quits(screen, long_clip, tmp_path):
+    process = start(screen, "capture.py", "--output", tmp_path / "ada", "--video_path", long_clip)
+    screen.wait_for("capture")
+    time.sleep(1)
+    # What the window's close button sends; xdotool cannot, so Qt is asked with the keyboard's Esc.
+    screen.run("key", "Escape")
+    assert "0 faces saved" in finish(process)
