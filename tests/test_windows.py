@@ -131,10 +131,33 @@ def test_capture_saves_on_s_and_quits_on_q(screen, long_clip, tmp_path):
     assert len(list(folder.iterdir())) == 2
 
 
+def close_window(screen: Screen, title: str) -> None:
+    """Ask a window to close, as its button in a window manager does."""
+    from Xlib import X, display
+    from Xlib.protocol.event import ClientMessage
+
+    connection = display.Display(screen.env["DISPLAY"])
+    number = int(screen.run("search", "--onlyvisible", "--name", title).splitlines()[0])
+    window = connection.create_resource_object("window", number)
+    protocols, delete = (connection.intern_atom(name) for name in ("WM_PROTOCOLS", "WM_DELETE_WINDOW"))
+    data = (32, [delete, X.CurrentTime, 0, 0, 0])
+    window.send_event(ClientMessage(window=window, client_type=protocols, data=data))
+    connection.sync()
+    connection.close()
+
+
 def test_closing_the_window_quits(screen, long_clip, tmp_path):
     process = start(screen, "capture.py", "--output", tmp_path / "ada", "--video_path", long_clip)
     screen.wait_for("capture")
     time.sleep(1)
-    # What the window's close button sends; xdotool cannot, so Qt is asked with the keyboard's Esc.
-    screen.run("key", "Escape")
+    close_window(screen, "capture")
     assert "0 faces saved" in finish(process)
+
+
+def test_closing_a_photo_quits(screen, suite):
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
+    process = start(screen, "test.py", *words, "--image_path", suite["faces"].parent / "selfies" / "person 2")
+    screen.wait_for("Siamese Faces")
+    time.sleep(1)
+    close_window(screen, "Siamese Faces")
+    assert "1 frames" in finish(process)

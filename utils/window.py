@@ -50,19 +50,25 @@ class Window:
         cv2.imshow(self.title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         now = time.monotonic()
         self.due = max(self.due + interval, now)
-        key = cv2.waitKey(max(1, int((self.due - now) * 1000))) & 0xFF
-        if key == 27 or cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1:
-            return "q"
-        return "" if key == 0xFF else chr(key)
+        return self._key(max(1, int((self.due - now) * 1000)))
 
     def wait(self) -> str:
         """Keep showing what is shown until a key is pressed or the window is closed: for photos."""
-        while True:
-            key = self.cv2.waitKey(50) & 0xFF
-            if key == 27 or self.cv2.getWindowProperty(self.title, self.cv2.WND_PROP_VISIBLE) < 1:
-                return "q"
-            if key != 0xFF:
-                return chr(key)
+        while not (key := self._key(50)):
+            pass
+        return key
+
+    def _key(self, milliseconds: int) -> str:
+        key = self.cv2.waitKey(milliseconds) & 0xFF
+        if key == 27 or self._is_closed():
+            return "q"
+        return "" if key == 0xFF else chr(key)
+
+    def _is_closed(self) -> bool:
+        try:
+            return self.cv2.getWindowProperty(self.title, self.cv2.WND_PROP_VISIBLE) < 1
+        except self.cv2.error:  # Qt is gone with its last window
+            return True
 
     def close(self) -> None:
         self.cv2.destroyAllWindows()
