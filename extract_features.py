@@ -9,6 +9,7 @@ Ctrl-C keeps what is finished.
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,13 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     people = [
         plan_person(folder, args.features, extractor.fingerprint, args.align, args.overwrite) for folder in folders
     ]
+    start = time.monotonic()
     try:
         run_extractor(people, extractor, args.align, args.features)
     finally:  # after Ctrl-C too: what is embedded is not embedded again
         for person in people:
             if person.changed:
                 save(person, args.features, extractor, args.align)
-    report(people)
+    report(people, time.monotonic() - start)
     return 0
 
 
@@ -172,13 +174,14 @@ def save(person: PersonWork, features: Path, extractor, align: int) -> None:
     person.changed = False
 
 
-def report(people: list[PersonWork]) -> None:
-    """Print what the run did, and what it skipped and why."""
+def report(people: list[PersonWork], seconds: float) -> None:
+    """Print what the run did, how fast, and what it skipped and why."""
     done = sum(len(person.todo) - len(person.skipped) for person in people)
     images = sum(len(person.rows) for person in people)
     skipped = [line for person in people for line in person.skipped]
     empty = [f"{person.folder}: no usable image" for person in people if not person.rows]
-    print(f"{len(people) - len(empty)} people, {images} images: {done} embedded, {images - done} unchanged")
+    rate = f" ({done / seconds:.0f} a second)" if done else ""
+    print(f"{len(people) - len(empty)} people, {images} images: {done} embedded{rate}, {images - done} unchanged")
     if skipped or empty:
         print(f"skipped: {len(skipped)} images, {len(empty)} people")
         print(summarize(skipped + empty))

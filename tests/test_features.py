@@ -175,7 +175,7 @@ def library(suite, tmp_path):
 def test_a_second_run_does_only_what_changed(library, capsys):
     faces, features, extract = library
     assert extract() == 0
-    assert "2 people, 10 images: 10 embedded, 0 unchanged" in capsys.readouterr().out
+    assert "2 people, 10 images: 10 embedded (" in capsys.readouterr().out
     before = load_features(features)
     written = {path: path.stat().st_mtime_ns for path in features.rglob("*") if path.is_file()}
 
@@ -188,7 +188,8 @@ def test_a_second_run_does_only_what_changed(library, capsys):
     shutil.copy(images[1], images[2])  # a changed image; copy() sets a new time
     shutil.copy(images[1], faces / "person 0" / "zz new.png")
     assert extract() == 0
-    assert "2 people, 10 images: 2 embedded, 8 unchanged" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 people, 10 images: 2 embedded (" in out and ", 8 unchanged" in out
     after = load_person(features, "person 0")
     assert [entry[0] for entry in after.manifest.images] == [p.name for p in sorted((faces / "person 0").iterdir())]
     np.testing.assert_array_equal(after.matrix[0], before.matrix[1])
@@ -196,9 +197,9 @@ def test_a_second_run_does_only_what_changed(library, capsys):
     np.testing.assert_allclose(after.matrix[[1, 4]], before.matrix[[1, 1]], atol=1e-5)
 
     assert extract("--overwrite") == 0
-    assert "10 embedded, 0 unchanged" in capsys.readouterr().out
+    assert "10 embedded" in capsys.readouterr().out
     assert extract("--align", "1") == 0  # another way of looking at the images: other features
-    assert "10 embedded, 0 unchanged" in capsys.readouterr().out
+    assert "10 embedded" in capsys.readouterr().out
 
 
 def test_deleted_people_and_damaged_files(library, capsys):
@@ -243,7 +244,8 @@ def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     assert extract() == 130
     assert len(load_person(features, "person 0").matrix) == 4
     assert extract() == 0
-    assert "6 embedded, 4 unchanged" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "6 embedded (" in out and ", 4 unchanged" in out
 
 
 def test_align_uses_the_crops_own_rectangle(library, real_data, tmp_path, capsys):
