@@ -197,3 +197,23 @@ def test_dlib_landmarks_lie_on_the_face(photos):
     x, y, w, h = face.box
     assert ((points > (x, y)) & (points < (x + w, y + h))).all()
     assert resize_chip(photos[0], 100).shape == (100, 100, 3)
+
+
+@pytest.mark.parametrize("name", ["retinaface", "dlib"])
+def test_detectors_work_in_several_threads(photos, name):
+    from concurrent.futures import ThreadPoolExecutor
+
+    detect = load_detector(name, 20)
+    expected = [[face.box for face in detect(photo)] for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda photo: [face.box for face in detect(photo)], photos * 4))
+    assert found == expected * 4
+
+
+def test_large_crops_are_averaged_and_keep_their_proportions():
+    stripes = np.zeros((800, 800, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert np.abs(align_crop(stripes).astype(int) - 100).max() < 20
+    tall = draw_selfie(draw_identity(300), np.random.default_rng(1))[:, 120:360]
+    squashed = cv2.resize(tall, (240, 240))
+    assert np.abs(align_crop(tall).astype(int) - align_crop(squashed)).mean() > 5

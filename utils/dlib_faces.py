@@ -1,6 +1,7 @@
 """The one module that talks to dlib: its HOG detector and its 5-point landmarks, as arrays."""
 
 import functools
+import threading
 
 import numpy as np
 
@@ -23,11 +24,16 @@ CHIP_POINTS = np.array(
 )
 
 
-@functools.cache
+# A dlib detector keeps the image that it scans and releases Python's lock meanwhile: one for each thread.
+_of_this_thread = threading.local()
+
+
 def _detector():
     import dlib
 
-    return dlib.get_frontal_face_detector()
+    if not hasattr(_of_this_thread, "detector"):
+        _of_this_thread.detector = dlib.get_frontal_face_detector()
+    return _of_this_thread.detector
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from utils.dlib_faces import CHIP_POINTS, detect_dlib, dlib_landmarks
-from utils.retinaface import detect_retinaface
+from utils.retinaface import detect_retinaface, load_retinaface
 
 CHIP_SIZE = 224  # pixels, on disk and in memory
 PADDING = 0.25  # of the unpadded chip's side, on each side of it
@@ -43,6 +43,8 @@ class Face:
 
 def load_detector(name: str = "retinaface", min_size: int = 20, align: bool = True) -> Detector:
     """A function from an RGB uint8 image (H, W, 3) to its list of Faces, best first."""
+    if name == "retinaface":
+        load_retinaface()  # here, before several threads ask for it at once
     find = {"retinaface": _find_retinaface, "dlib": _find_dlib}[name]
 
     def detect(image: np.ndarray) -> list[Face]:
@@ -147,12 +149,18 @@ def warp_chip(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray
 def align_crop(crop: np.ndarray, size: int = CHIP_SIZE) -> np.ndarray:
     """The chip, RGB uint8 (size, size, 3), of a crop (H, W, 3) that shows one face from edge to edge.
 
-    Nothing is searched: dlib's five points are placed on the crop's own rectangle. The crop is brought
-    to 200 px and gets a 50 px replicated border first, so that the chip's padding has pixels to show.
+    Nothing is searched: dlib's five points are placed on the crop's own rectangle. The crop is made
+    square, brought to 200 px and given a 50 px border, all by repeating its edge, so that the face
+    keeps its proportions and the chip's padding has pixels to show.
     """
     inner, border = 200, 50
-    enlarged = cv2.resize(crop, (inner, inner), interpolation=cv2.INTER_CUBIC)
-    bordered = cv2.copyMakeBorder(enlarged, border, border, border, border, cv2.BORDER_REPLICATE)
+    height, width = crop.shape[:2]
+    top, left = max(0, width - height) // 2, max(0, height - width) // 2
+    bottom, right = max(0, width - height) - top, max(0, height - width) - left
+    square = cv2.copyMakeBorder(crop, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    shrinks = len(square) > inner
+    scaled = cv2.resize(square, (inner, inner), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    bordered = cv2.copyMakeBorder(scaled, border, border, border, border, cv2.BORDER_REPLICATE)
     points = dlib_landmarks(bordered, (border, border, inner, inner))
     return warp_chip(bordered, similarity_transform(points, DLIB_CHIP_POINTS), size)
 

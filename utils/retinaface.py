@@ -21,7 +21,8 @@ OVERLAP_LIMIT = 0.4  # intersection over union above which two boxes are one fac
 
 
 @functools.cache
-def _session():
+def load_retinaface():
+    """The network on ONNX Runtime; one session serves all threads. Raises InputError for other weights."""
     import onnxruntime
     from retinaface.weights import WEIGHTS
 
@@ -42,7 +43,7 @@ def detect_retinaface(image: np.ndarray, min_score: float) -> tuple[np.ndarray, 
     height, width = image.shape[:2]
     # swapRB turns our RGB into the BGR that the network was trained on.
     blob = cv2.dnn.blobFromImage(image, mean=MEAN_BGR, swapRB=True)
-    offsets, confidences, landmark_offsets = _session().run(None, {"input": blob})
+    offsets, confidences, landmark_offsets = load_retinaface().run(None, {"input": blob})
     keep = np.flatnonzero(confidences[0, :, 1] > min_score)
     scores = confidences[0, keep, 1]
     anchors = _anchors(width, height)[keep]
