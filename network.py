@@ -11,9 +11,8 @@ come with the installed packages, and nothing is downloaded.
 
 import argparse
 import sys
-from pathlib import Path
 
-from utils.cli import add_switch, bounded, clean_exit, script_parser
+from utils.cli import add_switch, bounded, clean_exit, file_path, script_parser
 
 # What you may want to change; every one is also a flag.
 BACKBONE = "resnet50"
@@ -23,7 +22,7 @@ POOLING = "avg"
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-o", "--output", required=True, type=Path, help="folder that the model is saved in")
+    parser.add_argument("-o", "--output", required=True, type=file_path, help="folder that the model is saved in")
     parser.add_argument(
         "-m",
         "--model_name",
@@ -42,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--pooling",
         choices=("avg", "max", "none"),
         default=POOLING,
-        help="how rows and columns become one vector",
+        help="how rows and columns become one vector (dlib has its own unless --layer cuts it)",
     )
     parser.add_argument(
         "--input_size",
@@ -61,16 +60,18 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.backbones import build_extractor
-    from utils.extractor import import_keras, model_fingerprint, model_path, save_model
+    from utils.extractor import import_keras, model_fingerprint, new_model_path, save_model
+    from utils.files import make_folder
 
+    make_folder(args.output)  # before the work, not after it
     import_keras()
     backbone = args.backbone.lower()
     layer = args.layer or (RESNET50_LAYER if backbone == "resnet50" else None)
     weights = "pretrained" if args.weights == "imagenet" else args.weights
     model = build_extractor(backbone, layer, args.pooling, args.input_size, weights)
     if args.print_model:
-        model.summary()
-    path = model_path(args.output / args.model_name)
+        model.summary(expand_nested=True)
+    path = new_model_path(args.output / args.model_name)
     save_model(model, path)
     print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({model_fingerprint(model)})")
     return 0

@@ -12,7 +12,7 @@ import network
 from utils.backbones import build_extractor, find_layer
 from utils.cli import InputError
 from utils.dlib_network import find_dlib_weights, read_dlib_weights
-from utils.extractor import Extractor, load_extractor, model_path, save_model
+from utils.extractor import Extractor, find_model, load_extractor, new_model_path, save_model
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +93,27 @@ def resnet():
     return build_extractor("resnet50", "activation_46", "avg", None, "none")
 
 
-def test_activation_46_is_the_second_block_of_the_last_stage(resnet):
-    """Old Keras counted its 49 activations from 1 as it built them: stem 1, then 9, 12, 18 and 9 in four stages.
+# The output shapes of Keras 2.1.6's ResNet50 at 224 px, by its numbering, as printed by
+# [(l.name, l.output_shape) for l in ResNet50(weights=None).layers if l.name.startswith("activation")]
+KERAS_2_ACTIVATIONS = [
+    *[(112, 64)],
+    *[(56, 64), (56, 64), (56, 256)] * 3,
+    *[(28, 128), (28, 128), (28, 512)] * 4,
+    *[(14, 256), (14, 256), (14, 1024)] * 6,
+    *[(7, 512), (7, 512), (7, 2048)] * 3,
+]
 
-    Each block has three, so that 46 is the last of 3 · 2 in stage 5: the second block's output.
-    """
-    from keras import applications, layers
+
+def test_activation_46_is_what_old_keras_numbered_so(resnet):
+    """Old Keras counted its activations from 1 as it built them; number 46 ends the last stage's second block."""
+    from keras import applications
 
     whole = applications.ResNet50(weights=None)
-    counted = [layer for layer in whole.layers if isinstance(layer, layers.Activation)]
-    by_stage = [sum(layer.name.startswith(f"conv{stage}_") for layer in counted) for stage in (2, 3, 4, 5)]
-    assert by_stage == [9, 12, 18, 9] and len(counted) == 49
-    assert 1 + 9 + 12 + 18 + 2 * 3 == 46
+    assert len(KERAS_2_ACTIVATIONS) == 49
+    for number, (side, channels) in enumerate(KERAS_2_ACTIVATIONS, start=1):
+        assert find_layer(whole, f"activation_{number}").output.shape == (None, side, side, channels)
     cut = find_layer(whole, "activation_46")
-    assert cut is counted[45] and cut.name == "conv5_block2_out"
-    assert cut.output.shape == (None, 7, 7, 2048)
+    assert cut.name == "conv5_block2_out" and cut.output.shape == (None, 7, 7, 2048)
     assert resnet.input_shape == (None, 224, 224, 3) and resnet.output_shape == (None, 2048)
     assert resnet.layers[-1].input.shape == (None, 7, 7, 2048)
 
@@ -163,13 +169,54 @@ def test_a_model_without_preprocessing_gets_resnets(tmp_path):
     np.testing.assert_allclose(load_extractor(tmp_path / "old").embed(pictures), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_names_with_and_without_extension(tmp_path):
-    assert model_path(tmp_path / "model_name") == tmp_path / "model_name.keras"
-    assert model_path(tmp_path / "model_name.h5") == tmp_path / "model_name.h5"
-    (tmp_path / "there.h5").touch()
-    assert model_path(tmp_path / "there") == tmp_path / "there.h5"
-    (tmp_path / "v1.5").touch()  # a file that really has no model's extension
-    assert model_path(tmp_path / "v1.5") == tmp_path / "v1.5"
+def test_names_with_and_without_extension(tmp_path, extractor_path):
+    import shutil
+
+    assert new_model_path(tmp_path / "model_name") == tmp_path / "model_name.keras"
+    assert new_model_path(tmp_path / "v1.5") == tmp_path / "v1.5.keras"
+    assert new_model_path(tmp_path / "model_name.h5") == tmp_path / "model_name.h5"
+    with pytest.raises(InputError, match="no model at"):
+        find_model(tmp_path / "nothing")
+    model = load_extractor(extractor_path).model
+    save_model(model, tmp_path / "there.h5")
+    assert find_model(tmp_path / "there") == tmp_path / "there.h5"
+    # Old Keras saved HDF5 under the name that it was given, without any extension.
+    shutil.copy(tmp_path / "there.h5", tmp_path / "model_name")
+    shutil.copy(extractor_path, tmp_path / "zipped")
+    for name in ("there", "there.h5", "model_name", "zipped"):
+        assert load_extractor(tmp_path / name).dimension == 128
+
+
+@pytest.mark.parametrize("shape", [(32, 48, 3), (32, 32, 1), (None, None, 3), (32,)])
+def test_what_takes_no_square_images_is_refused(tmp_path, shape):
+    from keras import Input, Model, layers
+
+    x = Input(shape)
+    y = layers.GlobalAveragePooling2D()(x) if len(shape) == 3 else layers.Dense(4)(x)
+    save_model(Model(x, y), tmp_path / "odd.keras")
+    with pytest.raises(InputError, match="square images"):
+        load_extractor(tmp_path / "odd")
+
+
+@pytest.mark.parametrize("name", ["EfficientNetB0", "MobileNetV2"])
+def test_features_are_those_of_the_network_itself(name, monkeypatch):
+    """Also where Keras builds a network otherwise with its ImageNet weights than without (EfficientNet)."""
+    import sys
+
+    from keras import Model, applications, layers
+
+    from utils import backbones
+
+    build = getattr(applications, name)
+    plain = build(include_top=False, weights=None, input_shape=(64, 64, 3))
+    # As EfficientNet's ImageNet build does: a layer more, somewhere near the input.
+    source = Model(plain.input, layers.Rescaling(0.5, name="more")(plain.output), name=plain.name)
+    monkeypatch.setattr(backbones, "_pretrained", lambda *_: source)
+    model = build_extractor(name, None, "avg", 64, "pretrained")
+    image = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    own = sys.modules[build.__module__].preprocess_input(image.copy())
+    expected = source.predict_on_batch(own).mean(axis=(1, 2))
+    np.testing.assert_allclose(model.predict_on_batch(image), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_embedding_does_not_depend_on_the_batch(extractor_path):

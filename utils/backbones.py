@@ -16,7 +16,6 @@ from utils.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_
 
 INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
-POOLINGS = ("avg", "max", "none")
 
 
 def build_extractor(backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str):
@@ -32,6 +31,8 @@ def build_extractor(backbone: str, layer: str | None, pooling: str, input_size: 
 
 
 def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights: str):
+    from keras import Model
+
     if input_size not in (None, DLIB_INPUT_SIZE):
         raise InputError(f"--input_size of the dlib backbone is {DLIB_INPUT_SIZE}. Received: {input_size}")
     parameters = None
@@ -42,31 +43,27 @@ def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights
         except ValueError as exc:
             raise InputError(f"{path} is not a dlib face recognition network: {exc}") from None
     model = build_dlib_network(parameters, INPUT_NAME, PREPROCESSING_NAME)
-    return model if layer is None else _cut_and_pool(model, layer, pooling)
+    if layer is None:
+        return model
+    network = _cut(model, layer)
+    return Model(network.input, _pool(network.output, pooling), name=f"{network.name}_{pooling}")
 
 
 def _build_application(backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str):
-    from keras import Input, layers
+    from keras import Input, Model, layers
 
     build = _find_application(backbone)
     size = input_size or _native_size(build)
-    source = _pretrained(build, size, weights)
-    matrix, offset = _preprocessing_of(build)
+    network = _cut(_pretrained(build, size, weights), layer)
+    network.trainable = False
     image = Input((size, size, 3), name=INPUT_NAME)
     # Whatever a network's preprocessing scales, shifts and swaps (BGR) is affine in a pixel's three
     # channels: a 1×1 convolution, which every Keras and every file format can store.
     preprocessing = layers.Conv2D(3, 1, name=PREPROCESSING_NAME, trainable=False)
-    x = preprocessing(image)
+    matrix, offset = _preprocessing_of(build)
+    features = _pool(network(preprocessing(image)), pooling)
     preprocessing.set_weights([matrix[None, None], offset])
-    # Built a second time on top of it, since weight files are read layer by layer from the first.
-    model = build(include_top=False, weights=None, input_tensor=x)
-    copies = [copy for copy in model.layers if copy.weights and copy is not preprocessing]
-    trained = [original for original in source.layers if original.weights]
-    # By order, for Keras numbers some names anew; a source with its classifier has more at the end.
-    for copy, original in zip(copies, trained, strict=False):
-        copy.set_weights(original.get_weights())
-    model.trainable = False
-    return _cut_and_pool(model, layer, pooling)
+    return Model(image, features, name=f"{network.name}_{pooling}")
 
 
 def _find_application(name: str):
@@ -132,21 +129,25 @@ def _preprocessing_of(build) -> tuple[np.ndarray, np.ndarray]:
     return (primaries - offset) / 255, offset
 
 
-def _cut_and_pool(model, layer: str | None, pooling: str):
-    from keras import Model, layers
+def _cut(model, layer: str | None):
+    """The part of a model from its input to a layer; all of it where the layer is None."""
+    from keras import Model
 
-    output = model.output if layer is None else find_layer(model, layer).output
-    if len(output.shape) == 4:
-        pool = {
-            "avg": layers.GlobalAveragePooling2D,
-            "max": layers.GlobalMaxPooling2D,
-            "none": layers.Flatten,
-        }[pooling]
-        output = pool(name="pooling" if layer is None or layer != "pooling" else "features")(output)
-    if len(output.shape) != 2 or None in output.shape[1:]:
-        raise InputError(f"--layer {layer} gives shape {output.shape}, which cannot be pooled to (N, D)")
-    name = "_".join(part for part in (model.name, layer, pooling) if part)
-    return Model(model.input, output, name=name)
+    if layer is None:
+        return model
+    return Model(model.input, find_layer(model, layer).output, name=f"{model.name}_{layer}")
+
+
+def _pool(features, pooling: str):
+    """Make rows and columns one vector; what is a vector already stays as it is."""
+    from keras import layers
+
+    if len(features.shape) == 4:
+        kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D, "none": layers.Flatten}
+        features = kinds[pooling](name="features")(features)
+    if len(features.shape) != 2 or None in features.shape[1:]:
+        raise InputError(f"the layer's output {features.shape} cannot be pooled to (N, D): cut at another --layer")
+    return features
 
 
 def find_layer(model, name: str):

@@ -5,7 +5,10 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +20,11 @@ from utils.files import atomic_path
 from utils.images import resize_chip
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+HDF5_MAGIC = b"\x89HDF"
+# What a layer computes with besides its weights. A fixed list, so that a Keras release with a new
+# option does not make every stored feature foreign.
+FINGERPRINT_KEYS = ("activation", "axis", "data_format", "dilation_rate", "epsilon", "groups", "kernel_size", "offset")
+FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
 # The only batch sizes that the network ever sees: each new one is compiled anew.
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
@@ -42,32 +50,51 @@ def import_keras():
     # They warn of the few shapes that we compile on purpose, and that .h5 is old, which the user chose.
     for logger in ("tensorflow", "absl"):
         logging.getLogger(logger).setLevel(logging.ERROR)
-    with quiet_stderr():
-        import keras
+    try:
+        with quiet_stderr():
+            import keras
+    except ValueError as exc:  # KERAS_BACKEND names none that there is
+        raise InputError(f"Keras cannot start: {exc}") from None
     return keras
 
 
-def model_path(path: str | Path) -> Path:
-    """Where a model called `path` is or will be: with its extension, or without it as `.keras`."""
+def new_model_path(path: str | Path) -> Path:
+    """Where a model called `path` is saved: a name without a model's extension gets `.keras`."""
     path = Path(path)
-    if path.suffix.lower() in MODEL_SUFFIXES:
-        return path
-    for suffix in MODEL_SUFFIXES:
-        if (candidate := path.with_name(path.name + suffix)).is_file():
+    return path if path.suffix.lower() in MODEL_SUFFIXES else path.with_name(path.name + ".keras")
+
+
+def find_model(path: str | Path) -> Path:
+    """The file of the model called `path`, with its extension or without it. Raises InputError."""
+    path = Path(path)
+    for candidate in (path, *(path.with_name(path.name + suffix) for suffix in MODEL_SUFFIXES)):
+        if candidate.is_file():
             return candidate
-    return path if path.is_file() else path.with_name(path.name + ".keras")
+    raise InputError(f"there is no model at {path}")
 
 
 def load_model(path: Path):
     """Load a Keras model that cannot run code of its own: no Lambda, no custom object. Raises InputError."""
+    with open(path, "rb") as file:
+        is_hdf5 = file.read(4) == HDF5_MAGIC
+    if not is_hdf5 and not zipfile.is_zipfile(path):  # Keras would say that it is not there
+        raise InputError(f"{path} is no Keras model, or a damaged one")
     keras = import_keras()
-    if not path.is_file():
-        raise InputError(f"there is no model at {path}")
     try:
-        with quiet_stderr():
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with quiet_stderr(), _with_suffix(path, ".h5" if is_hdf5 else ".keras") as file:
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises nearly anything on a foreign file
         raise InputError(f"{path} is not a Keras model that can be loaded safely: {exc}") from None
+
+
+@contextlib.contextmanager
+def _with_suffix(path: Path, suffix: str) -> Iterator[Path]:
+    """A file by whose name Keras knows the format: old Keras saved HDF5 under any name."""
+    if path.suffix.lower() in MODEL_SUFFIXES:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copyfile(path, Path(folder, f"model{suffix}")))
 
 
 def save_model(model, path: Path) -> None:
@@ -82,17 +109,21 @@ def model_fingerprint(model) -> str:
     It does not depend on the file's format, on when it was saved or on the precision it runs at.
     """
     digest = hashlib.sha256()
-    for layer in model.layers:
-        # Names differ between equal graphs, dtypes between float32 and bfloat16 runs of one network.
-        config = {
-            key: value
-            for key, value in layer.get_config().items()
-            if isinstance(value, int | float | str | list | tuple) and key not in ("name", "dtype", "trainable")
-        }
-        digest.update(json.dumps([type(layer).__name__, config], sort_keys=True, default=str).encode())
+    for layer in _flat_layers(model):
+        config = layer.get_config()
+        known = {key: config[key] for key in FINGERPRINT_KEYS if key in config}
+        digest.update(json.dumps([type(layer).__name__, known], sort_keys=True, default=str).encode())
     for array in model.get_weights():
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
-    return f"{model.name}-{model.output_shape[-1]}-{digest.hexdigest()[:16]}"
+    return f"{model.name}-{model.outputs[0].shape[1]}-{digest.hexdigest()[:16]}"
+
+
+def _flat_layers(model) -> Iterator:
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _flat_layers(layer)
+        else:
+            yield layer
 
 
 class Extractor:
@@ -102,14 +133,9 @@ class Extractor:
     """
 
     def __init__(self, model):
-        shape = model.input_shape
-        if isinstance(shape, list) or len(shape) != 4 or shape[-1] != 3 or len(model.output_shape) != 2:
-            raise InputError(
-                f"a feature extractor maps images (N, S, S, 3) to (N, D). Received: {shape} to {model.output_shape}"
-            )
         self.model = model
-        self.size = shape[1] or 224
-        self.dimension = model.output_shape[-1]
+        self.size = model.inputs[0].shape[1]
+        self.dimension = model.outputs[0].shape[1]
         self.fingerprint = model_fingerprint(model)
 
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -133,16 +159,28 @@ def batch_plan(count: int) -> list[tuple[int, int, int]]:
 
 
 def load_extractor(path: str | Path) -> Extractor:
-    """Load an extractor file. One without preprocessing, as the original recipe saved, gets ResNet's."""
-    model = load_model(model_path(path))
-    if len(model.inputs) == 1 and len(model.inputs[0].shape) == 4 and model.inputs[0].name != INPUT_NAME:
-        model = _with_resnet_preprocessing(model)
-    return Extractor(model)
+    """Load an extractor file. One without preprocessing, as the original recipe saved, gets ResNet's.
+
+    Raises InputError for a model that does not map square images (N, S, S, 3) to (N, D).
+    """
+    path = find_model(path)
+    model = load_model(path)
+    # A model that was never built has no inputs.
+    inputs, outputs = (
+        [tuple(tensor.shape) for tensor in getattr(model, side, None) or ()] for side in ("inputs", "outputs")
+    )
+    images = [shape for shape in inputs if len(shape) == 4 and shape[1] == shape[2] and shape[1] and shape[3] == 3]
+    vectors = [shape for shape in outputs if len(shape) == 2 and shape[1]]
+    if not (len(inputs) == len(images) == 1 and len(outputs) == len(vectors) == 1):
+        raise InputError(
+            f"{path}: a feature extractor maps square images (N, S, S, 3) to (N, D). Received: {inputs} to {outputs}"
+        )
+    return Extractor(model if model.inputs[0].name == INPUT_NAME else _with_resnet_preprocessing(model))
 
 
 def _with_resnet_preprocessing(model):
     from keras import Input, Model
     from keras.applications.resnet50 import preprocess_input
 
-    image = Input(model.input_shape[1:], name=INPUT_NAME)
+    image = Input(model.inputs[0].shape[1:], name=INPUT_NAME)
     return Model(image, model(preprocess_input(image)), name=model.name)
