@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.cli import add_switch, clean_exit, script_parser, summarize
+from utils.cli import add_switch, clean_exit, file_path, script_parser, summarize
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-p", "--faces_path", required=True, type=Path, help="folder of person folders with faces")
-    parser.add_argument("-m", "--model_path", required=True, type=Path, help="extractor that network.py saved")
-    parser.add_argument("-f", "--features", required=True, type=Path, help="folder that the features go to")
+    parser.add_argument("-p", "--faces_path", required=True, type=file_path, help="folder of person folders with faces")
+    parser.add_argument("-m", "--model_path", required=True, type=file_path, help="extractor that network.py saved")
+    parser.add_argument("-f", "--features", required=True, type=file_path, help="folder that the features go to")
     add_switch(
         parser,
         "--align",
@@ -38,6 +38,7 @@ class PersonWork:
     """One person's images: those whose rows are kept, and those whose features are being made.
 
     rows: image file name → (its entry in the manifest, its features (D,) or None while they are made).
+    replaces: whether a file is there whose rows are all to be made anew.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PersonWork:
     rows: dict[str, tuple[list, object]]
     todo: list[Path]
     changed: bool
+    replaces: bool
     skipped: list[str] = field(default_factory=list)
 
 
@@ -64,14 +66,18 @@ def main(argv: list[str] | None = None) -> int:
         run_extractor(people, extractor, args.align, args.features)
     finally:  # after Ctrl-C too: what is embedded is not embedded again
         for person in people:
-            if person.changed:
+            complete = all(row is not None for _, row in person.rows.values())
+            # A whole file made otherwise is worth more than the first rows of its successor.
+            if person.changed and (complete or not person.replaces):
                 save(person, args.features, extractor, args.align)
     report(people, time.monotonic() - start)
+    report_orphans(args.features, {folder.name for folder in folders})
     return 0
 
 
 def plan_person(folder: Path, features: Path, fingerprint: str, align: int, overwrite: bool) -> PersonWork:
     """What is known about a person's images, and what has to be embedded."""
+    from utils.features import feature_path
     from utils.images import list_images
 
     known = {} if overwrite else known_rows(features, folder.name, fingerprint, align)
@@ -83,7 +89,9 @@ def plan_person(folder: Path, features: Path, fingerprint: str, align: int, over
         else:
             rows[path.name] = (entry, None)
             todo.append(path)
-    return PersonWork(folder.name, folder, rows, todo, changed=bool(known.keys() - rows.keys()))
+    replaces = not known and feature_path(features, folder.name).is_file()
+    gone = bool(known.keys() - rows.keys()) or (replaces and not rows)
+    return PersonWork(folder.name, folder, rows, todo, gone, replaces)
 
 
 def image_entry(path: Path) -> list:
@@ -129,7 +137,7 @@ def run_extractor(people: list[PersonWork], extractor, align: int, features: Pat
         batch.clear()
 
     with tqdm(total=sum(left.values()), unit="img", desc="extracting", disable=None) as progress:
-        for person, path, chip in load_chips(people, align):
+        for person, path, chip in load_chips(people, align, extractor.size):
             progress.update()
             if isinstance(chip, str):
                 del person.rows[path.name]
@@ -142,18 +150,20 @@ def run_extractor(people: list[PersonWork], extractor, align: int, features: Pat
         flush()
 
 
-def load_chips(people: list[PersonWork], align: int) -> Iterator[tuple]:
-    """(person, path, RGB uint8 image, or the reason as text why there is none), read ahead by threads."""
+def load_chips(people: list[PersonWork], align: int, size: int) -> Iterator[tuple]:
+    """(person, path, RGB uint8 (size, size, 3), or the reason as text why there is none), read ahead by threads."""
+    import cv2
+
     from utils.faces import align_crop
-    from utils.images import decode_image
+    from utils.images import decode_image, resize_chip
     from utils.pipeline import map_ahead
 
     def load(item):
         person, path = item
         try:
             image = decode_image(path.read_bytes())
-            return person, path, align_crop(image) if align else image
-        except (ValueError, OSError) as exc:
+            return person, path, resize_chip(align_crop(image) if align else image, size)
+        except (ValueError, OSError, MemoryError, cv2.error) as exc:
             return person, path, str(exc)
 
     return map_ahead(load, ((person, path) for person in people for path in person.todo))
@@ -185,6 +195,22 @@ def report(people: list[PersonWork], seconds: float) -> None:
     if skipped or empty:
         print(f"skipped: {len(skipped)} images, {len(empty)} people")
         print(summarize(skipped + empty))
+
+
+def report_orphans(features: Path, people: set[str]) -> None:
+    """Name the people who have features but no faces folder: they are still recognised."""
+    from utils.features import feature_path
+
+    if not features.is_dir():  # nothing was ever extracted
+        return
+    orphans = sorted(
+        path.name
+        for path in features.iterdir()
+        if path.name not in people and feature_path(features, path.name).is_file()
+    )
+    if orphans:
+        print(f"kept: {len(orphans)} people who have features but no folder in --faces_path; delete to forget them")
+        print(summarize([str(features / name) for name in orphans]))
 
 
 if __name__ == "__main__":

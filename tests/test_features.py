@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import pickle
 import pickletools
@@ -63,6 +64,7 @@ def test_every_protocol_loads(protocol, dtype, order):
         (np.load, "{marker}"),
         (getattr, np.ndarray, "tofile"),
         (np.ndarray, (1 << 50,)),
+        (np.ndarray, (2, 3), "f4"),
         (np.core.multiarray._reconstruct if hasattr(np, "core") else np.ndarray, np.ndarray, (1 << 40,), b"b"),
     ],
     ids=lambda call: call[0].__name__,
@@ -157,6 +159,35 @@ def test_features_of_two_extractors_do_not_mix(tmp_path):
         list(iterate_people(tmp_path / "nowhere"))
 
 
+def test_an_unknown_extractor_does_not_hide_two_known_ones(tmp_path):
+    for name, extractor in (("ada", "any"), ("bea", "one-3-abc"), ("cem", "two-3-def")):
+        save_person(tmp_path, name, MATRIX, [["a", 1, 2]] * 2, extractor, 0)
+    feature_path(tmp_path, "ada").with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"bea .*one-3-abc.* cem .*two-3-def"):
+        load_features(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": 5},
+        {"images": None},
+        {"images": [1, 2]},
+        {"images": [["a", "b", 2]] * 2},
+        {"extractor": ["x"]},
+        {"extractor": {}},
+        {"align": "no"},
+        {"data_sha256": 7},
+    ],
+)
+def test_odd_manifests_are_refused(tmp_path, change):
+    save_person(tmp_path, "ada", MATRIX, [["a", 1, 2]] * 2, "one-3-abc", 0)
+    path = feature_path(tmp_path, "ada").with_suffix(".json")
+    path.write_text(json.dumps(read_json(path) | change))
+    with pytest.raises(InputError, match=r"ada_features\.json is not what extract_features"):
+        load_person(tmp_path, "ada")
+
+
 @pytest.fixture
 def library(suite, tmp_path):
     """A copy of two people's faces and an empty features folder; extract() runs the script on them."""
@@ -169,6 +200,7 @@ def library(suite, tmp_path):
         line = ["-p", str(faces), "-m", str(suite["extractor"]), "-f", str(features), *more]
         return extract_features.main(line)
 
+    extract.extractor = suite["extractor"]
     return faces, features, extract
 
 
@@ -248,10 +280,62 @@ def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     assert "6 embedded (" in out and ", 4 unchanged" in out
 
 
-def test_align_uses_the_crops_own_rectangle(library, real_data, tmp_path, capsys):
+def test_an_interrupted_overwrite_loses_nothing(library, monkeypatch):
+    from utils.extractor import Extractor
+
     _, features, extract = library
+    assert extract() == 0
+    before = load_features(features)
+    monkeypatch.setattr("utils.extractor.BATCH_SIZES", (1, 2))
+    calls = []
+    original = Extractor.embed
+
+    def embed(self, images):
+        calls.append(len(images))
+        if len(calls) == 4:  # in the middle of the second person
+            raise KeyboardInterrupt
+        return original(self, images)
+
+    monkeypatch.setattr(Extractor, "embed", embed)
+    for words in (["--overwrite"], ["--align", "1"]):
+        calls.clear()
+        assert extract(*words) == 130
+        assert [len(person.matrix) for person in iterate_people(features)] == [5, 5]
+    np.testing.assert_array_equal(load_person(features, "person 1").matrix, before.matrix[5:])
+
+
+def test_people_without_faces_are_named(library, capsys):
+    faces, features, extract = library
+    assert extract() == 0
+    shutil.rmtree(faces / "person 1")
+    capsys.readouterr()
+    assert extract() == 0
+    assert "kept: 1 people" in (out := capsys.readouterr().out) and str(features / "person 1") in out
+
+
+def test_names_that_are_not_utf8(library, capsys):
+    faces, _, extract = library
+    (faces / "person 0").rename(faces / os.fsdecode(b"caf\xe9"))
+    for image in list((faces / os.fsdecode(b"caf\xe9")).iterdir())[:2]:
+        image.rename(image.with_name(os.fsdecode(b"\xe9" + os.fsencode(image.name))))
+    assert extract() == 0
+    capsys.readouterr()
+    assert extract() == 0
+    assert "0 embedded, 10 unchanged" in capsys.readouterr().out
+
+
+def test_align_places_landmarks_on_the_crops_own_rectangle(library):
+    from utils.extractor import load_extractor
+    from utils.faces import align_crop
+    from utils.images import read_image
+
+    faces, features, extract = library
     assert extract("--align", "1") == 0
+    person = load_person(features, "person 0")
+    crops = [align_crop(read_image(faces / "person 0" / entry[0])) for entry in person.manifest.images]
     manifest = read_json(feature_path(features, "person 0").with_suffix(".json"))
+    expected = load_extractor(library[2].extractor).embed(crops)
+    np.testing.assert_allclose(person.matrix, expected, atol=1e-5)
     assert manifest["align"] == 1 and manifest["dimension"] == 128
 
 

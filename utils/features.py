@@ -88,17 +88,19 @@ def _read_manifest(path: Path, data: bytes, rows: int) -> Manifest | None:
     if not path.is_file():
         return None
     content = read_json(path)
-    try:
-        manifest = Manifest(
-            images=content["images"],
-            extractor=content["extractor"],
-            align=content["align"],
-            data_sha256=content["data_sha256"],
-        )
-    except KeyError as exc:
-        raise InputError(f"{path} lacks the entry {exc}") from None
+    kinds = {"images": list, "extractor": str, "align": int, "data_sha256": str}
+    values = {key: content.get(key) for key in kinds}
+    entries = values["images"] if isinstance(values["images"], list) else [None]
+    if not all(isinstance(values[key], kind) for key, kind in kinds.items()) or not all(map(_is_entry, entries)):
+        raise InputError(f"{path} is not what extract_features.py writes: delete it or extract again")
+    manifest = Manifest(**values)
     fits = manifest.data_sha256 == sha256(data) and len(manifest.images) == rows
     return manifest if fits else None
+
+
+def _is_entry(entry) -> bool:
+    """Whether a manifest's row is [file name, size, modification time]."""
+    return isinstance(entry, list) and [type(part) for part in entry] == [str, int, int]
 
 
 def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
@@ -109,26 +111,27 @@ def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and feature_path(folder, p.name).is_file())
     if not names:
         raise InputError(f"{folder} has no features: expected <person>/<person>_features.cPickle")
-    first = None
+    first = known = None  # the first person, and the first whose extractor is known
     for name in names:
         person = load_person(folder, name)
         first = first or person
-        _check_same_extractor(first, person)
+        known = known or (person if person.manifest else None)
+        _check_same_extractor(first, known, person)
         yield person
 
 
-def _check_same_extractor(first: PersonFeatures, other: PersonFeatures) -> None:
+def _check_same_extractor(first: PersonFeatures, known: PersonFeatures | None, other: PersonFeatures) -> None:
+    way_out = "run extract_features.py again, and delete the features folder of whoever has no faces there any more"
     widths = first.matrix.shape[1], other.matrix.shape[1]
     if widths[0] != widths[1]:
         raise InputError(
             f"the features of {first.name} have {widths[0]} dimensions and those of {other.name} {widths[1]}: "
-            "they are of different extractors; run extract_features.py again"
+            f"they are of different extractors; {way_out}"
         )
-    made_by = [p.manifest.extractor for p in (first, other) if p.manifest]
-    if len(set(made_by)) > 1:
+    if other.manifest and other.manifest.extractor != known.manifest.extractor:
         raise InputError(
-            f"the features of {first.name} are of extractor {made_by[0]} and those of {other.name} of "
-            f"{made_by[1]}; run extract_features.py again"
+            f"the features of {known.name} are of extractor {known.manifest.extractor} and those of {other.name} of "
+            f"{other.manifest.extractor}; {way_out}"
         )
 
 
@@ -173,9 +176,13 @@ def unpickle_matrix(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _empty_array(kind: type, shape: tuple, code) -> np.ndarray:
+# Stands in for the class numpy.ndarray: a pickle may name it but not call it, for any size would do.
+_NDARRAY = object()
+
+
+def _empty_array(kind: object, shape: tuple, code) -> np.ndarray:
     """Stands in for numpy's `_reconstruct`; real pickles ask it for an empty array and fill that."""
-    if kind is not np.ndarray or shape != (0,):
+    if kind is not _NDARRAY or shape != (0,):
         raise ValueError("not a feature matrix: odd array")
     return np.empty(0, np.int8)
 
@@ -193,7 +200,7 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
 
 
 _WHAT_ARRAYS_NEED = {
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1_bytes,
     # numpy 1 and 2 name their modules differently.

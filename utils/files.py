@@ -40,6 +40,14 @@ def _umask() -> int:
     return mask
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises InputError where a file is in the way."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{path} cannot be a folder: a file is in the way") from None
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically."""
     with atomic_path(path) as temporary:
@@ -48,14 +56,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dict as indented UTF-8 JSON, atomically."""
-    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    # A file name's stray bytes become escapes, which JSON reads back as the same name.
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> dict:
     """Read a JSON object. Raises InputError when the file holds anything else."""
     try:
         content = json.loads(Path(path).read_bytes())
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise InputError(f"{path} is not valid JSON: {exc}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object. Received: {type(content).__name__}")
