@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, script_parser, warn
+from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser, warn
 
 # What you may want to change; every one is also a flag.
 EPOCHS = 15
@@ -39,9 +39,11 @@ def create_model(inputs=(2048,)):
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote")
     parser.add_argument(
-        "-o", "--output_model", required=True, type=Path, help="folder for the head, or a .keras file's name"
+        "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
+    )
+    parser.add_argument(
+        "-o", "--output_model", required=True, type=file_path, help="folder for the head, or a .keras file's name"
     )
     parser.add_argument("-e", "--epochs", type=bounded(int, 1), default=EPOCHS, help="at most; it stops when it stalls")
     add_switch(
@@ -66,9 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--far",
-        type=bounded(float, 0, 1),
+        type=bounded(float, 0, 0.5),
         default=FAR,
-        help="false accept rate that the threshold is chosen for, 0-1",
+        help="false accept rate that the threshold is chosen for, 0-0.5",
     )
     parser.add_argument(
         "--batch_size", type=bounded(int, 1), help="pairs a step (default: a fiftieth of all, 8 at least, 512 at most)"
@@ -86,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.extractor import import_keras
     from utils.features import load_features
+    from utils.files import make_folder
     from utils.head import Head, build_similarity, head_path, save_head
     from utils.normalization import load_normalization
     from utils.pairs import split_people
@@ -97,6 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.normalize:
         normalization = load_normalization(args.features_path, dimension, features.extractor)
     check_trainable(features.labels)
+    path = head_path(args.output_model)
+    make_folder(path.parent)  # before the work, not after it
 
     rng = np.random.default_rng(args.seed)
     rows, held = split_people(features.labels, args.holdout, MIN_PEOPLE_TO_HOLD_OUT, rng)
@@ -104,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     keras.utils.set_random_seed(args.seed)  # of the initial weights and the dropout, which Keras draws itself
     similarity = build_similarity(create_model((dimension,)), normalization)
     options = TrainingOptions(args.epochs, args.negatives, args.batch_size, args.learning_rate, args.patience)
-    history = train_similarity(similarity, features, rows, held, options, rng)
+    history, interrupted = train_similarity(similarity, features, rows, held, options, rng)
 
     description = {
         "dimension": dimension,
@@ -113,11 +118,10 @@ def main(argv: list[str] | None = None) -> int:
         "training": {key: str(v) if isinstance(v, Path) else v for key, v in vars(args).items()},
         "held_out_people": sorted({features.names[label] for label in features.labels[held]}),
     }
-    path = head_path(args.output_model)
     save_head(path, similarity, description)
     plot_learning_curve(history, path.with_name("learning_curve.png"))
     print(f"{path}, {path.with_suffix('.json').name} and learning_curve.png: threshold {description['threshold']:.3f}")
-    return 0
+    return 130 if interrupted else 0
 
 
 def check_trainable(labels) -> None:
@@ -137,18 +141,24 @@ def choose_operating_point(head, features, held, target_far: float, rng) -> dict
     from utils.training import measure_held_out
 
     if not len(held):
-        warn("too few people to hold any out: the rule is the original recipe's, unmeasured")
+        warn(
+            f"nobody is held out (that needs --holdout and {MIN_PEOPLE_TO_HOLD_OUT} people with several images): "
+            "the rule is the original recipe's, unmeasured"
+        )
         return {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None, "held_out": None}
     threshold, supported, figures = measure_held_out(head, features, held, target_far, rng)
     print(
-        f"held out: {figures.people} people, {figures.same_pairs} same and {figures.different_pairs} different pairs: "
-        f"AUC {figures.auc:.4f} (Euclidean distance {figures.euclidean_auc:.4f}), EER {figures.eer:.4f}, "
-        f"TAR {figures.tar:.3f} at FAR {figures.far:.5f}"
+        f"on the {figures.people} held-out people, who chose epoch and threshold: {figures.same_pairs} same and "
+        f"{figures.different_pairs} different pairs, AUC {figures.auc:.4f} (Euclidean distance "
+        f"{figures.euclidean_auc:.4f}), EER {figures.eer:.4f}, TAR {figures.tar:.3f} at FAR {figures.far:.5f}"
     )
+    if figures.auc < figures.euclidean_auc:
+        print("note: plain Euclidean distance tells these people apart better than this head; more people may help it")
     if supported > target_far:
         warn(
-            f"{figures.different_pairs} impostor pairs support no FAR below {supported:.2g}, asked was {target_far:g}: "
-            "the threshold clears them all and the vote is the original recipe's; more people make it surer"
+            f"{figures.people} held-out people make {figures.person_pairs} pairs of people, which support no FAR below "
+            f"{supported:.2g}, asked was {target_far:g}: all of them are cleared and the vote is the original "
+            "recipe's; more people make it surer"
         )
     # What the data cannot show needs the stricter vote.
     min_votes = MIN_VOTES if supported == target_far else RECIPE_MIN_VOTES

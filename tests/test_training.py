@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from sklearn.metrics import roc_auc_score
 
 import train
@@ -43,9 +44,9 @@ def test_held_out_people_are_not_trained_on():
     assert sorted(np.r_[rows, held]) == list(range(len(labels)))
     assert not set(labels[rows]) & set(labels[held])
     assert len(set(labels[held])) == pytest.approx(8, abs=1)
-    few = np.array([0, 0, 1, 1, 2, 2, 3])
+    few = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4])
     assert len(split_people(few, 0.2, 5, rng)[1]) == 0
-    assert len(set(few[split_people(few, 0.2, 3, rng)[1]])) >= 2
+    assert len(set(few[split_people(few, 0.2, 4, rng)[1]])) >= 2
     assert len(split_people(labels, 0, 5, rng)[1]) == 0
 
 
@@ -81,15 +82,18 @@ def test_the_threshold_keeps_the_false_accept_rate():
     rng = np.random.default_rng(3)
     impostors = 0.5 + 0.5 * rng.random(20_000)
     for far in (0.1, 0.01, 0.001):
-        threshold, supported = choose_threshold(impostors, far)
+        threshold, supported = choose_threshold(impostors, far, 20_000)
         assert (impostors > threshold).mean() <= far < (impostors > threshold - 0.001).mean() + 1e-4 + far / 10
         assert supported == far
-    assert choose_threshold(np.full(10_000, 0.1), 0.01) == (0.5, 0.01)
+    assert choose_threshold(np.full(10_000, 0.1), 0.01, 10_000) == (0.5, 0.01)
+    assert choose_threshold(np.full(3, 0.9), 1.0, 3) == (0.9, 1.0)
     # Too few for the rate: all of them are cleared, and it is said what they do support.
-    assert choose_threshold(np.array([0.1, 0.95, 0.3, 0.2]), 0.001) == (0.95, 0.25)
-    assert choose_threshold(np.array([0.1, 0.2]), 0.001) == (0.8, 0.5)
+    assert choose_threshold(np.array([0.1, 0.95, 0.3, 0.2]), 0.001, 4) == (0.95, 0.25)
+    assert choose_threshold(np.array([0.1, 0.2]), 0.001, 2) == (0.8, 0.5)
+    # Many photos of two people are still one pair of people.
+    assert choose_threshold(np.full(1600, 0.1), 0.001, 1) == (0.8, 1.0)
     with pytest.raises(ValueError, match="none"):
-        choose_threshold(np.empty(0), 0.1)
+        choose_threshold(np.empty(0), 0.1, 1)
 
 
 def test_verification_figures():
@@ -240,6 +244,71 @@ def test_normalised_training_needs_and_uses_the_statistics(tmp_path, capsys):
     assert front.scale == pytest.approx(1 / whole.std(), rel=1e-5)
 
 
+def test_extreme_shares_leave_people_on_both_sides(tmp_path):
+    features = synthetic(tmp_path / "features", people=5, images=2)
+    for share in (0.01, 0.5, 0.9):
+        rows, held = split_people(features.labels, share, 5, np.random.default_rng(0))
+        assert len(set(features.labels[rows])) >= 2 and len(set(features.labels[held])) >= 2
+    line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "1"]
+    assert train.main([*line, "--holdout", "0.9", "--far", "0.5"]) == 0
+
+
+def test_ctrl_c_keeps_the_best_epoch(tmp_path):
+    import signal
+    import subprocess
+    import sys
+
+    synthetic(tmp_path / "features", people=60, images=12)
+    words = ["-f", tmp_path / "features", "-o", tmp_path / "head", "-e", "1000", "--patience", "1000"]
+    command = [sys.executable, "-u", "train.py", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("Epoch 3/"):
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert "Traceback" not in err
+    assert load_head(tmp_path / "head").dimension == 16
+    assert read_json(tmp_path / "head" / "similarity.json")["held_out"]["auc"] > 0.9
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"threshold": None},
+        {"threshold": "high"},
+        {"threshold": float("nan")},
+        {"threshold": 2},
+        {"min_votes": [1]},
+        {"min_votes": True},
+        {"extractor": ["x"]},
+    ],
+)
+def test_odd_descriptions_are_refused(tmp_path, entry):
+    save_head(tmp_path / "similarity.keras", build_similarity(train.create_model((3,))), entry)
+    with pytest.raises(InputError, match=r"Received: "):
+        load_head(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"mean": NaN, "std": Infinity, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 1, "count": Infinity, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 0, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 1, "count": 1, "extractor": null, "dimension_mean": {}, "dimension_std": [1]}',
+        "[" * 200_000,
+        "[]",
+        "\xff",
+    ],
+)
+def test_odd_statistics_are_refused(tmp_path, text):
+    (tmp_path / "normalization.json").write_bytes(text.encode("latin1"))
+    with pytest.raises(InputError):
+        load_normalization(tmp_path, 1, None)
+
+
 @pytest.mark.parametrize(("people", "images", "part"), [(1, 5, "two people"), (4, 1, "two images")])
 def test_too_little_to_train_on_is_one_line(tmp_path, capsys, people, images, part):
     synthetic(tmp_path, people, images)
@@ -252,6 +321,6 @@ def test_too_little_to_train_on_is_one_line(tmp_path, capsys, people, images, pa
 def test_few_people_train_without_a_hold_out(tmp_path, capsys):
     synthetic(tmp_path, people=3, images=4)
     assert train.main(["-f", str(tmp_path), "-o", str(tmp_path / "head"), "-e", "2"]) == 0
-    assert "too few people to hold any out" in capsys.readouterr().err
+    assert "nobody is held out" in capsys.readouterr().err
     content = read_json(tmp_path / "head" / "similarity.json")
     assert content["threshold"] == 0.8 and content["held_out"] is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.extractor import MODEL_SUFFIXES, load_model, save_model
+from utils.extractor import MODEL_SUFFIXES, find_model, load_model, save_model
 from utils.files import read_json, write_json
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 from utils.normalization import Normalization
@@ -27,7 +27,7 @@ def build_similarity(head, normalization: Normalization | None = None):
     """
     from keras import Input, Model, layers, ops
 
-    (dimension,) = head.input_shape[1:]
+    dimension = head.inputs[0].shape[1]
     first, second = Input((dimension,), name="features_a"), Input((dimension,), name="features_b")
     a, b = first, second
     if normalization:
@@ -58,23 +58,25 @@ class Head:
     """A compiled similarity head.
 
     dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
-    threshold, min_votes: its decision rule. description: its `.json`, {} where there is none.
+    threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none.
     """
 
     def __init__(self, similarity, description: dict):
-        shapes = similarity.input_shape
-        pair = isinstance(shapes, list) and len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
-        if not pair or tuple(similarity.output_shape[1:]) != (1,):
+        shapes = [tuple(tensor.shape) for tensor in similarity.inputs or ()]
+        outputs = [tuple(tensor.shape) for tensor in similarity.outputs or ()]
+        pair = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2 and shapes[0][1]
+        if not pair or outputs != [(None, 1)]:
             raise InputError(
                 "a similarity head maps two feature batches (n, D) to (n, 1), or, as the original recipe's, one. "
-                f"Received: {shapes} to {similarity.output_shape}"
+                f"Received: {shapes} to {outputs}"
             )
         self.model = similarity
-        self.description = description
         self.dimension = shapes[0][1]
         self.extractor = description.get("extractor")
-        self.threshold = float(description.get("threshold", RECIPE_THRESHOLD))
-        self.min_votes = float(description.get("min_votes", RECIPE_MIN_VOTES))
+        self.threshold = _share(description, "threshold", RECIPE_THRESHOLD)
+        self.min_votes = _share(description, "min_votes", RECIPE_MIN_VOTES)
+        if not isinstance(self.extractor, str | None):
+            raise InputError(f"the head's extractor must be a name. Received: {self.extractor!r}")
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Probabilities of "same person", float32 (n,), of two feature matrices (n, D)."""
@@ -87,9 +89,13 @@ class Head:
     def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D)."""
         probes = np.asarray(probes, np.float32)
-        a = np.repeat(probes, len(gallery), axis=0)
-        b = np.tile(gallery, (len(probes), 1))
-        return self.score_pairs(a, b).reshape(len(probes), len(gallery))
+        step = max(1, MOST_ROWS // max(1, len(probes)))
+        blocks = [gallery[start : start + step] for start in range(0, len(gallery), step)]
+        scores = [
+            self.score_pairs(np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1)))
+            for block in blocks
+        ]
+        return np.concatenate([s.reshape(len(probes), -1) for s in scores], axis=1)
 
     def _predict(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         # Padded to a power of two: each new number of rows would be compiled anew.
@@ -98,19 +104,22 @@ class Head:
         return self.model.predict_on_batch([np.pad(a, padding), np.pad(b, padding)])[: len(a), 0]
 
 
+def _share(description: dict, key: str, default: float) -> float:
+    value = description.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"the head's {key} must be a number between 0 and 1. Received: {value!r}")
+    return float(value)
+
+
 def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:
     """Load a head by its folder or file.
 
     A head of the original recipe has one input, the difference: it gets its front here, with
     `normalization` if given. Raises InputError.
     """
-    given, path = Path(path), head_path(path)
-    if not path.is_file():
-        # A name without its extension, as in people's notes.
-        named = [given.with_name(given.name + suffix) for suffix in MODEL_SUFFIXES]
-        path = next((candidate for candidate in (*named, given) if candidate.is_file()), path)
+    path = head_path(path) if head_path(path).is_file() else find_model(path)
     model = load_model(path)
-    if isinstance(model.input_shape, tuple) and len(model.input_shape) == 2:
+    if len(model.inputs or ()) == 1 and len(model.inputs[0].shape) == 2 and model.inputs[0].shape[1]:
         model = build_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe")

@@ -15,6 +15,7 @@ class VerificationFigures:
     """Figures on held-out pairs. Rates are shares, 0-1; a FAR or TAR belongs to `threshold`."""
 
     people: int
+    person_pairs: int
     same_pairs: int
     different_pairs: int
     auc: float
@@ -28,20 +29,22 @@ class VerificationFigures:
         return asdict(self)
 
 
-def choose_threshold(different_scores: np.ndarray, target_far: float) -> tuple[float, float]:
+def choose_threshold(different_scores: np.ndarray, target_far: float, person_pairs: int) -> tuple[float, float]:
     """The threshold for a target false accept rate, and the FAR that the data supports.
 
-    A score above the threshold accepts. q impostor scores support no FAR below 1 / q; with fewer than
-    the target needs, the threshold clears all of them and is no lower than the original recipe's 0.8.
-    Raises ValueError for no scores.
+    different_scores: of impostor pairs (q,), from `person_pairs` pairs of people. A score above the
+    threshold accepts. Many photos of the same two people are hardly more than one observation, so
+    that n pairs of people support no FAR below 1 / n; with fewer than the target needs, the threshold
+    clears every impostor and is no lower than the original recipe's. Raises ValueError for no scores.
     """
     if len(different_scores) == 0:
         raise ValueError("a threshold needs impostor scores. Received: none")
     ordered = np.sort(np.asarray(different_scores, float))[::-1]
-    supported = max(target_far, 1 / len(ordered))
-    accepted = int(target_far * len(ordered))  # impostors that may pass
-    floor = THRESHOLD_FLOOR if accepted else RECIPE_THRESHOLD
-    return max(floor, float(ordered[accepted])), supported
+    supported = max(target_far, 1 / person_pairs)
+    if supported > target_far:
+        return max(RECIPE_THRESHOLD, float(ordered[0])), supported
+    accepted = min(int(target_far * len(ordered)), len(ordered) - 1)  # impostors that may pass
+    return max(THRESHOLD_FLOOR, float(ordered[accepted])), supported
 
 
 def verification_figures(
@@ -64,6 +67,7 @@ def verification_figures(
     far_at_threshold, tar_at_threshold = (float((part > threshold).mean()) for part in (different, same))
     return VerificationFigures(
         people=people,
+        person_pairs=people * (people - 1) // 2,
         same_pairs=len(same),
         different_pairs=len(different),
         auc=float(roc_auc_score(truth, scores)),

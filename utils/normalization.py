@@ -84,9 +84,11 @@ def load_normalization(folder: Path, dimension: int, extractor: str | None) -> N
             dimension_std=np.array(content["dimension_std"], float),
             extractor=content["extractor"],
         )
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise InputError(f"{path} is not what compute_mean.py writes: {exc!r}") from None
-    if statistics.dimension_mean.shape != (dimension,) or not statistics.std > 0:
+    if not np.isfinite([statistics.mean, statistics.std]).all() or not statistics.std > 0:
+        raise InputError(f"{path} is not what compute_mean.py writes: mean {statistics.mean}, std {statistics.std}")
+    if statistics.dimension_mean.shape != (dimension,):
         raise InputError(
             f"{path} has {statistics.dimension_mean.size} dimensions, the features {dimension}: run compute_mean.py"
         )

@@ -50,16 +50,17 @@ def split_people(
     """Split rows by person into training and held-out rows, two int arrays; no person is in both.
 
     `share` of the people are held out, two at least, so that there are impostor pairs, and among them
-    two with several images. Nobody is where fewer than `min_people` have several images.
+    two with several images; two of those are left for training. Nobody is held out where fewer than
+    `min_people`, or four, have several images.
     """
     people, counts = np.unique(labels, return_counts=True)
     several, single = people[counts > 1], people[counts == 1]
-    if share == 0 or len(several) < min_people:
+    if share == 0 or len(several) < max(min_people, 4):
         return np.arange(len(labels)), np.arange(0)
     # Both kinds of people in the same share, since only several images make positive pairs.
     held = np.concatenate(
         [
-            rng.permutation(several)[: max(2, round(share * len(several)))],
+            rng.permutation(several)[: min(max(2, round(share * len(several))), len(several) - 2)],
             rng.permutation(single)[: round(share * len(single))],
         ]
     )

@@ -1,5 +1,10 @@
 """Training a similarity head on pairs that are gathered on the fly, and measuring it on people it never saw."""
 
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +35,15 @@ class TrainingOptions:
     patience: int
 
 
-def train_similarity(similarity, features: FeatureSet, rows: np.ndarray, held: np.ndarray, options, rng) -> dict:
+def train_similarity(
+    similarity, features: FeatureSet, rows: np.ndarray, held: np.ndarray, options: TrainingOptions, rng
+) -> tuple[dict, bool]:
     """Fit a two-input similarity model on all pairs of `rows`; the best epoch's weights stay in it.
 
     rows, held: int arrays of rows of the feature matrix, of different people. The best epoch is that
     of the lowest loss on the held-out people's pairs, or on the training pairs where nobody is held
-    out. Returns Keras' history: metric → list of one number an epoch.
+    out; a later one must gain LEAST_PROGRESS to count. Returns Keras' history, metric → list of one number
+    an epoch, and whether Ctrl-C ended it early.
     """
     from keras import callbacks, optimizers
 
@@ -51,15 +59,35 @@ def train_similarity(similarity, features: FeatureSet, rows: np.ndarray, held: n
         patience=options.patience,
         restore_best_weights=True,
     )
-    history = model.fit(
-        batches, epochs=options.epochs, validation_data=validation, callbacks=[stop], verbose=_verbosity()
-    )
-    return history.history
+    with _ctrl_c_stops(model) as interrupted:
+        model.fit(batches, epochs=options.epochs, validation_data=validation, callbacks=[stop], verbose=_verbosity())
+    return model.history.history, bool(interrupted)
+
+
+@contextlib.contextmanager
+def _ctrl_c_stops(model) -> Iterator[list]:
+    """Let Ctrl-C end a fit after its current step, and a second one at once. Yields a list that it is noted in.
+
+    An exception out of the middle of TensorFlow's step can crash the process.
+    """
+    interrupted = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can catch signals
+        yield interrupted
+        return
+
+    def stop(*_):
+        interrupted.append(True)
+        model.stop_training = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _verbosity() -> int:
-    import sys
-
     return 1 if sys.stdout.isatty() else 2  # Keras' moving bar makes a mess of a log file
 
 
@@ -126,8 +154,8 @@ def measure_held_out(
     matrix = features.matrix
     scores = [head.score_pairs(matrix[p[:, 0]], matrix[p[:, 1]]) for p in (same, different)]
     distances = tuple(np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in (same, different))
-    threshold, supported_far = choose_threshold(scores[1], target_far)
     people = len(np.unique(labels))
+    threshold, supported_far = choose_threshold(scores[1], target_far, people * (people - 1) // 2)
     return threshold, supported_far, verification_figures(*scores, distances, threshold, people)
 
 
