@@ -15,7 +15,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from utils.cli import InputError, bounded, clean_exit, script_parser
+from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
@@ -23,9 +23,11 @@ MIN_SIZE = 60  # pixels
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-o", "--output", required=True, type=Path, help="the person's folder; its name is the person")
+    parser.add_argument(
+        "-o", "--output", required=True, type=file_path, help="the person's folder; its name is the person"
+    )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("-v", "--video_path", type=Path, help="a video file instead of the camera")
+    source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of the camera")
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
     parser.add_argument("--every", type=bounded(int, 0), default=0, help="save by itself every N frames; 0: never")
     parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after so many saved faces; 0: go on")
@@ -48,8 +50,9 @@ def main(argv: list[str] | None = None) -> int:
         source = open_source(args.camera, args.video_path, None)
         cleanup.callback(source.close)
         from utils.faces import load_detector
+        from utils.files import make_folder
 
-        args.output.mkdir(parents=True, exist_ok=True)
+        make_folder(args.output)
         detect = load_detector(args.detector, args.min_size, bool(args.align))
         saver = FaceSaver(args.output)
         return run(source, detect, saver, args.every, args.count, args.headless, cleanup)

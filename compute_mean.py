@@ -8,14 +8,15 @@ Prints mean, standard deviation and count, and writes normalization.json into th
 
 import argparse
 import sys
-from pathlib import Path
 
-from utils.cli import clean_exit, script_parser
+from utils.cli import clean_exit, file_path, script_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-f", "--features_path", required=True, type=Path, help="folder that extract_features.py wrote")
+    parser.add_argument(
+        "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
+    )
     return parser
 
 

@@ -18,12 +18,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from utils.cli import InputError, bounded, clean_exit, script_parser
+from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
 
 NAMES = ("Amara", "Björn", "Chloé", "Dmitri", "Elif", "Farid", "Grace", "Hiro", "Inés", "Jonas", "Keala", "Liwei")
 PHOTOS = 10  # of each person
 SHOWN = 8  # of the people, in the video
 STRANGERS = 4
+MADE_FOLDERS = ("selfies", "faces", "models", "features", "similarity")
+MADE_FILES = ("contact_sheet.png", "webcam.mp4", "annotated.mp4", "events.jsonl", "still.png")
 FRAME_RATE = 15  # of the video, a second
 # Below this the demo fails. The threshold's false accept rate rests on two held-out people here.
 MIN_PRECISION = 0.98  # of the names given
@@ -34,7 +36,9 @@ SAME_FACE_OVERLAP = 0.3  # intersection over union from which a found face is th
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=Path("demo_out"), help="folder that everything goes to")
+    parser.add_argument(
+        "-o", "--output", type=file_path, default=Path("demo_out"), help="folder that everything goes to"
+    )
     parser.add_argument("--frames", type=bounded(int, 30), default=360, help="length of the video, in frames")
     parser.add_argument("--seed", type=bounded(int, 0), default=0, help="another number draws other people")
     return parser
@@ -73,14 +77,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def prepare_folder(out: Path) -> None:
-    """An empty output folder; what an earlier demo left is removed, anything else is not touched."""
+    """An output folder without what an earlier demo left there; anything else is not touched."""
     import shutil
 
     marker = out / ".made_by_demo"
     if out.exists() and not marker.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty and not a demo's: choose another --output")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    for name in MADE_FOLDERS:
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in MADE_FILES:
+        (out / name).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     marker.touch()
 
 

@@ -9,28 +9,28 @@ run does only new and changed photos. JPEG, PNG, HEIC and most others are read, 
 """
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
-from utils.cli import clean_exit, script_parser, summarize
+from utils.cli import InputError, clean_exit, file_path, script_parser, summarize
+from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 40  # pixels
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from utils.detection_arguments import add_detection_arguments
-
     parser = script_parser(__doc__)
     parser.add_argument(
         "-s",
         "--faces_selfies",
         "--face_selfies",
         required=True,
-        type=Path,
+        type=file_path,
         help="folder of person folders with photos",
     )
     parser.add_argument(
-        "-p", "--faces_path", "--face_path", required=True, type=Path, help="folder that the faces go to"
+        "-p", "--faces_path", "--face_path", required=True, type=file_path, help="folder that the faces go to"
     )
     parser.add_argument("--largest", action="store_true", help="take the biggest face of several")
     parser.add_argument(
@@ -48,11 +48,19 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from utils.faces import load_detector
+    from utils.files import make_folder
     from utils.images import list_images, list_people, png_name
     from utils.pipeline import map_ahead
 
+    if args.faces_path.resolve() == args.faces_selfies.resolve():
+        raise InputError(
+            f"--faces_path {args.faces_path} is the folder of the selfies: the faces need one of their own"
+        )
     folders = list_people(args.faces_selfies)
     photos = [photo for folder in folders for photo in list_images(folder)]
+    if not photos:
+        raise InputError(f"{args.faces_selfies} has no photos in its {len(folders)} person folders")
+    make_folder(args.faces_path)
     chips = {photo: args.faces_path / photo.parent.name / png_name(photo.name) for photo in photos}
     todo = [photo for photo in photos if args.overwrite or not is_done(photo, chips[photo])]
     detect = load_detector(args.detector, args.min_size, bool(args.align))
@@ -77,25 +85,37 @@ def main(argv: list[str] | None = None) -> int:
 
 def is_done(photo: Path, chip: Path) -> bool:
     """Whether a face is there that is newer than its photo."""
-    return chip.is_file() and chip.stat().st_mtime >= photo.stat().st_mtime
+    try:
+        return chip.stat().st_mtime >= photo.stat().st_mtime
+    except OSError:  # not there yet, or with a name that cannot be
+        return False
 
 
 def convert_photo(photo: Path, chip: Path, detect, largest: bool) -> str | None:
-    """Save the face of one photo; returns the reason where none is taken."""
+    """Save the face of one photo; returns the reason where none is taken, and then leaves no older face of it."""
+    import errno
+
+    import cv2
+
     from utils.faces import face_chip, main_faces
     from utils.images import decode_image, write_image
 
     try:
         image = decode_image(photo.read_bytes())
-    except (ValueError, OSError) as exc:
-        return str(exc)
-    faces = main_faces(detect(image))
-    if not faces:
-        return "no face found"
-    if len(faces) > 1 and not largest:
-        return f"{len(faces)} faces (--largest takes the biggest)"
-    write_image(chip, face_chip(image, faces[0]))
-    return None
+        faces = main_faces(detect(image))
+        if len(faces) == 1 or (faces and largest):
+            write_image(chip, face_chip(image, faces[0]))
+            return None
+        problem = f"{len(faces)} faces (--largest takes the biggest)" if faces else "no face found"
+    except (ValueError, MemoryError, cv2.error) as exc:
+        problem = str(exc)
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise  # the next photo would fare no better
+        problem = str(exc)
+    with contextlib.suppress(OSError):  # a name too long for a file, for one
+        chip.unlink()
+    return problem
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, script_parser
+from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
@@ -23,9 +23,11 @@ MIN_SIZE = 20  # pixels
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-f", "--features", required=True, type=Path, help="folder that extract_features.py wrote")
-    parser.add_argument("-m", "--model", required=True, type=Path, help="extractor that the features were made with")
-    parser.add_argument("-c", "--classification", required=True, type=Path, help="head that train.py saved")
+    parser.add_argument("-f", "--features", required=True, type=file_path, help="folder that extract_features.py wrote")
+    parser.add_argument(
+        "-m", "--model", required=True, type=file_path, help="extractor that the features were made with"
+    )
+    parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
     add_switch(
         parser,
         "-n",
@@ -36,11 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
-    source.add_argument("-v", "--video_path", type=Path, help="a video file instead of the camera")
-    source.add_argument("-i", "--image_path", type=Path, help="a photo or a folder of photos instead of the camera")
+    source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of the camera")
+    source.add_argument(
+        "-i", "--image_path", type=file_path, help="a photo or a folder of photos instead of the camera"
+    )
     parser.add_argument("--headless", action="store_true", help="open no window")
-    parser.add_argument("--output", type=Path, help="annotated video to write (a folder for photos)")
-    parser.add_argument("--events", type=Path, help="JSON lines to write: a line a frame with its faces")
+    parser.add_argument("--output", type=file_path, help="annotated video to write (a folder for photos)")
+    parser.add_argument("--events", type=file_path, help="JSON lines to write: a line a frame with its faces")
     parser.add_argument(
         "--threshold",
         type=bounded(float, 0, 1),
@@ -68,35 +72,60 @@ def main(argv: list[str] | None = None) -> int:
     with ExitStack() as cleanup:
         source = open_source(args.camera, args.video_path, args.image_path)
         cleanup.callback(source.close)
+        check_outputs(args.output, args.events, source, args.video_path or args.image_path)
+        gallery, extractor = load_models(
+            args.features, args.model, args.classification, bool(args.normalize), args.threshold, args.min_votes
+        )
+        recognize = load_recognizer(gallery, extractor, args.detector, args.min_size, bool(args.align))
         outputs = Outputs(args.output, args.events, source, cleanup)
-        recognize = load_recognizer(args)
         return run(source, recognize, outputs, args.headless, cleanup)
 
 
-def load_recognizer(args: argparse.Namespace):
-    """A function from an RGB uint8 image to its list of (box_xywh, Decision). Raises InputError."""
+def check_outputs(output: Path | None, events: Path | None, source, source_path: Path | None) -> None:
+    """Raise InputError where an output cannot be, before anything is loaded or opened."""
+    from utils.video import CODECS, PhotoSource
+
+    for name, path in (("--output", output), ("--events", events)):
+        if path and source_path and path.exists() and path.samefile(source_path):
+            raise InputError(f"{name} {path} is the source itself")
+    if output and events and output.resolve() == events.resolve():
+        raise InputError(f"--output and --events are one file: {output}")
+    if output and isinstance(source, PhotoSource):
+        if output.suffix or output.is_file():
+            raise InputError(f"--output {output}: expected a folder for photos")
+    elif output and (output.suffix.lower() not in CODECS or output.is_dir()):
+        raise InputError(f"--output {output}: expected a video file, one of {', '.join(CODECS)}")
+
+
+def load_models(features_path, model_path, head_path, normalize: bool, threshold, min_votes):
+    """The Gallery and the Extractor, which belong together; None takes the head's own rule. Raises InputError."""
     from utils.extractor import load_extractor
-    from utils.faces import face_chip, load_detector
     from utils.features import load_features
     from utils.gallery import Gallery, check_same_extractor
     from utils.head import load_head
     from utils.normalization import load_normalization
 
-    features = load_features(args.features)
+    features = load_features(features_path)
     normalization = None
-    if args.normalize:
-        normalization = load_normalization(args.features, features.matrix.shape[1], features.extractor)
-    head = load_head(args.classification, normalization)
-    extractor = load_extractor(args.model)
+    if normalize:
+        normalization = load_normalization(features_path, features.matrix.shape[1], features.extractor)
+    head = load_head(head_path, normalization)
+    extractor = load_extractor(model_path)
     check_same_extractor(features, head, extractor)
-    threshold = head.threshold if args.threshold is None else args.threshold
-    min_votes = head.min_votes if args.min_votes is None else args.min_votes
-    gallery = Gallery(features, head, threshold, min_votes)
-    detect = load_detector(args.detector, args.min_size, bool(args.align))
+    threshold = head.threshold if threshold is None else threshold
+    min_votes = head.min_votes if min_votes is None else min_votes
     print(
         f"{len(features.names)} people, {len(features.matrix)} images; "
         f"accepted above {threshold:.3f} by more than {min_votes:.0%} of a person's images"
     )
+    return Gallery(features, head, threshold, min_votes), extractor
+
+
+def load_recognizer(gallery, extractor, detector: str, min_size: int, align: bool):
+    """A function from an RGB uint8 image to its list of (box_xywh, Decision)."""
+    from utils.faces import face_chip, load_detector
+
+    detect = load_detector(detector, min_size, align)
 
     def recognize(image):
         faces = detect(image)
@@ -115,15 +144,16 @@ class Outputs:
 
         self.folder = self.video = self.events = None
         if output and isinstance(source, PhotoSource):
-            if output.suffix:
-                raise InputError(f"--output {output}: expected a folder for photos")
             self.folder = output
         elif output:
             self.video = VideoOutput(output, source.rate)
             cleanup.callback(self.video.close)
         if events:
             events.parent.mkdir(parents=True, exist_ok=True)
-            self.events = cleanup.enter_context(events.open("w", encoding="utf-8", buffering=1))
+            # A file name's stray bytes become escapes, which JSON reads back as the same name.
+            self.events = cleanup.enter_context(
+                events.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+            )
 
     def write(self, index: int, frame, annotated, results, live: bool) -> None:
         if self.folder:

@@ -123,7 +123,7 @@ def test_lists_leave_out_what_is_no_person(tmp_path):
 
 
 def test_png_names_tell_photos_apart():
-    assert png_name("a.jpg") != png_name("a.PNG") == "a_png.png"
+    assert png_name("a.jpg") != png_name("a.png") == "a_png.png" != png_name("a.PNG")
 
 
 def test_shrinking_averages():

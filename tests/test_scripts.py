@@ -5,6 +5,8 @@ import json
 import shlex
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,41 +20,54 @@ from utils.video import VideoOutput, VideoSource, without_password
 
 SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "demo")
 
-# Exactly as they stand in people's notes, apart from the paths.
-COMMAND_LINES = """\
-network.py --output path/to/save/model --model model_name --print_model 0
-extract_features.py --faces_path path/to/dataset --model_path path/to/model --features path/output/features/directory
-compute_mean.py --features_path path/to/features/directory
-train.py --features_path path/to/features/directory --output_model directory/similarity/network/ --epochs 15 --normaliza 0
-test.py --features path/to/stored/features/directory --model path/to/resnet/custom/model --classification path/to/classification/model --normalize 0
-capture.py --output directory/to/save/faces
-capture.py --output directory/to/save/faces --video_path path/to/video
-selfies2face.py --face_selfies path/to/directory/of/selfies --faces_path directory/to/save/faces
-""".splitlines()  # noqa: E501
+# Exactly as they stand in people's notes, apart from the paths, and what each word means.
+COMMAND_LINES = [
+    (
+        "network.py --output path/to/model --model model_name --print_model 0",
+        {"output": "path/to/model", "model_name": "model_name", "print_model": 0},
+    ),
+    (
+        "extract_features.py --faces_path to/dataset --model_path to/model --features to/features",
+        {"faces_path": "to/dataset", "model_path": "to/model", "features": "to/features"},
+    ),
+    ("compute_mean.py --features_path to/features", {"features_path": "to/features"}),
+    (
+        "train.py --features_path to/features --output_model similarity/network/ --epochs 15 --normaliza 0",
+        {"features_path": "to/features", "output_model": "similarity/network", "epochs": 15, "normalize": 0},
+    ),
+    (
+        "test.py --features to/features --model to/custom/model --classification to/classification --normalize 0",
+        {"features": "to/features", "model": "to/custom/model", "classification": "to/classification", "normalize": 0},
+    ),
+    ("capture.py --output to/faces", {"output": "to/faces", "video_path": None}),
+    ("capture.py --output to/faces --video_path to/video", {"output": "to/faces", "video_path": "to/video"}),
+    (
+        "selfies2face.py --face_selfies to/selfies --faces_path to/faces",
+        {"faces_selfies": "to/selfies", "faces_path": "to/faces"},
+    ),
+    # The other spellings and the short forms.
+    ("network.py -o o --model_name n -p 1", {"output": "o", "model_name": "n", "print_model": 1}),
+    ("network.py -o o -m n -p 0", {"output": "o", "model_name": "n", "print_model": 0}),
+    ("extract_features.py -p p -m m -f f", {"faces_path": "p", "model_path": "m", "features": "f"}),
+    ("compute_mean.py -f f", {"features_path": "f"}),
+    ("train.py -f f -o o -e 3 -n 1", {"features_path": "f", "output_model": "o", "epochs": 3, "normalize": 1}),
+    ("train.py -f f -o o --normalize 1", {"normalize": 1}),
+    ("test.py -f f -m m -c c -n 1", {"features": "f", "model": "m", "classification": "c", "normalize": 1}),
+    ("test.py -f f -m m -c c --normaliza 1", {"normalize": 1}),
+    ("capture.py -o o -v v", {"output": "o", "video_path": "v"}),
+    ("selfies2face.py -s s -p p", {"faces_selfies": "s", "faces_path": "p"}),
+    ("selfies2face.py --faces_selfies s --face_path p", {"faces_selfies": "s", "faces_path": "p"}),
+]
 
-OTHER_SPELLINGS = """\
-network.py -o m --model_name n -p 1
-network.py -o m -m n
-extract_features.py -p a -m b -f c
-compute_mean.py -f a
-train.py -f a -o b -e 3 -n 1
-train.py -f a -o b --normalize 1
-test.py -f a -m b -c d -n 1
-test.py -f a -m b -c d --normaliza 1
-capture.py -o a -v b
-selfies2face.py -s a -p b
-selfies2face.py --faces_selfies a --face_path b
-""".splitlines()
 
-
-@pytest.mark.parametrize("line", COMMAND_LINES + OTHER_SPELLINGS)
-def test_the_original_recipes_command_lines_are_understood(line):
+@pytest.mark.parametrize(("line", "meaning"), COMMAND_LINES)
+def test_the_original_recipes_command_lines_are_understood(line, meaning):
     script, *words = shlex.split(line)
     parser = importlib.import_module(script.removesuffix(".py")).build_parser()
-    args = vars(parser.parse_args(words))
-    given = [str(value) for value in args.values()]
-    for value in (word for word in words if not word.startswith("-")):
-        assert value.rstrip("/") in given, (value, args)
+    args = {
+        key: str(value) if isinstance(value, Path) else value for key, value in vars(parser.parse_args(words)).items()
+    }
+    assert {key: args[key] for key in meaning} == meaning
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -67,6 +82,29 @@ def test_help_needs_no_network_library(name):
     module = importlib.import_module(name)
     assert module.__doc__.strip().splitlines()[0] in result.stdout
     assert "(default: None)" not in result.stdout
+
+
+def test_terminate_ends_as_ctrl_c_does(suite, clip, tmp_path):
+    """What systemd and `timeout` send: the video that was begun is whole, and an older one is not lost before."""
+    import signal
+
+    out = tmp_path / "annotated.mp4"
+    out.write_bytes(b"of an earlier run")
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless"]
+    words += ["--video_path", clip[0], "--output", out, "--events", tmp_path / "events.jsonl"]
+    command = [sys.executable, "test.py", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "events.jsonl").exists() or len(read_events(tmp_path / "events.jsonl")) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert out.read_bytes() == b"of an earlier run"
+    process.send_signal(signal.SIGTERM)
+    printed, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error == "interrupted\n" and " frames at " in printed
+    source = VideoSource(out)
+    assert abs(len(list(source.frames())) - len(read_events(tmp_path / "events.jsonl"))) <= 1
+    source.close()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -159,7 +197,13 @@ def test_the_threshold_can_be_raised(suite, clip, tmp_path):
         (["--image_path", "Makefile"], ["Makefile"]),
         (["--image_path", "utils"], ["no photos"]),
         (["--camera", "987"], ["camera 987", "--camera"]),
+        (["--camera", "99999999999"], ["camera", "--camera"]),
         (["--camera", "http://me:secret@127.0.0.1:9/stream"], ["http://…@127.0.0.1:9/stream"]),
+        (["--camera", "nonsense"], ["index", "URL", "nonsense"]),
+        (["--camera", ""], ["--camera must be"]),
+        (["--image_path", ""], ["must not be empty"]),
+        (["--video_path", "utils"], ["is a folder"]),
+        (["--threshold", "nan"], ["between 0 and 1"]),
         (["--threshold", "2"], ["between 0 and 1"]),
         (["--video_path", "a.mp4", "--image_path", "b"], ["not allowed with"]),
     ],
@@ -176,8 +220,12 @@ def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):
     video = ["--video_path", clip[0]]
     assert_one_error_line(run_script(*line, *video, "--output", tmp_path / "a.xyz"), ".mp4")
     assert_one_error_line(run_script(*line, "--image_path", suite["faces"] / "person 0", "--output", "a.mp4"), "folder")
+    assert_one_error_line(run_script(*line, *video, "--output", clip[0]), "the source itself")
+    events = tmp_path / "events.jsonl"
+    events.write_text("of an earlier run")
     line[6] = tmp_path / "no head"
-    assert_one_error_line(run_script(*line, *video), "no head")
+    assert_one_error_line(run_script(*line, *video, "--events", events), "no head")
+    assert events.read_text() == "of an earlier run"
     line[4] = suite["head"]
     assert_one_error_line(run_script(*line, *video), "no head")
 
@@ -293,6 +341,34 @@ def test_selfies2face_takes_photos_of_one_person(tmp_path, capsys):
     assert "0 faces saved, 3 unchanged" in capsys.readouterr().out
     assert selfies2face.main([*line, "--largest"]) == 0
     assert "1 faces saved, 3 unchanged" in capsys.readouterr().out
+
+
+def test_selfies_are_not_overwritten_and_names_do_not_collide(tmp_path, capsys):
+    import selfies2face
+
+    photo = draw_selfie(draw_identity(101), np.random.default_rng(1))
+    folder = tmp_path / "selfies" / "ada"
+    for name in ("a.jpg", "a.JPG", "a.png"):
+        write_image(folder / name, photo)
+    selfies = ["--face_selfies", str(tmp_path / "selfies")]
+    assert selfies2face.main([*selfies, "--faces_path", str(tmp_path / "selfies")]) == 2
+    assert "one of their own" in capsys.readouterr().err
+    assert selfies2face.main([*selfies, "--faces_path", str(tmp_path / "faces")]) == 0
+    assert len(list((tmp_path / "faces" / "ada").iterdir())) == 3
+    # A photo that is no longer taken leaves no face behind, and one bad photo does not end the run.
+    write_image(folder / "a.jpg", np.full((100, 100, 3), 90, np.uint8))
+    write_image(folder / f"{'x' * 249}.png", photo)
+    assert selfies2face.main([*selfies, "--faces_path", str(tmp_path / "faces")]) == 0
+    assert "left out: 2" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "faces" / "ada").iterdir()) == ["a_JPG.png", "a_png.png"]
+
+
+def test_any_terminal_encoding_will_do(tmp_path):
+    import os
+
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = run_script("selfies2face.py", "--help", env=env)
+    assert result.returncode == 0 and "faces_path" in result.stdout
 
 
 def test_passwords_are_left_out_of_messages():

@@ -7,8 +7,11 @@ Ctrl-C; and a traceback, which is a bug of ours.
 import argparse
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -40,16 +43,26 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            # File names may hold bytes, and help texts signs, that a terminal's encoding has not.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        if threading.current_thread() is threading.main_thread():
+            # What ends a service ends it as Ctrl-C does: with what is finished saved.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return main(argv)
         except ModuleNotFoundError as exc:
             return _fail(f"{exc}: install what is missing with `pip install -r requirements.txt`")
         except ImportError as exc:  # a wheel is there, a system library that it links to is not
             return _fail(_missing_library_hint(exc))
+        except BrokenPipeError:  # `| head` has seen enough; nothing more can be said
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         except (InputError, OSError) as exc:
             return _fail(str(exc))
         except KeyboardInterrupt:
-            print("interrupted: everything finished so far is saved", file=sys.stderr)
+            print("interrupted", file=sys.stderr)
             return 130
 
     return wrapped
@@ -96,6 +109,13 @@ def bounded(kind: type, low: float, high: float = float("inf")) -> Callable[[str
         return value
 
     return convert
+
+
+def file_path(text: str) -> Path:
+    """An argparse type: a path. An empty one, an unset shell variable most likely, is refused."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
 
 
 def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help: str) -> None:

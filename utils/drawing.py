@@ -20,9 +20,13 @@ def text_height(image: np.ndarray) -> int:
     return max(14, round(min(image.shape[:2]) / 26))
 
 
-def draw_label(image: np.ndarray, text: str, left: int, bottom: int, color, text_color) -> None:
-    """Write text on a filled bar whose lower left corner is given, moved inside the image."""
-    size = text_height(image)
+def line_thickness(image: np.ndarray) -> int:
+    """The thickness of a box's lines in pixels that suits the text."""
+    return max(2, text_height(image) // 8)
+
+
+def draw_label(image: np.ndarray, text: str, left: int, bottom: int, color, text_color, size: int) -> None:
+    """Write text of a size in pixels on a filled bar whose lower left corner is given, moved inside the image."""
     width = cv2.getTextSize(image.shape[1::-1], text, (0, 0), _font(), size, 600)[2]
     pad = size // 3
     left = max(0, min(left, image.shape[1] - width - 2 * pad))
@@ -33,20 +37,21 @@ def draw_label(image: np.ndarray, text: str, left: int, bottom: int, color, text
 
 def draw_face(image: np.ndarray, box: tuple[int, int, int, int], name: str | None, score: float) -> None:
     """Draw a face's box and, above it, its name and probability; an unknown face's box is only its corners."""
-    x, y, w, h = box
-    thickness = max(2, text_height(image) // 8)
+    x, y, w, _ = box
+    draw_plain_face(image, box, good=name is not None)
+    # In a crowd, small faces get small labels, so that they cover less of their neighbours.
+    size = min(text_height(image), max(12, w // 4))
+    thickness = line_thickness(image)
     if name is None:
-        _draw_corners(image, box, UNKNOWN_COLOR, thickness)
-        draw_label(image, "unknown", x, y - thickness, UNKNOWN_COLOR, UNKNOWN_TEXT)
+        draw_label(image, "unknown", x, y - thickness, UNKNOWN_COLOR, UNKNOWN_TEXT, size)
     else:
-        cv2.rectangle(image, (x, y), (x + w, y + h), KNOWN_COLOR, thickness, cv2.LINE_AA)
         # A rounded "100 %" would claim a certainty that no comparison of faces has.
-        draw_label(image, f"{name}  {min(score, 0.99):.0%}", x, y - thickness, KNOWN_COLOR, KNOWN_TEXT)
+        draw_label(image, f"{name}  {min(score, 0.99):.0%}", x, y - thickness, KNOWN_COLOR, KNOWN_TEXT, size)
 
 
 def draw_plain_face(image: np.ndarray, box: tuple[int, int, int, int], good: bool) -> None:
     """Draw a box without a name: whole where the face will do, only its corners where not."""
-    thickness = max(2, text_height(image) // 8)
+    thickness = line_thickness(image)
     x, y, w, h = box
     if good:
         cv2.rectangle(image, (x, y), (x + w, y + h), KNOWN_COLOR, thickness, cv2.LINE_AA)
@@ -66,7 +71,7 @@ def _draw_corners(image, box, color, thickness: int) -> None:
 
 def draw_status(image: np.ndarray, text: str) -> None:
     """Write a line at the bottom of the image: keys, counts, rates."""
-    draw_label(image, text, 0, image.shape[0], (30, 30, 30), (235, 235, 235))
+    draw_label(image, text, 0, image.shape[0], (30, 30, 30), (235, 235, 235), text_height(image))
 
 
 def draw_inset(image: np.ndarray, inset: np.ndarray) -> None:

@@ -12,6 +12,8 @@ from utils.files import write_bytes
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
+MOST_PIXELS = 1 << 28  # more than any phone takes
+
 
 def list_images(folder: Path) -> list[Path]:
     """The image files of a folder by their suffix, sorted by name; hidden ones are left out."""
@@ -33,7 +35,9 @@ def list_people(folder: Path) -> list[Path]:
         raise InputError(f"{folder} is not a folder")
     people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
     if not people:
-        raise InputError(f"{folder} has no person folders: expected one folder a person, with images in it")
+        loose = len(list_images(folder))
+        hint = f"; {loose} images lie in it directly: put them into {folder / 'NAME'}" if loose else ""
+        raise InputError(f"{folder} has no person folders: expected one folder a person, with images in it{hint}")
     return people
 
 
@@ -68,8 +72,15 @@ def _suits_opencv(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         return _jpeg_components(data) in (1, 3)
     if data.startswith(b"\x89PNG") and len(data) > 26:
+        _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
         return data[25] in (0, 2) and b"IEND" in data[-64:]  # grey or RGB without alpha, and whole
     return False
+
+
+def _check_size(width: int, height: int) -> None:
+    # A few hundred kB of PNG can ask for gigabytes; Pillow has a limit like this of its own.
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{width}×{height} pixels are too many: {MOST_PIXELS:,} at most")
 
 
 def _jpeg_components(data: bytes) -> int | None:
@@ -82,6 +93,8 @@ def _jpeg_components(data: bytes) -> int | None:
         marker, size = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 < len(data):
             components = data[position + 9]
+            height, width = (int.from_bytes(data[position + at : position + at + 2], "big") for at in (5, 7))
+            _check_size(width, height)
         if marker == 0xDA:  # the scan: compressed data cannot hold the end marker by chance
             if data.find(b"\xff\xd9", position) < 0:
                 raise ValueError("the JPEG is truncated")
@@ -91,7 +104,7 @@ def _jpeg_components(data: bytes) -> int | None:
 
 
 def _decode_with_pillow(data: bytes) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
@@ -99,6 +112,8 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             image = ImageOps.exif_transpose(image)
+    except UnidentifiedImageError:
+        raise ValueError("cannot be decoded: not an image, or of an unknown kind") from None
     except Exception as exc:  # Pillow's readers raise whatever their format makes them stumble on
         raise ValueError(f"cannot be decoded: {exc}") from None
     if image.mode.startswith(("I", "F")):
@@ -116,7 +131,7 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
 def png_name(photo_name: str) -> str:
     """The PNG that is made from a photo. Its suffix stays in the name: a.jpg and a.png may be two photos."""
     path = Path(photo_name)
-    return f"{path.stem}_{path.suffix[1:].lower()}.png"
+    return f"{path.stem}_{path.suffix[1:]}.png"
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.images import is_image, read_image
+from utils.images import list_images, read_image
 
 DEFAULT_RATE = 30.0  # frames a second, where a source does not tell
+MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -40,7 +41,7 @@ class PhotoSource:
         path = Path(path)
         if not path.exists():
             raise InputError(f"{path} does not exist")
-        self.paths = sorted(filter(is_image, path.iterdir())) if path.is_dir() else [path]
+        self.paths = list_images(path) if path.is_dir() else [path]
         if not self.paths:
             raise InputError(f"{path} has no photos")
         self.single = not path.is_dir()
@@ -67,7 +68,9 @@ class VideoSource:
         self.live = isinstance(location, int) or is_url(str(location)) or str(location).startswith("/dev/")
         what = f"camera {without_password(str(location))}" if self.live else str(location)
         if not self.live and not Path(location).is_file():
-            raise InputError(f"{what} does not exist")
+            raise InputError(
+                f"{what} is a folder, not a video" if Path(location).is_dir() else f"{what} does not exist"
+            )
         self.capture = cv2.VideoCapture(location if isinstance(location, int) else str(location))
         if not self.capture.isOpened():
             hint = ": is it plugged in, and free? --camera chooses another" if self.live else " as a video"
@@ -83,7 +86,9 @@ class VideoSource:
             done, bgr = self.capture.read()
             if not done:
                 break
-            seconds = time.monotonic() - start if self.live else index / self.rate
+            # A phone's video has no constant rate: its own time stamps count.
+            stamp = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate
+            seconds = time.monotonic() - start if self.live else stamp
             yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), seconds)
             index += 1
         if not index:
@@ -111,24 +116,30 @@ def open_source(camera: str, video_path: Path | None, image_path: Path | None) -
         return PhotoSource(image_path)
     if video_path:
         return VideoSource(video_path)
-    return VideoSource(int(camera) if camera.isdecimal() else camera)
+    if camera.isdecimal():
+        return VideoSource(min(int(camera), MOST_CAMERAS))
+    if not is_url(camera) and not camera.startswith("/dev/"):
+        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {camera!r}")
+    return VideoSource(camera)
 
 
 class VideoOutput:
-    """A video file that RGB frames are appended to. It is opened with the first frame, whose size it takes."""
+    """A video file that RGB frames are appended to; it appears under its name when it is closed.
+
+    It is opened with the first frame, whose size it takes.
+    """
 
     def __init__(self, path: Path, rate: float):
         self.path = Path(path)
-        if self.path.suffix.lower() not in CODECS:
-            raise InputError(f"--output {path}: expected one of {', '.join(CODECS)} for a video")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.unfinished = self.path.with_name(f".unfinished-{self.path.name}")
         self.rate = rate
         self.writer = None
 
     def write(self, image: np.ndarray) -> None:
         if self.writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-            self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, image.shape[1::-1])
+            self.writer = cv2.VideoWriter(str(self.unfinished), codec, self.rate, image.shape[1::-1])
             if not self.writer.isOpened():
                 raise InputError(f"{self.path} cannot be written")
         self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -136,3 +147,6 @@ class VideoOutput:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.release()
+            self.writer = None
+            if self.unfinished.is_file():
+                os.replace(self.unfinished, self.path)

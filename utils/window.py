@@ -21,7 +21,10 @@ def check_screen() -> None:
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise InputError(f"{NO_SCREEN} (neither DISPLAY nor WAYLAND_DISPLAY is set)")
     trial = "import cv2; cv2.namedWindow('trial'); cv2.destroyAllWindows()"
-    result = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, timeout=60)
+    try:
+        result = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{NO_SCREEN} (it does not answer)") from None
     if result.returncode:
         reason = result.stderr.strip().splitlines() or ["no reason given"]
         raise InputError(f"{NO_SCREEN} ({reason[0]})")
