@@ -1,5 +1,7 @@
 """Drawn people must be found and told apart by the detectors and the network that the suite uses."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -52,7 +54,8 @@ def test_descriptors_tell_people_apart(selfies, extractor_path):
 
 def test_a_number_is_a_person():
     assert draw_identity(3) == draw_identity(3)
-    assert len({repr(draw_identity(number)) for number in range(100)}) == 100
+    looks = {dataclasses.replace(draw_identity(number), number=0) for number in range(100)}
+    assert len(looks) == 100
     person = draw_identity(3)
     first, again, other = (draw_selfie(person, np.random.default_rng(seed), 160) for seed in (1, 1, 2))
     assert first.shape == (160, 160, 3) and first.dtype == np.uint8

@@ -1,20 +1,33 @@
-"""Paint and pose for drawn people: antialiased shapes, soft shapes, and a head that turns.
+"""Paint and pose for drawn people: curves, colors, antialiased and soft shapes, and a head that turns.
 
 Head coordinates: x to the right of the picture, y down, both in half face heights, (0, 0) in the middle
 of the face, so that the hairline is near y = -1 and the chin near y = 1.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from utils.drawn_people import Shot
 
 SUBPIXEL_BITS = 4  # cv2's drawing functions take fixed-point coordinates
+WHITE_SUM = 3 * 255  # R + G + B of white
+FACE_DEPTH = 0.7  # head units from the cylinder's axis to the middle of the face
+FACE_SPREAD = 1.06  # the cylinder is a little wider than the face, so that the cheeks are not its edge
+SKULL_TOP_Y, SKULL_RADIUS = -0.35, 1.06  # where the skull begins to close, and over how much it does
+BODY_SHARE = 0.2  # how much of the head's roll the shoulders follow
 
 
 @cache
-def _spline_matrix(points, steps, closed):
-    """Matrix (samples, points) of a Catmull-Rom spline, so that a curve is one product."""
+def _spline_matrix(points: int, steps: int, closed: bool) -> np.ndarray:
+    """Matrix float64 (samples, points) of a Catmull-Rom spline, so that a curve is one product."""
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     basis = 0.5 * np.concatenate(
         [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3], axis=1
@@ -31,45 +44,48 @@ def _spline_matrix(points, steps, closed):
     return matrix
 
 
-def smooth(points, steps=6, closed=True):
-    """Smooth curve through points (n, d): float (n * steps, d) if closed, else ((n - 1) * steps + 1, d)."""
+def smooth(points: ArrayLike, steps: int = 6, closed: bool = True) -> np.ndarray:
+    """Smooth curve through points (n, d): float64 (n * steps, d) if closed, else ((n - 1) * steps + 1, d)."""
     points = np.asarray(points, float)
     return _spline_matrix(len(points), steps, closed) @ points
 
 
-def resample(curve, count):
-    """`count` points (count, d) spread evenly along the length of an open curve (n, d)."""
+def resample(curve: ArrayLike, count: int) -> np.ndarray:
+    """`count` points, float64 (count, d), spread evenly along the length of an open curve (n, d)."""
     curve = np.asarray(curve, float)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
     wanted = np.linspace(0, along[-1], count)
     return np.stack([np.interp(wanted, along, column) for column in curve.T], axis=1)
 
 
-def mirrored(points):
-    """A left-right symmetric closed outline from its right half (n, 2), given from top to bottom."""
+def mirrored(points: ArrayLike) -> np.ndarray:
+    """A left-right symmetric closed outline, float64 (m, 2), from its right half (n, 2) from top to bottom.
+
+    Points on the axis (x = 0) are not doubled.
+    """
     points = np.asarray(points, float)
     left = points[::-1] * [-1, 1]
     return np.concatenate([points, left[np.abs(left[:, 0]) > 1e-9]])
 
 
-def mix(first, second, amount):
-    """Colour `amount` (0 to 1) of the way from `first` to `second`, float (3,) in 0 to 255."""
+def mix(first: ArrayLike, second: ArrayLike, amount: float) -> np.ndarray:
+    """Color `amount` (0 to 1) of the way from `first` to `second`, RGB float64 (3,) in 0 to 255."""
     return np.asarray(first, float) * (1 - amount) + np.asarray(second, float) * amount
 
 
-def shade(colour, factor):
-    """A colour made darker (factor < 1) or lighter (> 1), float (3,) in 0 to 255."""
-    return np.clip(np.asarray(colour, float) * factor, 0, 255)
+def shade(color: ArrayLike, factor: float) -> np.ndarray:
+    """A color made darker (factor < 1) or lighter (> 1), RGB float64 (3,) in 0 to 255."""
+    return np.clip(np.asarray(color, float) * factor, 0, 255)
 
 
-def glow(colour, amount):
-    """Where light falls on skin: brighter, and paler on pale skin only."""
-    pale = np.sum(colour) / 765
-    return mix(shade(colour, 1 + 0.5 * amount), (255, 250, 240), amount * pale)
+def glow(color: ArrayLike, amount: float) -> np.ndarray:
+    """Skin where light falls on it, RGB float64 (3,): brighter, and paler on pale skin only; amount 0 to 1."""
+    pale = np.sum(color) / WHITE_SUM
+    return mix(shade(color, 1 + 0.5 * amount), (255, 250, 240), amount * pale)
 
 
-def circle(center, radius, stretch=1.0, count=20):
-    """A closed ellipse of `count` points (count, 2), `stretch` times as high as wide."""
+def circle(center: ArrayLike, radius: float, stretch: float = 1.0, count: int = 20) -> np.ndarray:
+    """A closed ellipse of `count` points, float64 (count, 2), `stretch` times as high as wide."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     return np.stack([np.cos(angle) * radius, np.sin(angle) * radius * stretch], axis=1) + center
 
@@ -82,27 +98,32 @@ class Pose:
     which lies forward, swings.
     """
 
-    def __init__(self, shot, face_width, center_xy, unit):
+    def __init__(self, shot: Shot, face_width: float, center_xy: ArrayLike, unit: float) -> None:
         """Angles in degrees from `shot`; face_width in head units; center_xy and unit (1.0) in pixels."""
         self.yaw, self.pitch, self.roll = np.deg2rad([shot.yaw, shot.pitch, shot.roll])
-        self.half_width = face_width * 1.06
+        self.half_width = face_width * FACE_SPREAD
         self.center, self.unit = np.asarray(center_xy, float), float(unit)
-        self.fold = np.arctan2(np.cos(self.yaw) * self.half_width, abs(np.sin(self.yaw)) * 0.7)
+        # The angle on the cylinder beyond which the far cheek faces away from the camera.
+        self.fold = np.arctan2(np.cos(self.yaw) * self.half_width, abs(np.sin(self.yaw)) * FACE_DEPTH)
 
-    def _pixels(self, x, y, roll):
+    def _pixels(self, x: np.ndarray, y: np.ndarray, roll: float) -> np.ndarray:
+        """Rolled, scaled and moved: pixels (..., 2) of head units x and y (...)."""
         cos, sin = np.cos(roll) * self.unit, np.sin(roll) * self.unit
         return np.stack([x * cos - y * sin, x * sin + y * cos], axis=-1) + self.center
 
-    def on_face(self, points, lift=0.0):
+    def on_face(self, points: ArrayLike, lift: float = 0.0) -> np.ndarray:
         """Pixels (..., 2) of points (..., 2) on the face, `lift` head units above its surface."""
         points = np.asarray(points, float)
         x, y = points[..., 0], points[..., 1]
         low = -self.fold if self.yaw < 0 else -np.pi / 2
         high = self.fold if self.yaw > 0 else np.pi / 2
-        # The skull closes towards the top.
-        half_width = self.half_width * np.sqrt(np.clip(1 - (np.minimum(y + 0.35, 0) / 1.06) ** 2, 0.04, 1))
+        # The skull closes toward the top.
+        half_width = self.half_width * np.sqrt(
+            np.clip(1 - (np.minimum(y - SKULL_TOP_Y, 0) / SKULL_RADIUS) ** 2, 0.04, 1)
+        )
         angle = np.clip(np.arcsin(np.clip(x / half_width, -1, 1)), low, high)
-        forward = np.cos(angle) * (0.7 * np.sqrt(np.clip(1 - ((y - 0.1) / 1.6) ** 2, 0, 1)) + lift)
+        # It also curves away toward forehead and chin, from its middle at 0.1.
+        forward = np.cos(angle) * (FACE_DEPTH * np.sqrt(np.clip(1 - ((y - 0.1) / 1.6) ** 2, 0, 1)) + lift)
         outside = np.sign(x) * np.maximum(np.abs(x) - half_width, 0)
         across = np.sin(angle) * half_width * np.cos(self.yaw) + outside
         return self._pixels(
@@ -111,21 +132,24 @@ class Pose:
             self.roll,
         )
 
-    def on_outline(self, points, depth=0.0):
-        """Pixels (..., 2) of points (..., 2) on the silhouette, `depth` head units before its plane."""
+    def on_outline(self, points: ArrayLike, depth: ArrayLike = 0.0) -> np.ndarray:
+        """Pixels (..., 2) of points (..., 2) on the silhouette.
+
+        `depth` is how far they lie before its plane, head units, one for all or (...).
+        """
         points = np.asarray(points, float)
         x, y = points[..., 0] + depth * np.sin(self.yaw), points[..., 1] - depth * np.sin(self.pitch)
         return self._pixels(x, y, self.roll)
 
-    def on_body(self, points):
+    def on_body(self, points: ArrayLike) -> np.ndarray:
         """Pixels (..., 2) of points (..., 2) on neck and shoulders, which follow the head only a little."""
         points = np.asarray(points, float)
         x, y = points[..., 0] + 0.1 * np.sin(self.yaw), points[..., 1]
-        # The neck bends at its root, so the shoulders stay under a tilted head.
-        shift = 1.1 * (np.sin(self.roll) - np.sin(0.2 * self.roll))
-        return self._pixels(x - shift, y, 0.2 * self.roll)
+        # The neck bends at its root, 1.1 below the face's middle, so the shoulders stay under a tilted head.
+        shift = 1.1 * (np.sin(self.roll) - np.sin(BODY_SHARE * self.roll))
+        return self._pixels(x - shift, y, BODY_SHARE * self.roll)
 
-    def head_coordinates(self, x, y):
+    def head_coordinates(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Unturned head coordinates (x, y) of pixel arrays x and y."""
         dx, dy = (x - self.center[0]) / self.unit, (y - self.center[1]) / self.unit
         cos, sin = np.cos(self.roll), np.sin(self.roll)
@@ -135,70 +159,96 @@ class Pose:
 class Canvas:
     """An RGB uint8 picture (H, W, 3) with the coverage (H, W) of what was painted on it."""
 
-    def __init__(self, pixels):
+    def __init__(self, pixels: np.ndarray) -> None:
+        """`pixels` is the picture to paint on, in place; nothing of it is covered yet."""
         self.pixels = pixels
         self.coverage = np.zeros(pixels.shape[:2], np.uint8)
 
     @staticmethod
-    def _fixed(points):
+    def _fixed(points: ArrayLike) -> np.ndarray:
+        """Fixed-point coordinates int32 (n, 2), as cv2 wants them."""
         return np.round(np.asarray(points) * (1 << SUBPIXEL_BITS)).astype(np.int32)
 
-    def mask(self, points):
+    def mask(self, points: ArrayLike) -> np.ndarray:
         """Coverage uint8 (H, W) of a closed shape of pixels (n, 2)."""
         mask = np.zeros(self.coverage.shape, np.uint8)
         cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
         return mask
 
-    def fill(self, points, colour, covers=False):
+    def fill(self, points: ArrayLike, color: ArrayLike, covers: bool = False) -> None:
         """Paint a closed shape of pixels (n, 2); `covers` where it lies outside what is painted so far."""
         fixed = [self._fixed(points)]
-        cv2.fillPoly(self.pixels, fixed, tuple(map(float, colour)), cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.fillPoly(self.pixels, fixed, tuple(map(float, color)), cv2.LINE_AA, SUBPIXEL_BITS)
         if covers:
             cv2.fillPoly(self.coverage, fixed, 255, cv2.LINE_AA, SUBPIXEL_BITS)
 
-    def lines(self, curves, colour, width=1.0, covers=False):
+    def lines(self, curves: Iterable[ArrayLike], color: ArrayLike, width: float = 1.0, covers: bool = False) -> None:
         """Paint open curves, pixels (n, points, 2), `width` pixels wide; `covers` as for `fill`."""
-        for picture, paint in [(self.pixels, tuple(map(float, colour))), (self.coverage, 255)][: 1 + covers]:
+        for picture, paint in [(self.pixels, tuple(map(float, color))), (self.coverage, 255)][: 1 + covers]:
             cv2.polylines(
                 picture, [self._fixed(curve) for curve in curves], False, paint, max(1, round(width)),
                 cv2.LINE_AA, SUBPIXEL_BITS,
             )  # fmt: skip
 
-    def soft(self, points, colour, blur=0.0, opacity=1.0, clip=None, curve_width=None):
+    def soft(
+        self,
+        points: ArrayLike,
+        color: ArrayLike,
+        blur: float = 0.0,
+        opacity: float = 1.0,
+        clip: np.ndarray | None = None,
+        curve_width: float | None = None,
+    ) -> None:
         """Blend a shape of pixels (n, 2) with an edge `blur` pixels wide.
 
         `clip` is a coverage uint8 (H, W) to stay inside, needed where the shape may leave what is painted
-        so far; with `curve_width` the points are an open curve.
+        so far; with `curve_width`, in pixels, the points are an open curve.
         """
         points = np.asarray(points, float)
+        # A Gaussian has faded out after 2.5 blurs; 2 more pixels hold the antialiased edge.
         margin = 2.5 * blur + 2 + (curve_width or 0)
         left, top = np.maximum(np.floor(points.min(0) - margin), 0).astype(int)
         right, bottom = np.ceil(points.max(0) + margin).astype(int)
         right, bottom = min(right, self.coverage.shape[1]), min(bottom, self.coverage.shape[0])
         if left >= right or top >= bottom:
             return
+        mask = self._soft_mask(points - [left, top], (right - left, bottom - top), blur, curve_width)
+        self._blend((slice(top, bottom), slice(left, right)), mask, color, opacity, clip)
+
+    @classmethod
+    def _soft_mask(
+        cls, points: np.ndarray, size_wh: tuple[int, int], blur: float, curve_width: float | None
+    ) -> np.ndarray:
+        """Blurred coverage uint8 (H, W) of a shape, or of an open curve if it has a width."""
         # A blurred shape has no detail: it is drawn small, which is what makes large blurs cheap.
         small = max(1.0, blur / 2)
-        shape = (int(np.ceil((bottom - top) / small)), int(np.ceil((right - left) / small)))
-        mask = np.zeros(shape, np.uint8)
-        scale = [shape[1] / (right - left), shape[0] / (bottom - top)]
-        fixed = [self._fixed((points - [left, top]) * scale)]
+        width, height = int(np.ceil(size_wh[0] / small)), int(np.ceil(size_wh[1] / small))
+        mask = np.zeros((height, width), np.uint8)
+        fixed = [cls._fixed(points * [width / size_wh[0], height / size_wh[1]])]
         if curve_width is None:
             cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, SUBPIXEL_BITS)
         else:
             thickness = max(1, round(curve_width / small))
             cv2.polylines(mask, fixed, False, 255, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
         if blur:
+            # An edge looks as wide as 1.6 standard deviations of its blur.
             mask = cv2.GaussianBlur(mask, (0, 0), max(blur / small / 1.6, 0.4))
-        mask = cv2.resize(mask, (right - left, bottom - top)) if small > 1 else mask
-        self._blend((slice(top, bottom), slice(left, right)), mask, colour, opacity, clip)
+        return cv2.resize(mask, size_wh) if small > 1 else mask
 
-    def _blend(self, window, mask, colour, opacity, clip):
+    def _blend(
+        self,
+        window: tuple[slice, slice],
+        mask: np.ndarray,
+        color: ArrayLike,
+        opacity: float,
+        clip: np.ndarray | None,
+    ) -> None:
+        """Mix a color into a window of the picture, by a mask uint8 (h, w) of the window's size."""
         if clip is not None:
             mask = cv2.min(mask, clip[window])
         target = self.pixels[window]
         weight = cv2.merge([mask] * 3)
-        # uint8 arithmetic: a third of the time of float, and at most one grey level off.
+        # uint8 arithmetic: a third of the time of float, and at most one gray level off.
         rest = cv2.multiply(target, cv2.addWeighted(weight, -opacity, weight, 0, 255), scale=1 / 255)
-        paint = cv2.multiply(weight, (*map(float, np.clip(colour, 0, 255)), 0.0), scale=opacity / 255)
+        paint = cv2.multiply(weight, (*map(float, np.clip(color, 0, 255)), 0.0), scale=opacity / 255)
         cv2.add(rest, paint, target)
