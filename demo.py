@@ -26,7 +26,6 @@ SHOWN = 8  # of the people, in the video
 STRANGERS = 4
 MADE_FOLDERS = ("selfies", "faces", "models", "features", "similarity")
 MADE_FILES = ("contact_sheet.png", "webcam.mp4", "annotated.mp4", "events.jsonl", "still.png")
-FRAME_RATE = 15  # of the video, a second
 # Below this the demo fails. The threshold's false accept rate rests on two held-out people here.
 MIN_PRECISION = 0.98  # of the names given
 MIN_RECALL = 0.9  # of the enrolled people's appearances
@@ -93,7 +92,7 @@ def prepare_folder(out: Path) -> None:
 
 def cast_people(seed: int):
     """The enrolled people, name → Identity, and the strangers, a list of Identity."""
-    from utils.drawn_people import draw_identity
+    from utils.drawn_identity import draw_identity
 
     first = 1000 * seed
     enrolled = {name: draw_identity(first + number) for number, name in enumerate(NAMES)}
@@ -137,7 +136,7 @@ def run(script: str, *arguments) -> str:
 
 def film(enrolled, strangers, seed: int, frame_count: int, path: Path) -> list[list[dict]]:
     """Render the webcam video; returns who is where in each frame: dicts of name (or None) and box."""
-    from utils.drawn_scenes import webcam_clip
+    from utils.drawn_scenes import FRAME_RATE, webcam_clip
     from utils.video import VideoOutput
 
     truth = []

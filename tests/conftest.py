@@ -33,7 +33,8 @@ def extractor_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def selfies(tmp_path_factory) -> Path:
     """Photos of seven drawn people, five each, and what a folder gathers beside them."""
-    from utils.drawn_people import draw_identity, draw_selfie
+    from utils.drawn_identity import draw_identity
+    from utils.drawn_people import draw_selfie
     from utils.images import write_image
 
     folder = tmp_path_factory.mktemp("suite") / "selfies"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from utils.drawn_people import Shot, draw_background, draw_identity, draw_on, draw_selfie, random_shot
+from utils.drawn_identity import Shot, draw_identity, random_shot
+from utils.drawn_people import draw_background, draw_on, draw_selfie
 from utils.drawn_scenes import contact_sheet, webcam_clip
 from utils.extractor import load_extractor
 from utils.faces import face_chip, intersection_over_union, load_detector, main_faces

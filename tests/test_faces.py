@@ -6,7 +6,8 @@ import pytest
 
 from utils.dlib_faces import dlib_landmarks
 from utils.dlib_network import find_dlib_weights
-from utils.drawn_people import draw_identity, draw_selfie
+from utils.drawn_identity import draw_identity
+from utils.drawn_people import draw_selfie
 from utils.faces import (
     CHIP_SIZE,
     Face,

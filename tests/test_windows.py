@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from utils.drawing import KNOWN_COLOR, UNKNOWN_COLOR
-from utils.drawn_people import draw_identity
+from utils.drawn_identity import draw_identity
 from utils.drawn_scenes import webcam_clip
 from utils.video import VideoOutput
 
@@ -99,7 +99,7 @@ def test_test_py_shows_names_and_quits(screen, suite, long_clip):
     words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "-v", long_clip]
     process = start(screen, "test.py", *words)
     screen.wait_for("Siamese Faces")
-    # The names are drawn in their colours, which the drawn room does not have.
+    # The names are drawn in their colors, which the drawn room does not have.
     screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 1000)
     screen.wait_until(lambda: screen.count(UNKNOWN_COLOR) > 500)
     screen.run("key", "q")

@@ -121,7 +121,7 @@ def _load_weights_file(build, shape: tuple[int, int, int], path: str):
 def _preprocessing_of(build) -> tuple[np.ndarray, np.ndarray]:
     """The matrix float32 (3 in, 3 out) and offset float32 (3,) of a network's own `preprocess_input`.
 
-    Measured by feeding it black and the three primary colours.
+    Measured by feeding it black and the three primary colors.
     """
     preprocess = sys.modules[build.__module__].preprocess_input
     offset = preprocess(np.zeros((1, 1, 1, 3), np.float32)).reshape(3)

@@ -5,7 +5,7 @@ import functools
 import cv2
 import numpy as np
 
-# A pair that colour-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
+# A pair that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
 KNOWN_COLOR, KNOWN_TEXT = (0, 114, 178), (255, 255, 255)
 UNKNOWN_COLOR, UNKNOWN_TEXT = (230, 159, 0), (0, 0, 0)
 

@@ -3,16 +3,10 @@
 Lengths are head units (half face heights) in the coordinates of `Pose.on_body`; colors are RGB, 0 to 255.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from utils.drawn_canvas import Canvas, Pose, circle, mirrored, mix, shade, smooth
-
-if TYPE_CHECKING:
-    from utils.drawn_people import Identity
+from utils.drawn_identity import Identity
 
 SHOULDER_Y = 1.26  # where a neckline leaves the neck
 HEM_Y = 4.8  # clothes end below every picture

@@ -4,18 +4,12 @@ Every function paints one part on a canvas, in the pose's pixels; lengths are he
 heights). Soft shapes give volume, hard ones the lines that a drawing needs.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from utils.drawn_canvas import WHITE_SUM, Canvas, Pose, circle, glow, mirrored, mix, shade, smooth
 from utils.drawn_hair import covers_ears
-
-if TYPE_CHECKING:
-    from utils.drawn_people import Identity, Shot
+from utils.drawn_identity import Identity, Shot
 
 WRINKLED_AGE = 0.55  # of 0 to 1
 CLOSED_BLINK = 0.85  # of 0 to 1; nothing of the eyeball shows from here on

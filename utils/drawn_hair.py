@@ -3,18 +3,13 @@
 Lengths are head units (half face heights) unless they are called pixels; `unit` is one of them in pixels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from utils.drawn_canvas import Canvas, Pose, mirrored, mix, resample, shade, smooth
-
-if TYPE_CHECKING:
-    from utils.drawn_people import Identity
+from utils.drawn_identity import Identity
 
 STRAND_WIDTH = 0.012
 CAP_POINTS = 40  # of the hairline and of the outline above it

@@ -84,7 +84,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _jpeg_components(data: bytes) -> int | None:
-    """The number of colour components of a JPEG, None where its header is odd.
+    """The number of color components of a JPEG, None where its header is odd.
 
     Raises ValueError for a truncated file, which OpenCV would pad with grey without a word.
     """
