@@ -15,7 +15,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
@@ -104,7 +104,7 @@ def run(source, detect, saver: FaceSaver, every: int, count: int, headless: bool
             if count and saver.saved >= count:
                 break
     finally:
-        print(f"{saver.saved} faces saved in {saver.folder}")
+        print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.cli import add_switch, clean_exit, file_path, script_parser, summarize
+from utils.cli import add_switch, clean_exit, counted, file_path, script_parser, summarize
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -191,9 +191,10 @@ def report(people: list[PersonWork], seconds: float) -> None:
     skipped = [line for person in people for line in person.skipped]
     empty = [f"{person.folder}: no usable image" for person in people if not person.rows]
     rate = f" ({done / seconds:.0f} a second)" if done else ""
-    print(f"{len(people) - len(empty)} people, {images} images: {done} embedded{rate}, {images - done} unchanged")
+    found = f"{counted(len(people) - len(empty), 'person', 'people')}, {counted(images, 'image')}"
+    print(f"{found}: {done} embedded{rate}, {images - done} unchanged")
     if skipped or empty:
-        print(f"skipped: {len(skipped)} images, {len(empty)} people")
+        print(f"skipped: {counted(len(skipped), 'image')}, {counted(len(empty), 'person', 'people')}")
         print(summarize(skipped + empty))
 
 
@@ -209,7 +210,8 @@ def report_orphans(features: Path, people: set[str]) -> None:
         if path.name not in people and feature_path(features, path.name).is_file()
     )
     if orphans:
-        print(f"kept: {len(orphans)} people who have features but no folder in --faces_path; delete to forget them")
+        people_kept = counted(len(orphans), "person", "people")
+        print(f"kept: {people_kept} with features but without a folder in --faces_path; delete these to forget them")
         print(summarize([str(features / name) for name in orphans]))
 
 

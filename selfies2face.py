@@ -13,7 +13,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from utils.cli import InputError, clean_exit, file_path, script_parser, summarize
+from utils.cli import InputError, clean_exit, counted, file_path, script_parser, summarize
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 40  # pixels
@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         else:
             saved += 1
     unchanged = len(photos) - len(todo)
-    print(f"{len(folders)} people, {len(photos)} photos: {saved} faces saved, {unchanged} unchanged")
+    found = f"{counted(len(folders), 'person', 'people')}, {counted(len(photos), 'photo')}"
+    print(f"{found}: {counted(saved, 'face')} saved, {unchanged} unchanged")
     if problems:
         print(f"left out: {len(problems)}")
         print(summarize(problems, most=len(problems)))

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
@@ -115,7 +115,7 @@ def load_models(features_path, model_path, head_path, normalize: bool, threshold
     threshold = head.threshold if threshold is None else threshold
     min_votes = head.min_votes if min_votes is None else min_votes
     print(
-        f"{len(features.names)} people, {len(features.matrix)} images; "
+        f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
         f"accepted above {threshold:.3f} by more than {min_votes:.0%} of a person's images"
     )
     return Gallery(features, head, threshold, min_votes), extractor
@@ -212,9 +212,10 @@ def run(source, recognize, outputs: Outputs, headless: bool, cleanup: ExitStack)
                 break
     finally:
         rate = count / max(time.monotonic() - start, 1e-9)
-        print(f"{count} frames at {rate:.1f} a second, {faces} faces, {faces - frames_named.total()} of them unknown")
+        unknown = faces - frames_named.total()
+        print(f"{counted(count, 'frame')} at {rate:.1f} a second, {counted(faces, 'face')}, {unknown} unknown")
         for name, named in frames_named.most_common():
-            print(f"  {name}: {named} frames")
+            print(f"  {name}: {counted(named, 'frame')}")
     return 0
 
 

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser, warn
+from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser, warn
 
 # What you may want to change; every one is also a flag.
 EPOCHS = 15
@@ -156,9 +156,9 @@ def choose_operating_point(head, features, held, target_far: float, rng) -> dict
         print("note: plain Euclidean distance tells these people apart better than this head; more people may help it")
     if supported > target_far:
         warn(
-            f"{figures.people} held-out people make {figures.person_pairs} pairs of people, which support no FAR below "
-            f"{supported:.2g}, asked was {target_far:g}: all of them are cleared and the vote is the original "
-            "recipe's; more people make it surer"
+            f"{figures.people} held-out people make {counted(figures.person_pairs, 'pair')} of people, too few to know "
+            f"a FAR of {target_far:g} (1/n is the least that n pairs show): the threshold clears them all and the "
+            "vote is the original recipe's; more people make it surer"
         )
     # What the data cannot show needs the stricter vote.
     min_votes = MIN_VOTES if supported == target_far else RECIPE_MIN_VOTES

@@ -243,7 +243,7 @@ def test_deleted_people_and_damaged_files(library, capsys):
     capsys.readouterr()
     assert extract() == 0
     out = capsys.readouterr().out
-    assert "1 people, 5 images: 5 embedded" in out and "person 1: no usable image" in out
+    assert "1 person, 5 images: 5 embedded" in out and "person 1: no usable image" in out
     assert [person.name for person in iterate_people(features)] == ["person 0"]
 
 
@@ -310,7 +310,7 @@ def test_people_without_faces_are_named(library, capsys):
     shutil.rmtree(faces / "person 1")
     capsys.readouterr()
     assert extract() == 0
-    assert "kept: 1 people" in (out := capsys.readouterr().out) and str(features / "person 1") in out
+    assert "kept: 1 person" in (out := capsys.readouterr().out) and str(features / "person 1") in out
 
 
 def test_names_that_are_not_utf8(library, capsys):

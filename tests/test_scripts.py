@@ -332,7 +332,7 @@ def test_selfies2face_takes_photos_of_one_person(tmp_path, capsys):
     line = ["--face_selfies", str(tmp_path / "selfies"), "--faces_path", str(faces)]
     assert selfies2face.main(line) == 0
     out = capsys.readouterr().out
-    assert "1 people, 6 photos: 3 faces saved" in out
+    assert "1 person, 6 photos: 3 faces saved" in out
     assert "pair.jpg: 2 faces" in out and "wall.jpg: no face found" in out and "broken.heic: cannot be decoded" in out
     expected = ["one_jpg.png", "one_png.png", "passer-by_jpg.png"]
     assert sorted(path.name for path in (faces / "ada b").iterdir()) == expected
@@ -341,7 +341,7 @@ def test_selfies2face_takes_photos_of_one_person(tmp_path, capsys):
     assert selfies2face.main(line) == 0
     assert "0 faces saved, 3 unchanged" in capsys.readouterr().out
     assert selfies2face.main([*line, "--largest"]) == 0
-    assert "1 faces saved, 3 unchanged" in capsys.readouterr().out
+    assert "1 face saved, 3 unchanged" in capsys.readouterr().out
 
 
 def test_selfies_are_not_overwritten_and_names_do_not_collide(tmp_path, capsys):

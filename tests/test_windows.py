@@ -162,4 +162,4 @@ def test_closing_a_photo_quits(screen, suite):
     screen.wait_for("Siamese Faces")
     time.sleep(1)
     close_window(screen, "Siamese Faces")
-    assert "1 frames" in finish(process)
+    assert "1 frame at" in finish(process)

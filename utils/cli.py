@@ -123,6 +123,11 @@ def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help:
     parser.add_argument(*names, type=int, choices=(0, 1), default=default, help=help)
 
 
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number and its noun: "1 face", "2 faces", "1 person", "2 people"."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
 def summarize(items: list[str], most: int = 20) -> str:
     """The first `most` of the items, one a line and indented, and how many more there are."""
     shown = [f"  {item}" for item in items[:most]]
