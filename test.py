@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
@@ -28,13 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
         "-m", "--model", required=True, type=file_path, help="extractor that the features were made with"
     )
     parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
-    add_switch(
-        parser,
-        "-n",
-        "--normalize",
-        "--normaliza",
-        default=0,
-        help="1: normalise for a head of the original recipe; train.py's heads carry their own",
+    add_normalize_switch(
+        parser, help="1: normalise for a head of the original recipe; train.py's heads carry their own"
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser, warn
+from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser, warn
 
 # What you may want to change; every one is also a flag.
 EPOCHS = 15
@@ -46,14 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         "-o", "--output_model", required=True, type=file_path, help="folder for the head, or a .keras file's name"
     )
     parser.add_argument("-e", "--epochs", type=bounded(int, 1), default=EPOCHS, help="at most; it stops when it stalls")
-    add_switch(
-        parser,
-        "-n",
-        "--normalize",
-        "--normaliza",
-        default=0,
-        help="1: build the statistics of compute_mean.py into the head",
-    )
+    add_normalize_switch(parser, help="1: build the statistics of compute_mean.py into the head")
     parser.add_argument(
         "--negatives",
         type=bounded(float, 0.01, 1000),

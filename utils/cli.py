@@ -123,6 +123,11 @@ def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help:
     parser.add_argument(*names, type=int, choices=(0, 1), default=default, help=help)
 
 
+def add_normalize_switch(parser: argparse.ArgumentParser, help: str) -> None:
+    """`--normalize 0|1`, with the original recipe's other spellings of it."""
+    add_switch(parser, "-n", "--normalize", "--normaliza", default=0, help=help)
+
+
 def counted(number: int, singular: str, plural: str = "") -> str:
     """A number and its noun: "1 face", "2 faces", "1 person", "2 people"."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"

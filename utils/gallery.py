@@ -83,8 +83,7 @@ def decide(scores: np.ndarray, names: list[str], threshold: float) -> list[Decis
     decisions = []
     for face, person in enumerate(best):
         score = scores[face, person]
-        rivals = scores[best == person, person]
-        first = np.flatnonzero((best == person) & (scores[:, person] == rivals.max()))[0]
-        named = score > threshold and first == face
+        likeliest = np.where(best == person, scores[:, person], -np.inf).argmax()
+        named = score > threshold and face == likeliest
         decisions.append(Decision(names[person] if named else None, float(score)))
     return decisions

@@ -29,6 +29,11 @@ class VerificationFigures:
         return asdict(self)
 
 
+def pairs_of_people(people: int) -> int:
+    """How many pairs of different people there are among so many."""
+    return people * (people - 1) // 2
+
+
 def choose_threshold(different_scores: np.ndarray, target_far: float, person_pairs: int) -> tuple[float, float]:
     """The threshold for a target false accept rate, and the FAR that the data supports.
 
@@ -67,7 +72,7 @@ def verification_figures(
     far_at_threshold, tar_at_threshold = (float((part > threshold).mean()) for part in (different, same))
     return VerificationFigures(
         people=people,
-        person_pairs=people * (people - 1) // 2,
+        person_pairs=pairs_of_people(people),
         same_pairs=len(same),
         different_pairs=len(different),
         auc=float(roc_auc_score(truth, scores)),

@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.features import FeatureSet
 from utils.head import Head
-from utils.metrics import VerificationFigures, choose_threshold, verification_figures
+from utils.metrics import VerificationFigures, choose_threshold, pairs_of_people, verification_figures
 from utils.pairs import all_negative_pairs, negative_pairs, positive_pairs
 
 # Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
@@ -155,7 +155,7 @@ def measure_held_out(
     scores = [head.score_pairs(matrix[p[:, 0]], matrix[p[:, 1]]) for p in (same, different)]
     distances = tuple(np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in (same, different))
     people = len(np.unique(labels))
-    threshold, supported_far = choose_threshold(scores[1], target_far, people * (people - 1) // 2)
+    threshold, supported_far = choose_threshold(scores[1], target_far, pairs_of_people(people))
     return threshold, supported_far, verification_figures(*scores, distances, threshold, people)
 
 
