@@ -140,12 +140,14 @@ class FeatureSet:
     """All people of a folder in one matrix.
 
     matrix: float32 (n, D). labels: int32 (n,), an index into names. extractor: a fingerprint or None.
+    images: the rows' file names, empty where a person has no valid manifest; None where nobody asked.
     """
 
     matrix: np.ndarray
     labels: np.ndarray
     names: list[str]
     extractor: str | None
+    images: list[str] | None = None
 
 
 def load_features(folder: Path) -> FeatureSet:
@@ -157,7 +159,12 @@ def load_features(folder: Path) -> FeatureSet:
         labels=np.repeat(np.arange(len(people), dtype=np.int32), sizes),
         names=[person.name for person in people],
         extractor=next((p.manifest.extractor for p in people if p.manifest), None),
+        images=[name for person in people for name in _image_names(person)],
     )
+
+
+def _image_names(person: PersonFeatures) -> list[str]:
+    return [entry[0] for entry in person.manifest.images] if person.manifest else [""] * len(person.matrix)
 
 
 def unpickle_matrix(data: bytes) -> np.ndarray:

@@ -27,10 +27,19 @@ def check_same_extractor(features: FeatureSet, head: Head, extractor: Extractor)
             f"the stored features are of {stored}, --model is {extractor.fingerprint}: give the model that made "
             "them, or run extract_features.py again"
         )
-    if head.dimension != dimension or (head.extractor or extractor.fingerprint) != extractor.fingerprint:
-        trained = head.extractor or f"an unknown extractor with {head.dimension} features"
+    check_head(head, dimension, features.extractor or extractor.fingerprint, "the stored features are")
+
+
+def check_head(head: Head, dimension: int, extractor: str | None, whose: str) -> None:
+    """Raise InputError unless a head was trained on features of this extractor, if both are known, and dimension.
+
+    whose: the features in words, as the error begins, "the stored features are".
+    """
+    if head.dimension != dimension or (head.extractor or extractor) != (extractor or head.extractor):
+        trained = f"{head.extractor or 'an unknown extractor'} with {head.dimension} features"
+        of = f"{extractor or 'an unknown extractor'} with {dimension} features"
         raise InputError(
-            f"--classification was trained on features of {trained}, the stored features are of {stored}: "
+            f"--classification was trained on features of {trained}; {whose} of {of}: "
             "train a head on them with train.py"
         )
 
