@@ -1,8 +1,8 @@
 """The similarity head as a file and as a function: two feature batches in, probabilities out.
 
-`similarity.keras` takes (n, D) and (n, D) and holds the normalisation and |a − b|, so that nobody
-passes numbers by hand. `similarity.json` beside it says which extractor's features it was trained
-on, its threshold and how that was chosen.
+`similarity.keras` takes (n, D) and (n, D) and holds the normalisation, the comparison and the
+calibration, so that nobody passes numbers by hand. `similarity.json` beside it says which extractor's
+features it was trained on, its threshold and how that was chosen.
 """
 
 from pathlib import Path
@@ -14,30 +14,10 @@ from utils.extractor import MODEL_SUFFIXES, find_model, load_model, save_model
 from utils.files import read_json, write_json
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 from utils.normalization import Normalization
+from utils.similarity import ENERGY, TWIN, compare_all, dense_similarity
 
 FILE_NAME = "similarity.keras"
 MOST_ROWS = 1 << 16  # pairs scored in one call, which bounds memory
-
-
-def build_similarity(head, normalization: Normalization | None = None):
-    """Put the two inputs, the normalisation and |a − b| in front of a head.
-
-    head: a Keras model from differences (n, D) to probabilities (n, 1). The result takes two
-    feature batches (n, D) and is made of built-in operations only.
-    """
-    from keras import Input, Model, layers, ops
-
-    dimension = head.inputs[0].shape[1]
-    first, second = Input((dimension,), name="features_a"), Input((dimension,), name="features_b")
-    a, b = first, second
-    if normalization:
-        # The z-score of the original recipe: (x − mean) / std with one mean and std for all dimensions.
-        scale = layers.Rescaling(
-            1 / normalization.std, offset=-normalization.mean / normalization.std, name="normalization"
-        )
-        a, b = scale(a), scale(b)
-    difference = ops.absolute(ops.subtract(a, b))
-    return Model([first, second], head(difference), name="similarity")
 
 
 def head_path(path: str | Path) -> Path:
@@ -71,6 +51,10 @@ class Head:
                 f"Received: {shapes} to {outputs}"
             )
         self.model = similarity
+        # A head of train.py's has two parts; then a gallery's half of the work is done once.
+        parts = {layer.name: layer for layer in similarity.layers}
+        whole = not {TWIN, ENERGY} <= parts.keys()
+        self._twin, self._energy = (None, similarity) if whole else (parts[TWIN], parts[ENERGY])
         self.dimension = shapes[0][1]
         self.extractor = description.get("extractor")
         self.threshold = _share(description, "threshold", RECIPE_THRESHOLD)
@@ -80,28 +64,45 @@ class Head:
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Probabilities of "same person", float32 (n,), of two feature matrices (n, D)."""
-        scores = [
-            self._predict(a[start : start + MOST_ROWS], b[start : start + MOST_ROWS])
-            for start in range(0, len(a), MOST_ROWS)
-        ]
+        scores = [_predict(self.model, pair)[:, 0] for pair in zip(_parts(a), _parts(b), strict=True)]
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """What the head compares, float32 (n, E), of features (n, D): its twin's output, or they themselves."""
+        features = np.asarray(features, np.float32)
+        if self._twin is None or not len(features):
+            return features
+        return np.concatenate([_predict(self._twin, [part]) for part in _parts(features)])
+
+    def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (f, g), of every probe against every gallery row, both as `project` gave them."""
+        if self._twin is not None:
+            scores = compare_all(self._energy, probes, gallery)
+            if scores is not None:
+                return scores
+        step = max(1, MOST_ROWS // max(1, len(probes)))
+        scores = []
+        for start in range(0, len(gallery), step):
+            block = gallery[start : start + step]
+            pairs = [np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1))]
+            scores.append(_predict(self._energy, pairs)[:, 0].reshape(len(probes), -1))
+        return np.concatenate(scores, axis=1)
 
     def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D)."""
-        probes = np.asarray(probes, np.float32)
-        step = max(1, MOST_ROWS // max(1, len(probes)))
-        blocks = [gallery[start : start + step] for start in range(0, len(gallery), step)]
-        scores = [
-            self.score_pairs(np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1)))
-            for block in blocks
-        ]
-        return np.concatenate([s.reshape(len(probes), -1) for s in scores], axis=1)
+        return self.score_projected(self.project(probes), self.project(gallery))
 
-    def _predict(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        # Padded to a power of two: each new number of rows would be compiled anew.
-        rows = 1 << (len(a) - 1).bit_length()
-        padding = ((0, rows - len(a)), (0, 0))
-        return self.model.predict_on_batch([np.pad(a, padding), np.pad(b, padding)])[: len(a), 0]
+
+def _parts(array: np.ndarray) -> list[np.ndarray]:
+    return [array[start : start + MOST_ROWS] for start in range(0, len(array), MOST_ROWS)]
+
+
+def _predict(model, inputs: list[np.ndarray]) -> np.ndarray:
+    # Padded to a power of two: each new number of rows would be compiled anew.
+    rows = len(inputs[0])
+    padding = ((0, (1 << (rows - 1).bit_length()) - rows), (0, 0))
+    padded = [np.pad(array, padding) for array in inputs]
+    return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
 
 
 def _share(description: dict, key: str, default: float) -> float:
@@ -120,7 +121,7 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     path = head_path(path) if head_path(path).is_file() else find_model(path)
     model = load_model(path)
     if len(model.inputs or ()) == 1 and len(model.inputs[0].shape) == 2 and model.inputs[0].shape[1]:
-        model = build_similarity(model, normalization)
+        model = dense_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe")
     json_path = path.with_suffix(".json")
