@@ -30,8 +30,7 @@ from utils.cli import (
 GALLERY_SIZES = (10, 100, 1000)
 GALLERY_PHOTOS = 5
 STRANGERS = 1000
-WORST = 10  # pairs of each kind that are shown
-PEOPLE_SHOWN = 10
+HEADS = ("default", "dense")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train heads without the people that are tested, instead of --classification",
     )
+    parser.add_argument("--head", choices=HEADS, default=HEADS[0], help="which head --cross_validate trains")
     parser.add_argument("--identification", action="store_true", help="find people in a gallery instead of verifying")
     parser.add_argument(
         "--gallery_sizes",
@@ -71,20 +71,26 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     check_arguments(args)
+    import numpy as np
+
     from utils.features import load_features
     from utils.files import make_folder
 
     features = load_features(args.features_path)
     if args.output:
         make_folder(args.output)  # before the work, not after it
-    head = None if args.cross_validate else load_matching_head(args, features)
-    result = identify(args, features, head) if args.identification else verify(args, features, head)
-    if args.json:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
-    if args.output:
-        from utils.files import write_json
-
-        write_json(args.output / "evaluation.json", result)
+    head = fit = None
+    if args.cross_validate:
+        fit = fitter(features, args.head, args.seed)
+    else:
+        head = load_matching_head(features, args.classification, args.features_path if args.normalize else None)
+    rng = np.random.default_rng(args.seed)
+    if args.identification:
+        limits = (max(args.gallery_sizes), args.strangers, args.gallery_photos)
+        found, plot = identify(features, head, fit, limits, args.gallery_sizes, args.bootstrap, rng)
+    else:
+        found, plot = verify(features, head, fit, args.pairs, args.faces_path, args.bootstrap, rng)
+    report(found, plot, vars(args), args.json, args.output)
     return 0
 
 
@@ -104,19 +110,24 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise InputError("--faces_path shows the worst pairs in a picture: it needs --output, the folder for it")
 
 
-def load_matching_head(args: argparse.Namespace, features):
-    """The head of --classification. Raises InputError unless it is of the features' extractor."""
+def load_matching_head(features, path: Path, statistics_folder: Path | None):
+    """The head to evaluate. Raises InputError unless it is of the features' extractor."""
     from utils.gallery import check_head
     from utils.head import load_head
     from utils.normalization import load_normalization
 
     dimension = features.matrix.shape[1]
     normalization = None
-    if args.normalize:
-        normalization = load_normalization(args.features_path, dimension, features.extractor)
-    head = load_head(args.classification, normalization)
+    if statistics_folder:
+        normalization = load_normalization(statistics_folder, dimension, features.extractor)
+    head = load_head(path, normalization)
     check_head(head, dimension, features.extractor, "the stored features are")
     return head
+
+
+def fitter(features, kind: str, seed: int):
+    """A function from rows to a head that was trained on them, and the rows among them that it held out."""
+    raise NotImplementedError
 
 
 def unseen_rows(features, head):
@@ -133,156 +144,89 @@ def unseen_rows(features, head):
     return np.arange(len(features.labels)), "people"
 
 
-def warn_of_known(names, head) -> None:
-    """Say how many people of the pairs the head may have learned from."""
-    unknown = sum(name not in set(head.held_out_people) for name in names)
+def verify(features, head, fit, pairs_path: Path | None, faces_path: Path | None, replicates: int, rng):
+    """The Verification by a head, or by those that `fit` trains, and a function that draws it into a folder."""
+    from utils.protocols import cross_validate, draw_pairs, judge_pairs
+    from utils.verification import measure_verification
+
+    if pairs_path:
+        pairs, who = pairs_of_file(features, head, pairs_path), f"people of {pairs_path}"
+    else:
+        rows, who = unseen_rows(features, head)
+        pairs = draw_pairs(features.labels, rows, rng)
+        if pairs.same.all() or not pairs.same.any():
+            raise InputError(f"the {who} make no pairs of both kinds, of the same person and of different people")
+    judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
+    found = measure_verification(judged, pairs, features.names, who, replicates, int(rng.integers(2**32)))
+
+    def plot(folder: Path) -> None:
+        from utils.plots import plot_verification
+        from utils.report import write_people
+        from utils.worst_pairs import draw_worst_pairs
+
+        write_people(folder / "people.csv", found.table)
+        plot_verification(judged, pairs, (found.own_threshold.far.value, found.own_threshold.tar.value), folder)
+        if faces_path:
+            draw_worst_pairs(features, pairs, judged, faces_path, folder / "worst_pairs.png")
+
+    return found, plot
+
+
+def pairs_of_file(features, head, path: Path):
+    """The Pairs of a file; says which are left out, and whom the head may know. Raises InputError."""
+    from utils.pairs_file import load_pairs
+    from utils.protocols import check_folds
+
+    pairs, missing = load_pairs(path, features)
+    if missing:
+        warn(f"{counted(len(missing), 'pair')} of {path} left out\n{summarize(missing)}")
+    check_folds(pairs, at_least=1 if head else 2)
+    shown = {features.names[label] for label in pairs.people.ravel()}
+    unknown = len(shown - set(head.held_out_people)) if head else 0
     if unknown:
         warn(
             f"{counted(unknown, 'person is', 'people are')} not among those whom the head held out: where it learned "
             "from them, the figures are better than for strangers (--cross_validate trains heads that did not)"
         )
-
-
-def fitter(args: argparse.Namespace, features):
-    """A function from rows to a head that was trained on them, and the rows among them that it held out."""
-    raise NotImplementedError
-
-
-def verify(args: argparse.Namespace, features, head) -> dict:
-    """Measure the head and plain distances on pairs, say and draw it; returns what evaluation.json holds."""
-    import numpy as np
-
-    from utils.protocols import cross_validate, draw_pairs, judge_pairs
-
-    rng = np.random.default_rng(args.seed)
-    if args.pairs:
-        pairs = load_pairs(args.pairs, features, at_least=2 if args.cross_validate else 1)
-        who = f"people of {args.pairs}"
-        if head:
-            warn_of_known(np.array(features.names)[np.unique(pairs.people)], head)
-    else:
-        rows, who = unseen_rows(features, head)
-        pairs = draw_pairs(features.labels, rows, rng)
-        if pairs.same.all() or not pairs.same.any():
-            raise InputError(f"{args.features_path}: its {who} make no pairs of both kinds, the same and different")
-    if args.cross_validate:
-        judged = cross_validate(features, pairs, fitter(args, features), rng)
-    else:
-        judged = judge_pairs(features, pairs, head)
-    return report_verification(args, features, pairs, judged, who)
-
-
-def load_pairs(path: Path, features, at_least: int):
-    """The Pairs of a file whose images have features; the others are named and counted. Raises InputError."""
-    from utils.pairs_file import image_rows, match_pairs, read_pairs
-    from utils.protocols import check_folds
-
-    people = [features.names[label] for label in features.labels]
-    rows = image_rows(zip(people, features.images, strict=True))
-    pairs, missing = match_pairs(read_pairs(path), rows, features.labels)
-    if missing:
-        warn(f"{counted(len(missing), 'pair')} of {path} left out\n{summarize(missing)}")
-    check_folds(pairs, at_least)
     return pairs
 
 
-def report_verification(args: argparse.Namespace, features, pairs, judged, who: str) -> dict:
-    """Print, draw and return the figures of judged pairs."""
-    from utils.protocols import HEAD
-    from utils.report import gain_line, operating_line, people_lines, plain, verification_table, write_people
-    from utils.verification import measure_operating_point, measure_scorers, people_table
+def identify(features, head, fit, limits: tuple[int, int, int], sizes: list[int], replicates: int, rng):
+    """The OpenSet by a head, or by one that `fit` trains, and a function that draws it into a folder.
 
-    scorers = measure_scorers(judged, pairs, args.bootstrap, args.seed)
-    point = measure_operating_point(judged, pairs, args.bootstrap, args.seed)
-    table = people_table(judged, pairs, features.names)
-    counts = {"people": len(table), "same_pairs": int(pairs.same.sum()), "different_pairs": int((~pairs.same).sum())}
-    if not args.json:
-        kinds = f"{counts['same_pairs']:,} same and {counts['different_pairs']:,} different pairs"
-        print(f"{counts['people']:,} {who}, {kinds}")
-        print(verification_table(scorers))
-        print(gain_line(HEAD, scorers[HEAD]))
-        print(operating_line(point))
-        print(people_lines(table, PEOPLE_SHOWN))
-    if args.output:
-        write_people(args.output / "people.csv", table)
-        plot_verification(args, features, pairs, judged, point)
-    return plain({**describe(args, features), **counts, "scorers": scorers, "own_threshold": point})
-
-
-def describe(args: argparse.Namespace, features) -> dict:
-    """What was evaluated, for evaluation.json."""
-    words = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
-    return {"arguments": words, "extractor": features.extractor}
-
-
-def plot_verification(args: argparse.Namespace, features, pairs, judged, point) -> None:
-    """Draw the curves, the scores and, where the faces are given, the worst pairs."""
-    from utils.metrics import roc
-    from utils.plots import draw_worst_pairs, plot_curves, plot_scores
-    from utils.protocols import HEAD
-    from utils.verification import worst_pairs
-
-    curves = {name: roc(scores, pairs.same, pairs.weights) for name, scores in judged.scores.items()}
-    plot_curves(curves, args.output / "roc.png", (point.far.value, point.tar.value))
-    plot_scores(judged, pairs, args.output / "scores.png")
-    if not args.faces_path:
-        return
-
-    def photo(row: int):
-        person, image = features.names[features.labels[row]], features.images[row]
-        caption = f"{person}\n{Path(image).stem.removeprefix(person).lstrip('_')}"
-        return (args.faces_path / person / image if image else None), caption
-
-    worst = {}
-    for title, chosen in zip(
-        ("false accepts", "false rejects"), worst_pairs(judged.scores[HEAD], pairs, WORST), strict=True
-    ):
-        worst[f"The worst {title}"] = [
-            (*zip(*map(photo, pairs.rows[index]), strict=True), float(judged.scores[HEAD][index])) for index in chosen
-        ]
-    draw_worst_pairs(worst, args.output / "worst_pairs.png")
-
-
-def identify(args: argparse.Namespace, features, head) -> dict:
-    """Measure the rules of identification, say and draw it; returns what evaluation.json holds."""
+    limits: people, strangers and a person's photos, at most.
+    """
     import numpy as np
 
-    from utils.identification import draw_watchlist, measure_identification, run_trials, score_people
+    from utils.identification import draw_watchlist, measure_open_set
     from utils.protocols import rows_without
-    from utils.report import plain
 
-    rng = np.random.default_rng(args.seed)
-    rows, who = (np.arange(len(features.labels)), "people") if head is None else unseen_rows(features, head)
-    watchlist = draw_watchlist(features.labels, rows, max(args.gallery_sizes), args.strangers, args.gallery_photos, rng)
-    if head is None:
+    rows, who = (np.arange(len(features.labels)), "people") if fit else unseen_rows(features, head)
+    watchlist = draw_watchlist(features.labels, rows, *limits, rng)
+    if fit:
         shown = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
-        head, _ = fitter(args, features)(rows_without(features.labels, shown))
-    scores = score_people(head.score_gallery, features.matrix, watchlist)
-    sizes = sorted({min(size, watchlist.people) for size in args.gallery_sizes})
-    results = {size: measure_identification(scores, size, head.threshold, args.bootstrap, args.seed) for size in sizes}
-    if not args.json:
-        print_identification(results, watchlist, head.threshold, who)
-    if args.output:
+        head, _ = fit(rows_without(features.labels, shown))
+    found, trials = measure_open_set(head, features.matrix, watchlist, sizes, who, replicates, int(rng.integers(2**32)))
+
+    def plot(folder: Path) -> None:
         from utils.plots import plot_identification
 
-        trials = {name: run_trials(part, sizes[-1]) for name, part in scores.items()}
-        plot_identification(results, trials, args.output / "identification.png")
-    return plain({**describe(args, features), "strangers": len(watchlist.strangers), "galleries": results})
+        plot_identification(found.galleries, trials, folder / "identification.png")
+
+    return found, plot
 
 
-def print_identification(results: dict, watchlist, threshold: float, who: str) -> None:
-    """The tables, a size of gallery each."""
-    from utils.report import dir_gain_line, identification_table
+def report(found, plot, arguments: dict, as_json: bool, folder: Path | None) -> None:
+    """Print what was found, and write it and its plots into a folder, if there is one."""
+    from utils.files import write_json
+    from utils.report import as_text, plain
 
-    print(
-        f"{watchlist.people:,} {who} enrolled with {len(watchlist.gallery):,} photos; as many probes of them, "
-        f"and of {len(watchlist.strangers):,} strangers"
-    )
-    for size, rules in results.items():
-        galleries = counted(watchlist.people // size, "gallery", "galleries")
-        print(f"\n{galleries} of {size:,}; named is whoever scores above {threshold:.4f}")
-        print(identification_table(rules))
-        print(dir_gain_line("best", rules["best"]))
+    words = {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()}
+    content = {"arguments": words, **plain(found)}
+    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else as_text(found))
+    if folder:
+        write_json(folder / "evaluation.json", content)
+        plot(folder)
 
 
 if __name__ == "__main__":

@@ -508,7 +508,7 @@ def test_foreign_heads_and_features_are_one_line(enrolled, toy_head, capsys):
     assert "toy-8-abc" in error and "other-8-def" in error
     save_person(enrolled / "alone", "ada", np.ones((3, 8), np.float32), [["a.png", 1, 1]] * 3, "toy-8-abc", 0)
     assert run("-f", enrolled / "alone", "-c", toy_head) == 2
-    assert "no pairs of both kinds" in capsys.readouterr().err.splitlines()[-1]
+    assert "make no pairs of both kinds" in capsys.readouterr().err.splitlines()[-1]
     assert run("-f", enrolled / "alone", "-c", toy_head, "--identification") == 2
     assert "and a stranger" in capsys.readouterr().err.splitlines()[-1]
     assert run("-f", enrolled / "nowhere", "-c", toy_head) == 2

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.cli import InputError
+from utils.head import Head
 from utils.metrics import RECIPE_MIN_VOTES, interval
 from utils.verification import FARS, Figure
 
@@ -243,3 +244,35 @@ def _rates(trial: Trials, threshold: float, drawn: list) -> dict:
             lowest = falling[np.searchsorted(accepted, far * accepted[-1] + 1e-9, side="right")]
             rates[far].append(np.average(trial.right & (trial.tops > lowest), weights=times))
     return rates
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """All that is found with one watchlist. who: whose it is, in words. photos: of all its people together.
+
+    threshold: that the head carries. galleries: size → rule → its figures.
+    """
+
+    who: str
+    people: int
+    photos: int
+    strangers: int
+    threshold: float
+    galleries: dict[int, dict[str, Identification]]
+
+
+def measure_open_set(
+    head: Head, matrix: np.ndarray, watchlist: Watchlist, sizes: list[int], who: str, replicates: int, seed: int
+) -> tuple[OpenSet, dict[str, Trials]]:
+    """Every figure of a watchlist, and the trials in the largest gallery by rule; no size is above its people."""
+    scores = score_people(head.score_gallery, matrix, watchlist)
+    sizes = sorted({min(size, watchlist.people) for size in sizes})
+    found = OpenSet(
+        who=who,
+        people=watchlist.people,
+        photos=len(watchlist.gallery),
+        strangers=len(watchlist.strangers),
+        threshold=head.threshold,
+        galleries={size: measure_identification(scores, size, head.threshold, replicates, seed) for size in sizes},
+    )
+    return found, {name: run_trials(part, sizes[-1]) for name, part in scores.items()}

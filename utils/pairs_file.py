@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
+from utils.features import FeatureSet
 from utils.protocols import Pairs
 
 
@@ -94,3 +95,10 @@ def match_pairs(lines: list[PairLine], rows: dict[tuple[str, int], int], labels:
     people = np.asarray(labels, np.int32)[index]
     folds = np.array([line.fold for line in known], np.int32)
     return Pairs(index, people, people[:, 0] == people[:, 1], np.ones(len(index)), folds), missing
+
+
+def load_pairs(path: Path, features: FeatureSet) -> tuple[Pairs, list[str]]:
+    """The pairs of a file whose images have features, and a text for each that is left out. Raises InputError."""
+    people = [features.names[label] for label in features.labels]
+    rows = image_rows(zip(people, features.images, strict=True))
+    return match_pairs(read_pairs(path), rows, features.labels)

@@ -1,27 +1,31 @@
-"""The pictures of an evaluation: curves, histograms and the pairs that went worst, as PNG files."""
+"""The plots of an evaluation, as PNG files: curves, histograms, identification."""
 
 from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError
 from utils.files import atomic_path
 from utils.identification import FARS, NEAREST, Identification, Trials
-from utils.images import read_image
-from utils.metrics import Roc, calibration_bins
+from utils.metrics import Roc, calibration_bins, roc
 from utils.protocols import EUCLIDEAN, HEAD, Judged, Pairs
 
 # Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 SAME, DIFFERENT = "#0072b2", "#e69f00"
 DPI = 120
-PHOTO = 224  # pixels, as large as a photo is shown
 
 
 def save_figure(figure, path: Path) -> None:
     """Write a matplotlib figure as PNG, atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+
+
+def plot_verification(judged: Judged, pairs: Pairs, operating_point: tuple[float, float], folder: Path) -> None:
+    """Write roc.png and scores.png. operating_point: FAR and TAR at the head's own threshold."""
+    curves = {name: roc(scores, pairs.same, pairs.weights) for name, scores in judged.scores.items()}
+    plot_curves(curves, folder / "roc.png", operating_point)
+    plot_scores(judged, pairs, folder / "scores.png")
 
 
 def plot_curves(curves: dict[str, Roc], path: Path, operating_point: tuple[float, float] | None = None) -> None:
@@ -176,39 +180,3 @@ def dir_curve(trial: Trials) -> tuple[np.ndarray, np.ndarray]:
     right = np.sort(trial.tops[trial.right])
     named = len(right) - np.searchsorted(right, falling, side="left")
     return np.arange(1, len(falling) + 1) / len(falling), named / len(trial.right)
-
-
-def draw_worst_pairs(worst: dict[str, list[tuple]], path: Path) -> None:
-    """Show pairs of photos with their names. worst: title → a list of (photos, captions, probability).
-
-    photos, captions: of the two; a photo is a path or None. One that cannot be read is shown as a grey field.
-    """
-    from matplotlib.figure import Figure
-
-    columns = 5
-    rows = {title: max(1, -(-len(pairs) // columns)) for title, pairs in worst.items()}
-    figure = Figure(figsize=(15, 2.15 * sum(rows.values()) + 0.4 * len(rows)), layout="constrained")
-    blocks = figure.subfigures(len(rows), 1, height_ratios=list(rows.values()), squeeze=False).ravel()
-    for block, (title, pairs) in zip(blocks, worst.items(), strict=True):
-        block.suptitle(title, fontsize=14, fontweight="bold")
-        cells = block.subplots(rows[title], columns, squeeze=False).ravel()
-        for cell in cells:
-            cell.set_axis_off()
-        for cell, (photos, captions, probability) in zip(cells, pairs, strict=False):
-            cell.imshow(np.hstack([_photo(photo) for photo in photos]))
-            cell.set_title(f"probability {probability:.4f}", fontsize=10)
-            for side, caption in enumerate(captions):
-                cell.text(PHOTO * (side + 0.5), PHOTO + 8, caption, ha="center", va="top", fontsize=8)
-    save_figure(figure, path)
-
-
-def _photo(path: Path | None) -> np.ndarray:
-    from utils.images import resize_chip
-
-    grey = np.full((PHOTO, PHOTO, 3), 200, np.uint8)
-    if path is None:
-        return grey
-    try:
-        return resize_chip(read_image(path), PHOTO)
-    except (InputError, OSError):
-        return grey

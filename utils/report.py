@@ -5,10 +5,47 @@ from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
+from utils.cli import counted
 from utils.files import atomic_path
-from utils.identification import NEAREST, Identification
-from utils.protocols import EUCLIDEAN
-from utils.verification import CURVE_FIGURES, FARS, Figure, OperatingPoint, Scorer
+from utils.identification import NEAREST, Identification, OpenSet
+from utils.protocols import EUCLIDEAN, HEAD
+from utils.verification import CURVE_FIGURES, FARS, Figure, OperatingPoint, Scorer, Verification
+
+PEOPLE_SHOWN = 10
+
+
+def as_text(found: Verification | OpenSet) -> str:
+    """What was found, for the terminal."""
+    return verification_text(found) if isinstance(found, Verification) else open_set_text(found)
+
+
+def verification_text(found: Verification) -> str:
+    """The scorers, the head's own threshold and the people of most errors."""
+    return "\n".join(
+        [
+            f"{found.people:,} {found.who}, {found.same_pairs:,} same and {found.different_pairs:,} different pairs",
+            verification_table(found.scorers),
+            gain_line(HEAD, found.scorers[HEAD]),
+            operating_line(found.own_threshold),
+            people_lines(found.table, PEOPLE_SHOWN),
+        ]
+    )
+
+
+def open_set_text(found: OpenSet) -> str:
+    """The rules, a table for each size of gallery."""
+    lines = [
+        f"{found.people:,} {found.who} enrolled with {found.photos:,} photos; as many probes of them, "
+        f"and of {found.strangers:,} strangers"
+    ]
+    for size, rules in found.galleries.items():
+        galleries = counted(found.people // size, "gallery", "galleries")
+        lines += [
+            f"\n{galleries} of {size:,}; named is whoever scores above {found.threshold:.4f}",
+            identification_table(rules),
+            dir_gain_line("best", rules["best"]),
+        ]
+    return "\n".join(lines)
 
 
 def verification_table(scorers: dict[str, Scorer]) -> str:

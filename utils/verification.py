@@ -134,13 +134,30 @@ def people_table(judged: Judged, pairs: Pairs, names: list[str]) -> list[dict]:
     return sorted(rows, key=lambda row: (-row["false_rejects"] - row["false_accepts"], row["person"]))
 
 
-def worst_pairs(scores: np.ndarray, pairs: Pairs, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The different pairs of the highest and the same pairs of the lowest scores, indices, one for the same people."""
-    worst = []
-    for kind, sign in ((~pairs.same, -1), (pairs.same, 1)):
-        candidates = np.flatnonzero(kind)
-        candidates = candidates[np.argsort(sign * scores[candidates], kind="stable")]
-        who = np.sort(pairs.people[candidates], axis=1)
-        _, first = np.unique(who, axis=0, return_index=True)
-        worst.append(candidates[np.sort(first)[:most]])
-    return worst[0], worst[1]
+@dataclass(frozen=True)
+class Verification:
+    """All that is found on some pairs. who: whose they are, in words. table: see people_table."""
+
+    who: str
+    people: int
+    same_pairs: int
+    different_pairs: int
+    scorers: dict[str, Scorer]
+    own_threshold: OperatingPoint
+    table: list[dict]
+
+
+def measure_verification(
+    judged: Judged, pairs: Pairs, names: list[str], who: str, replicates: int, seed: int
+) -> Verification:
+    """Every figure of judged pairs. names: of the people, by label. replicates: of the bootstrap."""
+    table = people_table(judged, pairs, names)
+    return Verification(
+        who=who,
+        people=len(table),
+        same_pairs=int(pairs.same.sum()),
+        different_pairs=int((~pairs.same).sum()),
+        scorers=measure_scorers(judged, pairs, replicates, seed),
+        own_threshold=measure_operating_point(judged, pairs, replicates, seed),
+        table=table,
+    )
