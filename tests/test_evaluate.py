@@ -334,6 +334,9 @@ def test_identification_is_counted_as_by_hand():
     scores = score_people(head, features.matrix, watchlist)
     near = score_people(head, features.matrix, watchlist)[NEAREST]
     np.testing.assert_allclose(np.exp(near), scores["best"], rtol=1e-4)
+    person = features.matrix[watchlist.gallery[: watchlist.counts[0]]].mean(0)
+    by_mean = np.exp(-np.linalg.norm(features.matrix[watchlist.strangers] - person, axis=1))
+    np.testing.assert_allclose(scores["mean features"][100:, 0], by_mean, rtol=1e-4)
     best = scores["best"].astype(float)
     for size in (10, 30, 100):
         found = measure_identification(scores, size, 0.7, 20, 0)["best"]

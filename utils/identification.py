@@ -17,6 +17,7 @@ from utils.metrics import RECIPE_MIN_VOTES, interval
 from utils.verification import FARS, Figure
 
 TOP = 3  # photos of a person whose scores the rule "top 3" averages
+TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features
 NEAREST = "nearest Euclidean"
 MOST_SCORES = 1 << 23  # held at once while the rules are applied
 
@@ -129,13 +130,15 @@ def score_people(score_gallery, matrix: np.ndarray, watchlist: Watchlist) -> dic
     """
     probes = np.concatenate([watchlist.probes, watchlist.strangers])
     gallery, counts = matrix[watchlist.gallery], watchlist.counts
-    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (*RULES, NEAREST)}
+    means = np.add.reduceat(gallery, np.cumsum(counts) - counts, axis=0) / counts[:, None]
+    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (*RULES, TEMPLATE, NEAREST)}
     block = max(1, MOST_SCORES // (len(counts) * int(counts.max())))
     for start in range(0, len(probes), block):
         part = slice(start, start + block)
         ranked = rank_by_person(score_gallery(matrix[probes[part]], gallery), counts)
         for name, rule in RULES.items():
             result[name][part] = rule(ranked, counts)
+        result[TEMPLATE][part] = score_gallery(matrix[probes[part]], means)
         near = rank_by_person(-euclidean_distances(matrix[probes[part]], gallery), counts)
         result[NEAREST][part] = near[:, :, 0]
     return result
