@@ -30,7 +30,7 @@ from utils.cli import (
 GALLERY_SIZES = (10, 100, 1000)
 GALLERY_PHOTOS = 5
 STRANGERS = 1000
-HEADS = ("default", "dense")
+HEADS = ("plda", "dense", "distance")  # the first is train.py's own choice, too
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,8 +75,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.features import load_features
     from utils.files import make_folder
+    from utils.protocols import with_strangers
 
-    features = load_features(args.features_path)
+    features = with_strangers(load_features(args.features_path))
     if args.output:
         make_folder(args.output)  # before the work, not after it
     head = fit = None
@@ -126,34 +127,57 @@ def load_matching_head(features, path: Path, statistics_folder: Path | None):
 
 
 def fitter(features, kind: str, seed: int):
-    """A function from rows to a head that was trained on them, and the rows among them that it held out."""
-    raise NotImplementedError
+    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out."""
+    import numpy as np
+
+    from utils.extractor import import_keras
+    from utils.protocols import stranger_label
+    from utils.training import TrainingOptions, fit_head
+
+    import_keras()
+
+    def fit(rows):
+        is_stranger = features.labels[rows] >= stranger_label(features.names)
+        strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
+        matrix, labels = features.matrix[rows], features.labels[rows]
+        fitted = fit_head(matrix, labels, TrainingOptions(head=kind), np.random.default_rng(seed), strangers)
+        return fitted.head, rows[fitted.held]
+
+    return fit
 
 
 def unseen_rows(features, head):
-    """The rows of the people whom the head held out, and a word for them; of all, with a warning, where it has none."""
+    """The rows of the people whom the head held out, and a word for them; of all, with a warning, where it has none.
+
+    Strangers are among them, with another warning: it is not known which of them the head held out.
+    """
     import numpy as np
 
-    held = np.flatnonzero(np.isin(np.array(features.names)[features.labels], head.held_out_people))
-    if len(held):
-        return held, "people whom the head held out"
+    from utils.protocols import stranger_label
+
+    held = np.isin(np.array(features.names)[features.labels], head.held_out_people)
+    strangers = features.labels >= stranger_label(features.names)
+    known = "it learned from them, the figures are better than for strangers"
+    if strangers.any():
+        warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: where {known}")
+    if held.any():
+        return np.flatnonzero(held | strangers), "people whom the head held out"
     warn(
-        "nobody here is among the people whom the head held out: these are all the people of the folder, and where "
-        "it learned from them, the figures are better than for strangers"
+        f"nobody here is among the people whom the head held out: these are all people of the folder, and where {known}"
     )
     return np.arange(len(features.labels)), "people"
 
 
 def verify(features, head, fit, pairs_path: Path | None, faces_path: Path | None, replicates: int, rng):
     """The Verification by a head, or by those that `fit` trains, and a function that draws it into a folder."""
-    from utils.protocols import cross_validate, draw_pairs, judge_pairs
+    from utils.protocols import cross_validate, draw_pairs, judge_pairs, stranger_label
     from utils.verification import measure_verification
 
     if pairs_path:
         pairs, who = pairs_of_file(features, head, pairs_path), f"people of {pairs_path}"
     else:
         rows, who = unseen_rows(features, head)
-        pairs = draw_pairs(features.labels, rows, rng)
+        pairs = draw_pairs(features.labels, rows, rng, stranger_label(features.names))
         if pairs.same.all() or not pairs.same.any():
             raise InputError(f"the {who} make no pairs of both kinds, of the same person and of different people")
     judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)

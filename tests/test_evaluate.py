@@ -40,7 +40,9 @@ from utils.protocols import (
     fold_accuracies,
     other_folds,
     plain_scores,
+    stranger_label,
     thresholds_of_other_folds,
+    with_strangers,
 )
 
 
@@ -194,6 +196,18 @@ def test_everybody_counts_the_same_in_drawn_pairs():
     assert set(fold_of.values()) == set(range(10))
     several = np.bincount(labels[rows]) > 1
     assert all(pairs.same[pairs.folds == fold].any() for fold in range(10)) and several.sum() >= 10
+
+
+def test_strangers_are_impostors_and_never_meet_each_other():
+    features = toy_features(10, 3)
+    strangers = np.full((6, 4), 0.5, np.float32)
+    features = FeatureSet(features.matrix, features.labels, features.names, None, ["x.png"] * 30, strangers)
+    everybody = with_strangers(features)
+    assert stranger_label(everybody.names) == 10 and everybody.names[10:] == [f"_strangers/{n}" for n in range(1, 7)]
+    pairs = draw_pairs(everybody.labels, np.arange(36), np.random.default_rng(6), 10)
+    with_some = pairs.only((pairs.people >= 10).any(axis=1))
+    assert len(with_some) == 30 * 6 and not with_some.same.any() and not (with_some.people >= 10).all(axis=1).any()
+    assert len(pairs) == len(with_some) + 10 * 3 + 45 * 9
 
 
 def test_many_pairs_are_drawn_people_first():

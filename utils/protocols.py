@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.cli import InputError
-from utils.features import FeatureSet
+from utils.features import STRANGERS, FeatureSet
 from utils.head import Head
 from utils.metrics import balanced_accuracy, best_threshold
 from utils.pairs import all_negative_pairs, positive_pairs
@@ -60,10 +60,30 @@ def check_folds(pairs: Pairs, at_least: int = 1) -> None:
         raise InputError(f"{at_least} folds of pairs are needed at least. Received: {len(folds)}")
 
 
-def draw_pairs(labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> Pairs:
+def with_strangers(features: FeatureSet) -> FeatureSet:
+    """The same people, and after them each stranger as one with a single photo; `stranger_label` tells them apart."""
+    count = len(features.strangers)
+    return FeatureSet(
+        matrix=np.concatenate([features.matrix, features.strangers]),
+        labels=np.r_[features.labels, len(features.names) + np.arange(count, dtype=np.int32)],
+        names=features.names + [f"{STRANGERS}/{number}" for number in range(1, count + 1)],
+        extractor=features.extractor,
+        images=[*features.images, *[""] * count],
+    )
+
+
+def stranger_label(names: list[str]) -> int:
+    """The label from which on `with_strangers` gives them to strangers."""
+    return sum(not name.startswith(f"{STRANGERS}/") for name in names)
+
+
+def draw_pairs(
+    labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator, strangers_from: int | None = None
+) -> Pairs:
     """Pairs of the people of some rows, in which everybody counts the same however many photos there are.
 
-    labels: int (N,), of the whole matrix; rows: int (n,). Same: all pairs of a person, MOST_SAME_PAIRS at most,
+    labels: int (N,), of the whole matrix; rows: int (n,). strangers_from: the label from which on they are strangers',
+    two of whom make no pair, since they may be one person. Same: all pairs of a person, MOST_SAME_PAIRS at most,
     share a weight of 1. Different: all, where those of the same two people share a weight of 1; or, where they
     are more than MOST_DIFFERENT_PAIRS, so many random ones: two people, then a photo of each. The people are
     spread over FOLDS; a pair of two folds belongs to none.
@@ -71,11 +91,13 @@ def draw_pairs(labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -
     people, own = np.unique(np.asarray(labels)[rows], return_inverse=True)
     same = _draw_same(own, rng)
     different = _draw_different(own, rng)
+    drawn = len(different) == MOST_DIFFERENT_PAIRS  # people first: drawn so, each counts the same already
+    if strangers_from is not None:
+        different = different[(people[own[different]] < strangers_from).any(axis=1)]
     index = np.concatenate([same, different])
     who = np.sort(own[index], axis=1)
     is_same = who[:, 0] == who[:, 1]
     _, which, counts = np.unique(who @ [len(people), 1], return_inverse=True, return_counts=True)
-    drawn = len(different) == MOST_DIFFERENT_PAIRS  # people first: drawn so, each counts the same already
     fold_of = _spread(np.bincount(own, minlength=len(people)), rng)
     folds = fold_of[own[index]]
     return Pairs(

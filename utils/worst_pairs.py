@@ -28,14 +28,15 @@ def worst_pairs(scores: np.ndarray, pairs: Pairs, most: int = WORST) -> tuple[np
 
 
 def draw_worst_pairs(features: FeatureSet, pairs: Pairs, judged: Judged, faces_path: Path, path: Path) -> None:
-    """Show the worst false accepts and false rejects. faces_path: the faces that the features were made of.
+    """Show the pairs that the head errs on, or comes closest to it. faces_path: the faces that the features are of.
 
     A photo that is not there, or cannot be read, is shown as a grey field.
     """
     from matplotlib.figure import Figure
 
     scores = judged.scores[HEAD]
-    worst = dict(zip(("The worst false accepts", "The worst false rejects"), worst_pairs(scores, pairs), strict=True))
+    titles = ("Different people of the highest probabilities", "The same person at the lowest probabilities")
+    worst = dict(zip(titles, worst_pairs(scores, pairs), strict=True))
     rows = [max(1, -(-len(chosen) // COLUMNS)) for chosen in worst.values()]
     figure = Figure(figsize=(15, 2.15 * sum(rows) + 0.4 * len(rows)), layout="constrained")
     blocks = figure.subfigures(len(rows), 1, height_ratios=rows)
@@ -45,7 +46,8 @@ def draw_worst_pairs(features: FeatureSet, pairs: Pairs, judged: Judged, faces_p
         for cell in cells:
             cell.set_axis_off()
         for cell, index in zip(cells, chosen, strict=False):
-            cell.set_title(f"probability {scores[index]:.4f}", fontsize=10)
+            accepted = "accepted" if scores[index] > judged.own_thresholds[index] else "not accepted"
+            cell.set_title(f"{scores[index]:.4f}, {accepted}", fontsize=10)
             _draw_pair(cell, features, pairs.rows[index], faces_path)
     save_figure(figure, path)
 
