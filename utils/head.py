@@ -39,6 +39,7 @@ class Head:
 
     dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
     threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none.
+    held_out_people: names of those whom it did not learn from, as far as its `.json` says.
     """
 
     def __init__(self, similarity, description: dict):
@@ -59,6 +60,9 @@ class Head:
         self.extractor = description.get("extractor")
         self.threshold = _share(description, "threshold", RECIPE_THRESHOLD)
         self.min_votes = _share(description, "min_votes", RECIPE_MIN_VOTES)
+        self.held_out_people = description.get("held_out_people", [])
+        if not isinstance(self.held_out_people, list):
+            raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")
         if not isinstance(self.extractor, str | None):
             raise InputError(f"the head's extractor must be a name. Received: {self.extractor!r}")
 
