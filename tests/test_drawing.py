@@ -48,9 +48,7 @@ def test_arabic_letters_join_and_run_from_right_to_left():
     if not features.check("raqm"):
         pytest.skip("this Pillow cannot join letters")
     # Three letters without dots are one stroke; a sign that forbids joining makes them three.
-    pieces = [
-        cv2.connectedComponents(np.uint8(text_mask(word, 40) > 128))[0] - 1 for word in ("محم", "م\u200cح\u200cم")
-    ]
+    pieces = [cv2.connectedComponents(np.uint8(text_mask(w, 40) > 128))[0] - 1 for w in ("محم", "م\u200cح\u200cم")]
     assert pieces == [1, 3]
     # The first letter is the rightmost: what follows it is added at the left.
     one, two = text_mask("ש", 40), text_mask("של", 40)
