@@ -74,6 +74,64 @@ def test_all_faces_are_scored_in_one_call():
     assert gallery.identify(np.empty((0, 2), np.float32)) == []
 
 
+def small_gallery():
+    """Two people in the plane, two images each, mixed."""
+    matrix = np.array([[0, 0], [9, 9], [0, 0.1], [9, 9.1]], np.float32)
+    return Gallery(FeatureSet(matrix, np.array([1, 0, 1, 0]), ["far", "near"], None), FakeHead(), 0.8, 0.5)
+
+
+def test_deciding_on_scores_is_identifying():
+    gallery = small_gallery()
+    probes = np.array([[0, 0], [9, 9], [5, 5]], np.float32)
+    scores = gallery.scores(probes)
+    assert scores.shape == (3, 2) and scores.dtype == np.float32
+    assert gallery.decide(scores) == gallery.identify(probes)
+    assert gallery.scores(np.empty((0, 2), np.float32)).shape == (0, 2)
+    assert gallery.decide(np.empty((0, 2), np.float32)) == []
+
+
+def test_somebody_added_is_recognised_at_once_and_taken_back_without_a_trace():
+    gallery = small_gallery()
+    probes = np.array([[0, 0], [9, 9], [5, 5], [-4, 4]], np.float32)
+    before, names, matrix = gallery.scores(probes), list(gallery.names), gallery.matrix.copy()
+    gallery.add("new", np.array([[5, 5], [5, 5.1]]))
+    assert gallery.names == ["far", "near", "new"]
+    assert [decision.name for decision in gallery.identify(probes)] == ["near", "far", "new", None]
+    # More images of somebody known go between the others' rows.
+    gallery.add("far", np.array([[-4, 4]] * 5))
+    assert [decision.name for decision in gallery.identify(probes)] == ["near", None, "new", "far"]
+    gallery.remove("far", 5)
+    gallery.remove("new", 1)
+    assert gallery.identify(probes)[2].name == "new"
+    gallery.remove("new", 1)
+    assert gallery.names == names
+    np.testing.assert_array_equal(gallery.matrix, matrix)
+    np.testing.assert_array_equal(gallery.scores(probes), before)
+
+
+def test_a_gallery_says_what_it_cannot_add_or_take_back():
+    gallery = small_gallery()
+    with pytest.raises(ValueError, match=r"\(n, 2\).*\(1, 3\)"):
+        gallery.add("new", np.zeros((1, 3)))
+    gallery.add("new", np.zeros((0, 2)))
+    assert gallery.names == ["far", "near"]
+    for name, count in (("far", 3), ("nobody", 1), ("near", -1)):
+        with pytest.raises(ValueError, match="to take back"):
+            gallery.remove(name, count)
+    assert len(gallery.matrix) == 4
+
+
+def test_with_nobody_left_everybody_is_unknown():
+    gallery = small_gallery()
+    for name in ("far", "near"):
+        gallery.remove(name, 2)
+    assert gallery.names == []
+    decisions = gallery.identify(np.zeros((2, 2), np.float32))
+    assert [decision.name for decision in decisions] == [None, None]
+    gallery.add("first", np.zeros((1, 2)))
+    assert gallery.identify(np.zeros((1, 2), np.float32))[0].name == "first"
+
+
 class FakeExtractor:
     def __init__(self, dimension, fingerprint):
         self.dimension, self.fingerprint = dimension, fingerprint

@@ -41,30 +41,40 @@ class Face:
     transform: np.ndarray
 
 
-def load_detector(name: str = "retinaface", min_size: int = 20, align: bool = True) -> Detector:
-    """A function from an RGB uint8 image (H, W, 3) to its list of Faces, best first."""
+def load_detector(
+    name: str = "retinaface",
+    min_size: int = 20,
+    align: bool = True,
+    search_size: int = DETECTION_SIZE,
+    min_score: float = MIN_SCORE,
+) -> Detector:
+    """A function from an RGB uint8 image (H, W, 3) to its list of Faces, best first.
+
+    search_size: pixels; an image whose longer side is longer is searched in a copy of that size.
+    min_score: of RetinaFace, 0-1; dlib has no such scale.
+    """
     if name == "retinaface":
         load_retinaface()  # here, before several threads ask for it at once
     find = {"retinaface": _find_retinaface, "dlib": _find_dlib}[name]
 
     def detect(image: np.ndarray) -> list[Face]:
-        faces = [face for face in find(image) if min(face.box[2:]) >= min_size]
+        faces = [face for face in find(image, search_size, min_score) if min(face.box[2:]) >= min_size]
         return faces if align else [_unaligned(face) for face in faces]
 
     return detect
 
 
-def _find_retinaface(image: np.ndarray) -> list[Face]:
-    small, scale = _shrink_to_search(image)
-    boxes, scores, landmarks = detect_retinaface(small, MIN_SCORE)
+def _find_retinaface(image: np.ndarray, search_size: int, min_score: float) -> list[Face]:
+    small, scale = _shrink_to_search(image, search_size)
+    boxes, scores, landmarks = detect_retinaface(small, min_score)
     return [
         _make_face(image, box / scale, score, points / scale, RETINAFACE_CHIP_POINTS)
         for box, score, points in zip(boxes, scores, landmarks, strict=True)
     ]
 
 
-def _find_dlib(image: np.ndarray) -> list[Face]:
-    small, scale = _shrink_to_search(image)
+def _find_dlib(image: np.ndarray, search_size: int, _) -> list[Face]:
+    small, scale = _shrink_to_search(image, search_size)
     boxes, scores = detect_dlib(small)
     return [
         _make_face(image, box / scale, score, dlib_landmarks(image, box / scale), DLIB_CHIP_POINTS)
@@ -72,8 +82,8 @@ def _find_dlib(image: np.ndarray) -> list[Face]:
     ]
 
 
-def _shrink_to_search(image: np.ndarray) -> tuple[np.ndarray, float]:
-    scale = min(1.0, DETECTION_SIZE / max(image.shape[:2]))
+def _shrink_to_search(image: np.ndarray, search_size: int) -> tuple[np.ndarray, float]:
+    scale = min(1.0, search_size / max(image.shape[:2]))
     if scale == 1.0:
         return image, scale
     # A panorama's short side must not vanish.

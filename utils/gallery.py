@@ -43,21 +43,60 @@ class Gallery:
     """
 
     def __init__(self, features: FeatureSet, head: Head, threshold: float, min_votes: float):
-        self.features = features
         self.head = head
         self.threshold = threshold
         self.min_votes = min_votes
+        self.names = list(features.names)
         # Rows by person, so that each person's scores are one slice.
         order = np.argsort(features.labels, kind="stable")
         self.matrix = features.matrix[order]
         self.ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
 
+    def scores(self, probes: np.ndarray) -> np.ndarray:
+        """The persons' scores, probabilities float32 (f, p) in the order of `names`, of faces (f, D)."""
+        if not len(probes) or not self.names:
+            return np.zeros((len(probes), len(self.names)), np.float32)
+        return person_scores(self.head.score_gallery(probes, self.matrix), self.ends, self.min_votes)
+
+    def decide(self, scores: np.ndarray) -> list[Decision]:
+        """One name or none for each face of one image, from the persons' scores (f, p)."""
+        return decide(scores, self.names, self.threshold)
+
     def identify(self, probes: np.ndarray) -> list[Decision]:
         """Decide on the faces of one image, features float32 (f, D). No name is given to two of them."""
-        if not len(probes):
-            return []
-        scores = person_scores(self.head.score_gallery(probes, self.matrix), self.ends, self.min_votes)
-        return decide(scores, self.features.names, self.threshold)
+        return self.decide(self.scores(probes))
+
+    def add(self, name: str, rows: np.ndarray) -> None:
+        """Append rows, float32 (n, D), to a person's; a name that is not there yet becomes the last of `names`."""
+        rows = np.asarray(rows, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.matrix.shape[1]:
+            raise ValueError(f"rows must be (n, {self.matrix.shape[1]}). Received: {rows.shape}")
+        if not len(rows):
+            return
+        if name not in self.names:
+            self.names.append(name)
+            self.ends = np.append(self.ends, len(self.matrix))
+        person = self.names.index(name)
+        self.matrix = np.insert(self.matrix, self.ends[person], rows, axis=0)
+        self.ends[person:] += len(rows)
+
+    def remove(self, name: str, count: int) -> None:
+        """Take back the last `count` rows that a person has; a person without rows leaves `names`.
+
+        Raises ValueError where the person has not so many.
+        """
+        person = self.names.index(name) if name in self.names else None
+        end = self.ends[person] if person is not None else 0
+        start = self.ends[person - 1] if person else 0
+        if not 0 <= count <= end - start:
+            raise ValueError(f"{name} has {end - start} rows. Received: {count} to take back")
+        if not count:
+            return
+        self.matrix = np.delete(self.matrix, np.s_[end - count : end], axis=0)
+        self.ends[person:] -= count
+        if count == end - start:
+            del self.names[person]
+            self.ends = np.delete(self.ends, person)
 
 
 def person_scores(scores: np.ndarray, ends: np.ndarray, min_votes: float) -> np.ndarray:
@@ -79,6 +118,8 @@ def decide(scores: np.ndarray, names: list[str], threshold: float) -> list[Decis
     A face's only candidate is its best person. Nobody is in an image twice: of several faces with the
     same best person the best one gets the name and the others stay unknown.
     """
+    if not scores.size:
+        return [Decision(None, 0.0)] * len(scores)
     best = scores.argmax(axis=1)
     decisions = []
     for face, person in enumerate(best):
