@@ -26,7 +26,10 @@ ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
 
 @dataclass
 class Look:
-    """One embedding, float32 (D,), of a face, the persons' scores (p,) for it, its quality 0-1, and when, in seconds."""
+    """One embedding of a face, float32 (D,).
+
+    scores: the persons', float32 (p,). quality: of the face, 0-1. time: seconds.
+    """
 
     embedding: np.ndarray
     scores: np.ndarray
@@ -46,14 +49,14 @@ def sigmoid(value: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.asarray(value, float)))
 
 
-def is_due(looks: list[Look], quality: float, named: bool, now: float) -> bool:
-    """Whether a face of this quality should be looked at now: it is new, clearly better, or it is time again."""
-    if len(looks) < FIRST_LOOKS:
+def is_due(track, now: float) -> bool:
+    """Whether a track's face should be looked at now: it is new, in doubt, clearly better, or it is time again."""
+    if len(track.looks) < FIRST_LOOKS or track.returned or track.contradictions:
         return True
-    gap = now - looks[-1].time
-    if gap >= (NAMED_GAP if named else UNKNOWN_GAP):
+    gap = now - track.looks[-1].time
+    if gap >= (NAMED_GAP if track.name else UNKNOWN_GAP):
         return True
-    return gap >= LEAST_GAP and quality >= BETTER * max(look.quality for look in looks)
+    return gap >= LEAST_GAP and track.quality >= BETTER * max(look.quality for look in track.looks)
 
 
 def weights(looks: list[Look], now: float) -> np.ndarray:

@@ -13,7 +13,8 @@ from utils.faces import Face
 from utils.naming import Look
 
 LEAST_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
-MEMORY = 1.0  # seconds that a face may be out of sight and still be the same track
+MEMORY = 2.0  # seconds that a face may be out of sight and still go on its track
+ABSENCE = 0.15  # seconds out of sight after which it could as well be somebody else in the same place
 SURE_SCORE = 0.8  # of a detection that begins a track, 0-1
 WEAK_SCORE = 0.5  # of one that goes on a track
 
@@ -24,8 +25,9 @@ class Track:
 
     number: its id, from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
     it is now. quality: of the face as last detected, 0-1. first, last: seconds, when it was detected.
-    name, score: who it is by its looks, None for unknown, and the best candidate's probability.
-    denied: names that the user took from it.
+    returned: it was out of sight, and whether it is the same face is not known yet. name, score: who it
+    is by its looks, None for unknown, and the best candidate's probability. denied: names that the user
+    took from it.
     """
 
     number: int
@@ -34,6 +36,7 @@ class Track:
     quality: float
     first: float
     last: float
+    returned: bool = False
     looks: list[Look] = field(default_factory=list)
     name: str | None = None
     score: float = 0.0
@@ -73,15 +76,26 @@ class Tracks:
             for row, column in associate(np.array([track.box for track in free]).reshape(-1, 4), boxes):
                 taken[round_[column]] = free[row]
         for index in strong:
-            # A weak copy of a face that is followed already must not become a second track.
+            # Weak ones begin no track: most of them are copies of a face that is followed already, or none.
             if index not in taken:
-                self.count += 1
-                taken[index] = Track(self.count, faces[index], np.zeros(4), 0.0, now, now)
-                self.alive.append(taken[index])
+                taken[index] = self._begin(faces[index], now)
         for index, track in taken.items():
             track.face, track.box = faces[index], np.array(faces[index].box, float)
+            track.returned |= now - track.last > ABSENCE
             track.quality, track.last = qualities[index], now
         return [taken[index] for index in sorted(taken)]
+
+    def renew(self, track: Track) -> Track:
+        """The track turned out to be of another face: it ends, and a new one begins with what was seen last."""
+        self.alive.remove(track)
+        new = self._begin(track.face, track.last)
+        new.box, new.quality = track.box, track.quality
+        return new
+
+    def _begin(self, face: Face, now: float) -> Track:
+        self.count += 1
+        self.alive.append(Track(self.count, face, np.zeros(4), 0.0, now, now))
+        return self.alive[-1]
 
 
 def associate(before: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
