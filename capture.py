@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.headless and not args.every:
         raise InputError("--headless has no key to save with: add --every N")
-    from utils.video import open_source
+    from utils.cameras import open_source
     from utils.window import check_screen
 
     if not args.headless:
