@@ -112,6 +112,14 @@ class Screen:
         """Wait until a window is there, and put the pointer into it: without a window manager that is focus."""
         window = self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
         self.run("mousemove", "--window", window, "60", "60")
+        # On a busy machine Qt misses its first exposure now and then and would stay black for ever.
+        for _ in range(10):
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                if self.image()[:400, :400].mean() > 1:
+                    return
+                time.sleep(0.1)
+            self.run("windowunmap", window, "windowmap", window)
 
     def image(self) -> np.ndarray:
         """What the screen shows, RGB uint8 (768, 1024, 3), from Xvfb's frame buffer in XWD format."""
