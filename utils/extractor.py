@@ -18,7 +18,7 @@ from utils.backbones import INPUT_NAME
 from utils.cli import InputError
 from utils.files import atomic_path
 from utils.images import resize_chip
-from utils.inference import inference_model
+from utils.inference import inference_model, on_accelerator
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 HDF5_MAGIC = b"\x89HDF"
@@ -139,7 +139,7 @@ class Extractor:
         self.size = model.inputs[0].shape[1]
         self.dimension = model.outputs[0].shape[1]
         self.fingerprint = model_fingerprint(model)
-        self.batch_size = batch_size or default_batch_size()
+        self.batch_size = batch_size or (BATCH_SIZE_ON_A_CARD if on_accelerator() else BATCH_SIZE)
         self.model = inference_model(model, precision)
 
     def embed(self, images: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
@@ -162,14 +162,6 @@ class Extractor:
 def power_of_two(count: int) -> int:
     """The least power of two that is not below a count of 1 or more."""
     return 1 << (count - 1).bit_length()
-
-
-def default_batch_size() -> int:
-    """BATCH_SIZE, or BATCH_SIZE_ON_A_CARD where Keras computes on a graphics card or a TPU."""
-    from keras import distribution
-
-    devices = distribution.list_devices()
-    return BATCH_SIZE if all(device.startswith("cpu") for device in devices) else BATCH_SIZE_ON_A_CARD
 
 
 def load_extractor(path: str | Path, precision: str = "float32", batch_size: int | None = None) -> Extractor:

@@ -65,11 +65,11 @@ def _normalizations_to_fold(model) -> dict:
     nested = [layer for layer in model.layers if hasattr(layer, "layers")]
     if nested:  # what a model inside takes from its neighbours its own `input` does not tell
         return {key: value for inner in nested for key, value in _normalizations_to_fold(inner).items()}
-    try:
-        inputs = {layer: _as_list(layer.input) for layer in model.layers}
-    except AttributeError:  # a layer that is used twice: what follows it depends on which use
+    # `input` is that of a layer's first call alone, and nothing public counts the calls.
+    if any(len(layer._inbound_nodes) > 1 for layer in model.layers):
         return {}
-    takers = [tensor for tensors in inputs.values() for tensor in tensors] + list(model.outputs)
+    inputs = [_as_list(layer.input) for layer in model.layers]
+    takers = [tensor for tensors in inputs for tensor in tensors] + list(model.outputs)
     makers = {id(layer.output): layer for layer in model.layers if type(layer) is layers.Conv2D}
     found = {}
     for layer in model.layers:
@@ -96,21 +96,36 @@ def _fold(convolution: list[np.ndarray], normalization) -> list[np.ndarray]:
     return [kernel * factor, (bias - mean) * factor + beta]
 
 
-def bfloat16_doubt() -> str | None:
-    """Why bfloat16 may not be faster than float32 here, None where the processor or card has instructions for it."""
+def on_accelerator() -> bool:
+    """Whether Keras computes on a graphics card or a TPU, with whichever backend it runs."""
     import keras
 
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    if keras.backend.backend() == "torch":  # Keras' own list of devices knows the other two backends
+        import torch
 
-        cards = tf.config.list_physical_devices("GPU")
-        if cards:
-            # bfloat16 came to NVIDIA's cards with compute capability 8.0 (Ampere).
-            capability = tf.config.experimental.get_device_details(cards[0]).get("compute_capability")
-            return None if capability is None or capability >= (8, 0) else "this graphics card has no bfloat16 units"
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
+def bfloat16_doubt() -> str | None:
+    """Why bfloat16 may not be faster than float32 here, None where nothing speaks against it."""
+    if on_accelerator():
+        return _card_doubt()
     if not sys.platform.startswith("linux"):
         return "whether this processor has bfloat16 instructions cannot be told here"
-    flags = Path("/proc/cpuinfo").read_text().split()
-    if {"avx512_bf16", "amx_bf16", "bf16"} & set(flags):
+    if {"avx512_bf16", "amx_bf16", "bf16"} & set(Path("/proc/cpuinfo").read_text().split()):
         return None
     return "this processor has no bfloat16 instructions"
+
+
+def _card_doubt() -> str | None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":  # only TensorFlow says what kind of card it is
+        return None
+    import tensorflow as tf
+
+    cards = tf.config.list_physical_devices("GPU")
+    capability = tf.config.experimental.get_device_details(cards[0]).get("compute_capability") if cards else None
+    # bfloat16 came to NVIDIA's cards with compute capability 8.0 (Ampere).
+    return "this graphics card has no bfloat16 units" if capability and capability < (8, 0) else None
