@@ -19,7 +19,8 @@ from utils.drawn_scenes import webcam_clip
 from utils.images import read_image, write_image
 from utils.video import VideoOutput, VideoSource, without_password
 
-SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "demo")
+SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "evaluate")
+SCRIPTS += ("verify", "demo")
 
 # Exactly as they stand in people's notes, apart from the paths, and what each word means.
 COMMAND_LINES = [
