@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.cli import InputError
+from utils.features import FeatureSet
+from utils.gallery import Gallery
 from utils.head import Head
 from utils.metrics import RECIPE_MIN_VOTES, interval
 from utils.verification import FARS, Figure
 
-TOP = 3  # photos of a person whose scores the rule "top 3" averages
+TOP = 2  # photos of a person whose log odds the rule of the best ones averages
+OWN = "test.py's rule"
 TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features
 NEAREST = "nearest Euclidean"
 MOST_SCORES = 1 << 23  # held at once while the rules are applied
@@ -88,7 +91,7 @@ def _best(ranked, counts):
 
 
 def _top(ranked, counts):
-    return np.nanmean(ranked[:, :, :TOP], axis=2)
+    return _mean_log_odds(ranked[:, :, :TOP], counts)
 
 
 def _vote(share: float):
@@ -106,7 +109,7 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": _mean,
     "mean log odds": _mean_log_odds,
     "best": _best,
-    f"top {TOP}": _top,
+    f"best {TOP}, log odds": _top,
     "vote of half": _vote(0.5),
     "original vote": _vote(RECIPE_MIN_VOTES),
 }
@@ -122,23 +125,25 @@ def rank_by_person(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return -ranked
 
 
-def score_people(score_gallery, matrix: np.ndarray, watchlist: Watchlist) -> dict[str, np.ndarray]:
+def score_people(head: Head, matrix: np.ndarray, watchlist: Watchlist) -> dict[str, np.ndarray]:
     """Each rule's scores of every enrolled person for every probe, rule → float32 (p + s, p).
 
-    score_gallery: from probes (f, D) and gallery (g, D) to probabilities (f, g). First come the probes of the
-    enrolled, then the strangers. Memory is bounded by a block of probes at a time.
+    First come the probes of the enrolled, then the strangers. Memory is bounded by a block of probes at a time.
     """
     probes = np.concatenate([watchlist.probes, watchlist.strangers])
     gallery, counts = matrix[watchlist.gallery], watchlist.counts
     means = np.add.reduceat(gallery, np.cumsum(counts) - counts, axis=0) / counts[:, None]
-    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (*RULES, TEMPLATE, NEAREST)}
+    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (OWN, *RULES, TEMPLATE, NEAREST)}
+    people = FeatureSet(gallery, np.repeat(np.arange(len(counts)), counts), [*map(str, range(len(counts)))], None)
+    live = Gallery(people, head, head.threshold, head.min_votes)
     block = max(1, MOST_SCORES // (len(counts) * int(counts.max())))
     for start in range(0, len(probes), block):
         part = slice(start, start + block)
-        ranked = rank_by_person(score_gallery(matrix[probes[part]], gallery), counts)
+        result[OWN][part] = live.scores(matrix[probes[part]])
+        ranked = rank_by_person(head.score_gallery(matrix[probes[part]], gallery), counts)
         for name, rule in RULES.items():
             result[name][part] = rule(ranked, counts)
-        result[TEMPLATE][part] = score_gallery(matrix[probes[part]], means)
+        result[TEMPLATE][part] = head.score_gallery(matrix[probes[part]], means)
         near = rank_by_person(-euclidean_distances(matrix[probes[part]], gallery), counts)
         result[NEAREST][part] = near[:, :, 0]
     return result
@@ -268,7 +273,7 @@ def measure_open_set(
     head: Head, matrix: np.ndarray, watchlist: Watchlist, sizes: list[int], who: str, replicates: int, seed: int
 ) -> tuple[OpenSet, dict[str, Trials]]:
     """Every figure of a watchlist, and the trials in the largest gallery by rule; no size is above its people."""
-    scores = score_people(head.score_gallery, matrix, watchlist)
+    scores = score_people(head, matrix, watchlist)
     sizes = sorted({min(size, watchlist.people) for size in sizes})
     found = OpenSet(
         who=who,

@@ -222,8 +222,8 @@ def rows_without(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 def accuracy_threshold(head: Head, features: FeatureSet, held: np.ndarray, rng: np.random.Generator) -> float:
     """The threshold of the best accuracy on pairs of held-out rows; the head's own where these make no pairs."""
-    pairs = draw_pairs(features.labels, held, rng)
-    if not pairs.same.any() or pairs.same.all():
+    pairs = draw_pairs(features.labels, held, rng) if len(held) else None
+    if pairs is None or not pairs.same.any() or pairs.same.all():
         return head.threshold
     return best_threshold(score_rows(head, features.matrix, pairs.rows), pairs.same, pairs.weights)
 
