@@ -6,6 +6,7 @@ import numpy as np
 
 BINS = 15  # of the expected calibration error
 BOOTSTRAPS = 200
+RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
 HIGHEST_LOGIT = 16.0  # beyond it a float32 probability is 0 or 1
 
 
@@ -35,11 +36,16 @@ class ScoredPairs:
         )
 
 
-def logits(probabilities: np.ndarray) -> np.ndarray:
-    """Log odds, float64, within ±HIGHEST_LOGIT."""
-    p = np.asarray(probabilities, np.float64)
+def logits(scores: np.ndarray) -> np.ndarray:
+    """Log odds, float64, of probabilities, within ±HIGHEST_LOGIT."""
+    p = np.asarray(scores, np.float64)
     with np.errstate(divide="ignore"):
         return np.clip(np.log(p) - np.log1p(-p), -HIGHEST_LOGIT, HIGHEST_LOGIT)
+
+
+def probabilities(log_odds: np.ndarray) -> np.ndarray:
+    """The inverse of `logits`, float32."""
+    return (1 / (1 + np.exp(-np.asarray(log_odds, np.float64)))).astype(np.float32)
 
 
 def fit_platt(pairs: ScoredPairs) -> tuple[float, float]:
@@ -74,9 +80,9 @@ def fit_logistic(same: np.ndarray, different: np.ndarray) -> tuple[float, float]
     return scale, float(theta[1]) - scale * center
 
 
-def calibrated(probabilities: np.ndarray, scale: float, offset: float) -> np.ndarray:
-    """Probabilities after scale · logit + offset."""
-    return 1 / (1 + np.exp(-(scale * logits(probabilities) + offset)))
+def calibrated(scores: np.ndarray, scale: float, offset: float) -> np.ndarray:
+    """Scores, probabilities themselves, after scale · logit + offset."""
+    return probabilities(scale * logits(scores) + offset)
 
 
 def expected_calibration_error(same: np.ndarray, different: np.ndarray) -> float:
@@ -112,6 +118,13 @@ def cross_fitted_error(pairs: ScoredPairs, rng: np.random.Generator) -> float | 
             )
         )
     return float(np.mean(errors))
+
+
+def thresholds_by_rate(different: np.ndarray, lowest: float) -> list[list[float]]:
+    """[false accept rate, threshold] of impostor scores (q,), from the highest of RATES down to `lowest`."""
+    rates = [rate for rate in RATES if rate > lowest] + [lowest]
+    ordered = np.sort(different)[::-1]
+    return [[rate, float(ordered[min(int(rate * len(ordered)), len(ordered) - 1)])] for rate in rates]
 
 
 def bootstrap_operating_point(

@@ -1,8 +1,8 @@
 """A head for desks with too few people to train on: Euclidean distance, with constants fitted on other people.
 
-For dlib's extractor alone, since distances of another one have another scale. The constants are of all
-13,233 pictures of Labeled Faces in the Wild, 5,749 people; `python benchmarks/distance_head.py` finds
-them again from the features of those, and prints this table.
+For dlib's extractor alone, since distances of another one have another scale. The constants are of the
+13,233 pictures of 5,749 people in Labeled Faces in the Wild; `python benchmarks/distance_head.py` finds
+them again from the features of those.
 """
 
 import numpy as np
@@ -11,17 +11,19 @@ from utils.cli import InputError
 
 EXTRACTOR = "dlib_face_resnet-128-ada3f4c8d0f9c2fd"  # whose distances these are
 SCALE, OFFSET = 38.055, 24.147  # logit = OFFSET − SCALE · distance, calibrated at even odds
-DISTANCES = {  # false accept rate of one comparison → the distance below which it accepts
-    1e-6: 0.3656,
-    1e-5: 0.4106,
-    1e-4: 0.4591,
-    3e-4: 0.4850,
-    1e-3: 0.5159,
-    3e-3: 0.5457,
-    1e-2: 0.5811,
-    3e-2: 0.6181,
-    0.1: 0.6678,
-    0.5: 0.7760,
+# False accept rate of a face and a person with five photos → the distance (the mean of the two nearest) below which
+# the face is accepted.
+DISTANCES = {
+    1e-6: 0.3806,
+    1e-5: 0.4099,
+    1e-4: 0.4545,
+    3e-4: 0.4777,
+    1e-3: 0.5065,
+    3e-3: 0.5340,
+    1e-2: 0.5656,
+    3e-2: 0.5979,
+    0.1: 0.6414,
+    0.5: 0.7407,
 }
 
 
@@ -35,7 +37,7 @@ def check_known(extractor: str | None) -> None:
 
 
 def distance_for_far(far: float) -> float:
-    """The distance below which a share `far` of different people's pairs lies, interpolated in log(far)."""
+    """The distance below which a share `far` of other people's faces is accepted, interpolated in log(far)."""
     fars = sorted(DISTANCES)
     return float(np.interp(np.log(max(far, fars[0])), np.log(fars), [DISTANCES[key] for key in fars]))
 

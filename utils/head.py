@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.calibration import logits, probabilities
 from utils.cli import InputError
 from utils.extractor import MODEL_SUFFIXES, find_model, load_model, save_model
 from utils.files import read_json, write_json
@@ -17,6 +18,7 @@ from utils.normalization import Normalization
 from utils.similarity import ENERGY, TWIN, compare_all, dense_similarity
 
 FILE_NAME = "similarity.keras"
+MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
 MOST_ROWS = 1 << 16  # pairs scored in one call, which bounds memory
 
 
@@ -38,7 +40,8 @@ class Head:
     """A compiled similarity head.
 
     dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
-    threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none.
+    threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none. min_votes None: no
+    vote, see utils/gallery.py. far: the false accept rate of one comparison that the threshold is for, if known.
     held_out_people: names of those whom it did not learn from, as far as its `.json` says.
     """
 
@@ -59,7 +62,11 @@ class Head:
         self.dimension = shapes[0][1]
         self.extractor = description.get("extractor")
         self.threshold = _share(description, "threshold", RECIPE_THRESHOLD)
-        self.min_votes = _share(description, "min_votes", RECIPE_MIN_VOTES)
+        voteless = "min_votes" in description and description["min_votes"] is None
+        self.min_votes = None if voteless else _share(description, "min_votes", RECIPE_MIN_VOTES)
+        self.far = None if description.get("far") is None else _share(description, "far", 0.0)
+        self._thresholds = _threshold_table(description.get("thresholds", []))
+        self._remembered = None, None  # the gallery that was scored last, and its projection
         self.held_out_people = description.get("held_out_people", [])
         if not isinstance(self.held_out_people, list):
             raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")
@@ -93,8 +100,25 @@ class Head:
         return np.concatenate(scores, axis=1)
 
     def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D)."""
-        return self.score_projected(self.project(probes), self.project(gallery))
+        """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D).
+
+        A gallery that comes again, the same array, is not projected again: give a new array for other rows.
+        """
+        if self._remembered[0] is not gallery:
+            self._remembered = gallery, self.project(gallery)
+        return self.score_projected(self.project(probes), self._remembered[1])
+
+    def threshold_for(self, people: int) -> float:
+        """The threshold for so many enrolled people: the head's own, or a higher one where many are enrolled.
+
+        With p people a stranger has p chances to be taken for somebody, so that the false accept rate of one
+        is bounded by MOST_STRANGERS_NAMED / p too (as far down as the head's data shows).
+        """
+        if self.far is None or not self._thresholds or self.far * people <= MOST_STRANGERS_NAMED:
+            return self.threshold
+        fars, thresholds = np.array(self._thresholds).T
+        wanted = np.interp(np.log(MOST_STRANGERS_NAMED / people), np.log(fars), logits(thresholds))
+        return max(self.threshold, float(probabilities(wanted)))
 
 
 def _parts(array: np.ndarray) -> list[np.ndarray]:
@@ -114,6 +138,15 @@ def _share(description: dict, key: str, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InputError(f"the head's {key} must be a number between 0 and 1. Received: {value!r}")
     return float(value)
+
+
+def _threshold_table(table) -> list[tuple[float, float]]:
+    """[false accept rate, threshold] rows in the order of rising rates. Raises InputError for anything else."""
+    rows = table if isinstance(table, list) else [table]
+    if not all(isinstance(row, list) and len(row) == 2 for row in rows):
+        raise InputError(f"the head's thresholds must be a list of [rate, threshold]. Received: {table!r}")
+    rows = sorted((_share({"rate": far}, "rate", 0), _share({"threshold": t}, "threshold", 0)) for far, t in rows)
+    return [(max(far, 1e-12), threshold) for far, threshold in rows]
 
 
 def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:

@@ -16,6 +16,7 @@ from utils.calibration import (
     cross_fitted_error,
     expected_calibration_error,
     fit_platt,
+    thresholds_by_rate,
 )
 from utils.cli import InputError
 from utils.distance import DISTANCES, EXTRACTOR, OFFSET, SCALE, distance_for_far, probability
@@ -41,7 +42,6 @@ from utils.similarity import (
 )
 
 HEADS = ("plda", "dense", "distance")
-MIN_VOTES = 0.5  # of a person's images that must clear the threshold in test.py
 MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
 # With several photos each: fewer dlib features than this train no head that beats their distance (docs/heads.md).
@@ -104,7 +104,7 @@ def suitable_head(labels: np.ndarray, extractor: str | None, holdout: float, far
     false accept rate `far`; the distance head knows it of other people. Raises InputError where
     there is neither enough to train nor a distance head for the extractor.
     """
-    counts = np.bincount(labels)
+    counts = np.unique(labels, return_counts=True)[1]
     several = int((counts > 1).sum())
     held = round(holdout * len(counts))
     enough = several >= MIN_PEOPLE_TO_BEAT_DISTANCE and pairs_of_people(held) * far >= 1
@@ -121,7 +121,7 @@ def suitable_head(labels: np.ndarray, extractor: str | None, holdout: float, far
 
 def check_trainable(labels: np.ndarray) -> None:
     """Raise InputError unless the labels int (n,) make both kinds of pairs."""
-    counts = np.bincount(labels)
+    counts = np.unique(labels, return_counts=True)[1]
     without = "; only dlib's extractor has a distance head, which needs no training (network.py --backbone dlib)"
     if len(counts) < 2:
         reason = "training needs at least two people: pairs of different people are half of what is learned"
@@ -178,8 +178,9 @@ def _distance_head(dimension: int, far: float) -> FittedHead:
     description = {
         "head": "distance",
         "threshold": probability(distance_for_far(far)),
-        "min_votes": MIN_VOTES,
+        "min_votes": None,
         "far": max(far, min(DISTANCES)),
+        "thresholds": [[rate, probability(distance)] for rate, distance in DISTANCES.items()],
         "held_out": None,
         "calibration": "constants of other people, see utils/distance.py",
     }
@@ -312,8 +313,7 @@ def _operating_point(similarity, matrix, labels, held, target_far: float, rng):
         return {**rule, "held_out": None, "calibration": None}, None
     kept = held[labels[held] != NOBODY]
     kept = np.r_[kept[capped_rows(labels[kept], MOST_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
-    pairs = [kept[found] for found in (positive_pairs(labels[kept]),)]
-    pairs.append(kept[all_negative_pairs(labels[kept], MOST_HELD_PAIRS, rng)])
+    pairs = kept[positive_pairs(labels[kept])], kept[all_negative_pairs(labels[kept], MOST_HELD_PAIRS, rng)]
     scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     people = len(np.unique(labels[kept][labels[kept] != NOBODY]))
     calibration = None
@@ -330,8 +330,9 @@ def _operating_point(similarity, matrix, labels, held, target_far: float, rng):
     return {
         "threshold": threshold,
         # What the data cannot show needs the stricter vote.
-        "min_votes": MIN_VOTES if supported == target_far else RECIPE_MIN_VOTES,
+        "min_votes": None if supported == target_far else RECIPE_MIN_VOTES,
         "far": supported,
+        "thresholds": thresholds_by_rate(scored.different, max(1 / pairs_of_people(people), 1 / len(pairs[1]))),
         **bootstrap_operating_point(scored, threshold, supported, rng),
         "held_out": figures.as_dict(),
         "calibration": calibration,
