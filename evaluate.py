@@ -29,6 +29,7 @@ from utils.cli import (
 
 GALLERY_SIZES = (10, 100, 1000)
 GALLERY_PHOTOS = 5
+TRAINING_SHARE = 0.4  # of the people, at least, that --identification --cross_validate trains on
 STRANGERS = 1000
 HEADS = ("plda", "dense", "distance")  # the first is train.py's own choice, too
 
@@ -147,7 +148,7 @@ def fitter(features, kind: str, seed: int):
 
 
 def unseen_rows(features, head):
-    """The rows of the people whom the head held out, and a word for them; of all, with a warning, where it has none.
+    """The rows of the people whom the head held out, and words for these; of all, with a warning, where it has none.
 
     Strangers are among them, with another warning: it is not known which of them the head held out.
     """
@@ -161,11 +162,11 @@ def unseen_rows(features, head):
     if strangers.any():
         warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: where {known}")
     if held.any():
-        return np.flatnonzero(held | strangers), "people whom the head held out"
+        return np.flatnonzero(held | strangers), " whom the head held out"
     warn(
         f"nobody here is among the people whom the head held out: these are all people of the folder, and where {known}"
     )
-    return np.arange(len(features.labels)), "people"
+    return np.arange(len(features.labels)), ""
 
 
 def verify(features, head, fit, pairs_path: Path | None, faces_path: Path | None, replicates: int, rng):
@@ -174,12 +175,12 @@ def verify(features, head, fit, pairs_path: Path | None, faces_path: Path | None
     from utils.verification import measure_verification
 
     if pairs_path:
-        pairs, who = pairs_of_file(features, head, pairs_path), f"people of {pairs_path}"
+        pairs, who = pairs_of_file(features, head, pairs_path), f" of {pairs_path}"
     else:
         rows, who = unseen_rows(features, head)
         pairs = draw_pairs(features.labels, rows, rng, stranger_label(features.names))
         if pairs.same.all() or not pairs.same.any():
-            raise InputError(f"the {who} make no pairs of both kinds, of the same person and of different people")
+            raise InputError(f"the people{who} make no pairs of both kinds, of the same person and of different people")
     judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
     found = measure_verification(judged, pairs, features.names, who, replicates, int(rng.integers(2**32)))
 
@@ -223,9 +224,15 @@ def identify(features, head, fit, limits: tuple[int, int, int], sizes: list[int]
     import numpy as np
 
     from utils.identification import draw_watchlist, measure_open_set
+    from utils.pairs import split_people
     from utils.protocols import rows_without
 
-    rows, who = (np.arange(len(features.labels)), "people") if fit else unseen_rows(features, head)
+    if fit:  # the rest is trained on, and whoever of these is neither enrolled nor a stranger
+        rows, who = split_people(features.labels, 1 - TRAINING_SHARE, 4, rng)[1], ""
+        if not len(rows):
+            raise InputError("--cross_validate needs four people with several photos, to train on those not enrolled")
+    else:
+        rows, who = unseen_rows(features, head)
     watchlist = draw_watchlist(features.labels, rows, *limits, rng)
     if fit:
         shown = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]

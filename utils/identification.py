@@ -189,8 +189,8 @@ def run_trials(scores: np.ndarray, size: int) -> Trials:
 class Identification:
     """How one rule does in galleries of one size. rank1: share of known probes whose best person is right.
 
-    dir: FAR → DIR at it. gain: the same, more than nearest Euclidean's. named: shares at the threshold that the head
-    carries, of "strangers" that get a name and of known people that get the "right" and a "wrong" one; None for
+    dir: FAR → DIR at it. gain: the same, more than nearest Euclidean's. named: shares at test.py's threshold, of
+    "strangers" that get a name and of known people that get the "right" and a "wrong" one; None for
     distances.
     """
 
@@ -258,14 +258,14 @@ def _rates(trial: Trials, threshold: float, drawn: list) -> dict:
 class OpenSet:
     """All that is found with one watchlist. who: whose it is, in words. photos: of all its people together.
 
-    threshold: that the head carries. galleries: size → rule → its figures.
+    thresholds: size of the gallery → that of test.py with so many people. galleries: size → rule → its figures.
     """
 
     who: str
     people: int
     photos: int
     strangers: int
-    threshold: float
+    thresholds: dict[int, float]
     galleries: dict[int, dict[str, Identification]]
 
 
@@ -275,12 +275,13 @@ def measure_open_set(
     """Every figure of a watchlist, and the trials in the largest gallery by rule; no size is above its people."""
     scores = score_people(head, matrix, watchlist)
     sizes = sorted({min(size, watchlist.people) for size in sizes})
+    thresholds = {size: head.threshold_for(size) for size in sizes}
     found = OpenSet(
         who=who,
         people=watchlist.people,
         photos=len(watchlist.gallery),
         strangers=len(watchlist.strangers),
-        threshold=head.threshold,
-        galleries={size: measure_identification(scores, size, head.threshold, replicates, seed) for size in sizes},
+        thresholds=thresholds,
+        galleries={size: measure_identification(scores, size, thresholds[size], replicates, seed) for size in sizes},
     )
     return found, {name: run_trials(part, sizes[-1]) for name, part in scores.items()}
