@@ -14,11 +14,9 @@ from utils.gallery import person_scores
 from utils.head import load_head, save_head
 from utils.identification import (
     NEAREST,
-    RULES,
     Watchlist,
     draw_watchlist,
     measure_identification,
-    rank_by_person,
     run_trials,
     score_people,
 )
@@ -32,6 +30,7 @@ from utils.metrics import (
     roc,
 )
 from utils.pairs_file import image_rows, match_pairs, read_pairs
+from utils.person_rules import RULES, rank_by_person
 from utils.protocols import (
     HEAD,
     Pairs,
