@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from utils.cli import InputError
 from utils.features import STRANGERS, FeatureSet
@@ -201,7 +202,7 @@ def cross_validate(
     not learn its weights from: pairs of their people choose the threshold of the fold's accuracy.
     """
     scores, own, thresholds = np.empty(len(pairs), np.float32), np.empty(len(pairs)), {}
-    for fold in np.unique(pairs.folds).tolist():
+    for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):
         tested = pairs.folds == fold
         head, held = fit(rows_without(features.labels, pairs.people[tested]))
         scores[tested] = score_rows(head, features.matrix, pairs.rows[tested])
