@@ -92,7 +92,7 @@ class Head:
             if scores is not None:
                 return scores
         step = max(1, MOST_ROWS // max(1, len(probes)))
-        scores = []
+        scores = [np.empty((len(probes), 0), np.float32)]
         for start in range(0, len(gallery), step):
             block = gallery[start : start + step]
             pairs = [np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1))]
