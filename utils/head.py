@@ -81,8 +81,10 @@ class Head:
     def project(self, features: np.ndarray) -> np.ndarray:
         """What the head compares, float32 (n, E), of features (n, D): its twin's output, or they themselves."""
         features = np.asarray(features, np.float32)
-        if self._twin is None or not len(features):
+        if self._twin is None:
             return features
+        if not len(features):
+            return np.empty((0, self._twin.outputs[0].shape[1]), np.float32)
         return np.concatenate([_predict(self._twin, [part]) for part in _parts(features)])
 
     def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
