@@ -509,7 +509,7 @@ def test_of_two_people_little_can_be_said_and_that_is_said(enrolled, toy_head, c
 def test_a_desk_of_drawn_people_is_evaluated(suite, tmp_path, capsys):
     words = ["-f", suite["features"], "-c", suite["head"], "-o", tmp_path, "--faces_path", suite["faces"]]
     assert run(*words, "--bootstrap", 20) == 0
-    assert "7 people, 70 same and 525 different pairs" in capsys.readouterr().out
+    assert "2 people, 20 same and 25 different pairs" in capsys.readouterr().out
     assert json.loads((tmp_path / "evaluation.json").read_text())["scorers"]["head"]["figures"]["auc"]["value"] > 0.9
 
 
