@@ -469,6 +469,10 @@ def test_pairs_without_features_are_named_and_counted(enrolled, toy_head, capsys
     assert run(*words) == 0
     captured = capsys.readouterr()
     assert "23 same and 24 different pairs" in captured.out
+    # A single fold has no others to take a threshold from.
+    (enrolled / "one.txt").write_text("2\np01\t1\t2\np02\t1\t2\np01\t1\tp02\t1\np03\t1\tp02\t1\n")
+    assert run(*words[:-3], enrolled / "one.txt", "--bootstrap", 0, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["scorers"]["head"]["accuracy"] is None
     assert "1 pair of" in captured.err and "line 8: no features of p03_0009" in captured.err
 
 

@@ -18,6 +18,7 @@ from utils.protocols import (
     check_folds,
     cross_validate,
     draw_pairs,
+    has_both_kinds,
     judge_pairs,
     rows_without,
     stranger_label,
@@ -84,7 +85,7 @@ def verify(
     else:
         rows, who = unseen_rows(features, head)
         pairs = draw_pairs(features.labels, rows, rng, stranger_label(features.names))
-        if pairs.same.all() or not pairs.same.any():
+        if not has_both_kinds(pairs.same):
             raise InputError(f"the people{who} make no pairs of both kinds, of the same person and of different people")
     judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
     found = measure_verification(judged, pairs, features.names, who, replicates, int(rng.integers(2**32)))
