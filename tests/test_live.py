@@ -23,7 +23,8 @@ from utils.features import load_features, load_person
 from utils.gallery import Gallery
 from utils.head import load_head
 from utils.images import read_image
-from utils.live import Screen, read_ahead, run_camera, run_video
+from utils.live import Screen, run_camera, run_video
+from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
 from utils.video import Frame, VideoOutput, VideoSource, without_password

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.extractor import BATCH_SIZES, Extractor
+from utils.extractor import Extractor, power_of_two
 from utils.faces import CHIP_SIZE, Detector, clip_box, face_chip, load_detector
 from utils.flow import follow, gray_copy, same_scene
 from utils.gallery import Gallery
@@ -127,7 +127,7 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Compile the networks for every number of faces that `recognize` will ask of them."""
-        for count in (size for size in BATCH_SIZES if size <= MOST_LOOKS_AT_ONCE):
+        for count in sorted({power_of_two(count) for count in range(1, MOST_LOOKS_AT_ONCE + 1)}):
             chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
             self.gallery.scores(self.extractor.embed(chips))
 
