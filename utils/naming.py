@@ -20,7 +20,9 @@ BETTER = 1.2  # times as good as the best look: worth another
 LEAST_WEIGHT = 0.01  # of a look, however bad
 HEAD_START = 2.0  # logits that the name which a face has is ahead of others
 SURE_AT_ONCE = 1.0  # logits above the threshold at which one look is enough for a name
-LOGIT_LIMIT = 7.0  # a probability beyond says no more: one look must not outvote all others
+# Beyond these a probability says no more: one look must not outvote all others. The upper one has to leave room
+# above the thresholds for many enrolled people, which are near 1 (9 for 1,000).
+LEAST_LOGIT, MOST_LOGIT = -7.0, 12.0
 ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
 
 
@@ -38,9 +40,8 @@ class Look:
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
-    """log(p / (1 − p)), kept within ±LOGIT_LIMIT."""
-    limit = 1 / (1 + np.exp(LOGIT_LIMIT))
-    p = np.clip(np.asarray(probability, float), limit, 1 - limit)
+    """log(p / (1 − p)), kept within LEAST_LOGIT and MOST_LOGIT."""
+    p = np.clip(np.asarray(probability, float), sigmoid(LEAST_LOGIT), sigmoid(MOST_LOGIT))
     return np.log(p / (1 - p))
 
 
@@ -96,7 +97,7 @@ def settle(tracks: list, gallery: Gallery, now: float) -> None:
         if track.name in names:
             logits[row, names[track.name]] += HEAD_START
         for name in track.denied & names.keys():
-            logits[row, names[name]] = -LOGIT_LIMIT
+            logits[row, names[name]] = LEAST_LOGIT
     clear = sigmoid(logit(gallery.threshold) + SURE_AT_ONCE)
     for row, (track, decision) in enumerate(zip(tracks, gallery.decide(sigmoid(logits)), strict=True)):
         name = decision.name
