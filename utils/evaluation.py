@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
+from utils.distance import check_known
 from utils.extractor import import_keras
 from utils.features import FeatureSet
 from utils.head import Head
@@ -35,8 +36,13 @@ Plot = Callable[[Path], None]
 
 
 def fitter(features: FeatureSet, kind: str, seed: int) -> Fit:
-    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out."""
+    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out.
+
+    Raises InputError for a distance head of an extractor whose distances are not known.
+    """
     import_keras()
+    if kind == "distance":
+        check_known(features.extractor)
 
     def fit(rows):
         is_stranger = features.labels[rows] >= stranger_label(features.names)
