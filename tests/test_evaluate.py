@@ -2,6 +2,7 @@
 
 import json
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -489,6 +490,19 @@ def test_strangers_and_known_people_are_identified(enrolled, toy_head, capsys):
     content = json.loads((enrolled / "report" / "evaluation.json").read_text())
     assert set(content["galleries"]) == {"2", "5", "8"} and NEAREST in content["galleries"]["8"]
     assert content["galleries"]["8"]["best"]["rank1"]["value"] > 0.5
+
+
+def test_ctrl_c_ends_all_folds(enrolled, monkeypatch, capsys):
+    """fit_head ends by itself at Ctrl-C, with what is learned so far: good for train.py, not for a fold of ten."""
+    folds = []
+
+    def interrupted(*_):
+        folds.append(1)
+        return SimpleNamespace(interrupted=True)
+
+    monkeypatch.setattr("utils.evaluation.fit_head", interrupted)
+    assert run("-f", enrolled / "features", "--pairs", enrolled / "pairs.txt", "--cross_validate") == 130
+    assert len(folds) == 1 and capsys.readouterr().err.endswith("interrupted\n")
 
 
 def test_a_head_that_held_nobody_out_is_warned_of(enrolled, toy_head, capsys):

@@ -49,6 +49,8 @@ def fitter(features: FeatureSet, kind: str, seed: int) -> Fit:
         strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
         matrix, labels = features.matrix[rows], features.labels[rows]
         fitted = fit_head(matrix, labels, TrainingOptions(head=kind), np.random.default_rng(seed), strangers)
+        if fitted.interrupted:  # Ctrl-C is meant for the whole evaluation, not for one fold's training
+            raise KeyboardInterrupt
         return fitted.head, rows[fitted.held]
 
     return fit
