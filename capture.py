@@ -48,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mirror",
         type=int,
+        nargs="?",
         choices=(0, 1),
+        const=1,
         help="1: show the picture as a looking glass does; saved faces never are mirrored "
         "(default: 1 for a camera of this machine, else 0)",
     )
@@ -105,6 +107,9 @@ def run(source, detect, collector, screen, count: int) -> int:
                 break
     finally:
         print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
+        if screen is None and collector.refused:
+            reasons = (f"{reason} ({counted(number, 'frame')})" for reason, number in collector.refused.most_common())
+            print(f"not saved: {', '.join(reasons)}")
     return 0
 
 
