@@ -22,7 +22,7 @@ from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
 LIVE_SEARCH_SIZE = 640  # pixels: a camera's larger pictures are searched in a copy of this size, to keep up
-KEYS = (("s", "save"), ("u", "undo"), ("g", "guide me"), ("space", "pause"), ("h", "help"), ("q", "quit"))
+KEYS = (("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"), ("q", "quit"), ("space", "pause"))
 HELP = (
     ("s", "save the face as soon as it is good enough"),
     ("u", "delete what was saved last"),
@@ -178,7 +178,8 @@ class Screen:
         if view.reason is None:
             draw_inset(preview, view.chip)
         if view.countdown is not None and not self.paused:
-            draw_countdown(preview, str(view.countdown))
+            # Beside the face, where there is one.
+            draw_countdown(preview, str(view.countdown), right=bool(boxes) and boxes[0][0] < preview.shape[1] // 4)
         message = note or ("paused" if self.paused else collector.message(view))
         if message:
             progress = collector.guide.progress if collector.guide and not note else None

@@ -9,6 +9,7 @@ from conftest import assert_one_error_line, finish, needs_screen, run_script, st
 
 from utils.collecting import WAIT_FOR_GOOD, Collector, FaceSaver
 from utils.drawing import KNOWN_COLOR
+from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import Shot, draw_identity
 from utils.drawn_people import add_noise, draw_on
 from utils.faces import load_detector
@@ -231,6 +232,19 @@ def test_headless_saves_only_good_faces_and_says_why_not(tmp_path, capsys):
     assert "5 faces saved" in capsys.readouterr().out
 
 
+def test_from_a_network_camera(tmp_path, capsys):
+    import capture
+
+    camera = MjpegCamera([view(Shot(yaw=float(yaw))) for yaw in (-15, 0, 15)], 10)
+    camera.start()
+    try:
+        line = ["-o", str(tmp_path / "ada"), "--camera", camera.url, "--headless", "--every", "1", "--count", "2"]
+        assert capture.main(line) == 0
+    finally:
+        camera.stop()
+    assert "2 faces saved" in capsys.readouterr().out
+
+
 def test_what_has_no_sense_is_refused(tmp_path):
     result = run_script("capture.py", "-o", tmp_path / "ada", "-v", tmp_path / "none.mp4", "--headless", "--guide")
     assert_one_error_line(result, "none.mp4")
@@ -256,8 +270,11 @@ def test_the_window_saves_undoes_pauses_and_helps(screen, tmp_path):
     assert (screen.image() == still).all()
     screen.run("key", "h")
     screen.wait_until(lambda: (screen.image()[150:330, 120:520] < 100).mean() > 0.5)  # the dark panel
-    screen.run("key", "space")
     screen.run("key", "h")
+    screen.wait_until(lambda: (screen.image()[150:330, 120:520] < 100).mean() < 0.5)
+    screen.run("key", "space")
+    screen.wait_until(lambda: (screen.image() != still).any())
+    time.sleep(0.5)
     screen.run("key", "g")
     screen.wait_until(lambda: len(list(folder.iterdir())) >= 3)  # front, left, right: the head nods in no picture
     screen.run("key", "Escape")
