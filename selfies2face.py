@@ -13,10 +13,11 @@ import contextlib
 import sys
 from pathlib import Path
 
-from utils.cli import InputError, clean_exit, counted, file_path, script_parser, summarize
+from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser, summarize
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 40  # pixels
+MAX_SIZE = 960  # pixels of the longer side that is searched
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,7 +37,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="do everything again (after changing --detector, --align or --min_size)",
+        help="do everything again (after changing --detector, --align, --min_size or --max_size)",
+    )
+    parser.add_argument(
+        "--max_size",
+        type=bounded(int, 0, 1 << 16),
+        default=MAX_SIZE,
+        help="a photo with a longer side is searched in a copy of so many pixels; the face is cut from the original. "
+        "0: every photo in full, slower by far",
+    )
+    parser.add_argument(
+        "-j", "--jobs", type=bounded(int, 1, 256), help="photos at a time (default: one a processor core)"
     )
     add_detection_arguments(parser, MIN_SIZE)
     return parser
@@ -63,13 +74,16 @@ def main(argv: list[str] | None = None) -> int:
     make_folder(args.faces_path)
     chips = {photo: args.faces_path / photo.parent.name / png_name(photo.name) for photo in photos}
     todo = [photo for photo in photos if args.overwrite or not is_done(photo, chips[photo])]
-    detect = load_detector(args.detector, args.min_size, bool(args.align))
+    search_size = args.max_size or 1 << 16
+    # Photos are small to the detector and large to the user, so the size is judged here. One thread for
+    # each photo and several photos at a time is faster than several threads for one photo after another.
+    detect = load_detector(args.detector, 1, bool(args.align), search_size, threads=1)
 
     def convert(photo: Path) -> str | None:
-        return convert_photo(photo, chips[photo], detect, args.largest)
+        return convert_photo(photo, chips[photo], detect, search_size, args.min_size, args.largest)
 
     saved, problems = 0, []
-    progress = tqdm(map_ahead(convert, todo), total=len(todo), unit="photo", desc="cropping", disable=None)
+    progress = tqdm(map_ahead(convert, todo, args.jobs), total=len(todo), unit="photo", desc="cropping", disable=None)
     for photo, problem in zip(todo, progress, strict=True):
         if problem:
             problems.append(f"{photo}: {problem}")
@@ -92,20 +106,21 @@ def is_done(photo: Path, chip: Path) -> bool:
         return False
 
 
-def convert_photo(photo: Path, chip: Path, detect, largest: bool) -> str | None:
+def convert_photo(photo: Path, chip: Path, detect, search_size: int, min_size: int, largest: bool) -> str | None:
     """Save the face of one photo; returns the reason where none is taken, and then leaves no older face of it."""
     import errno
 
     import cv2
 
-    from utils.faces import face_chip, main_faces
-    from utils.images import decode_image, write_image
+    from utils.faces import main_faces
+    from utils.images import write_image
+    from utils.photos import Photo
 
     try:
-        image = decode_image(photo.read_bytes())
-        faces = main_faces(detect(image))
+        picture = Photo(photo.read_bytes(), search_size)
+        faces = main_faces([face for face in picture.faces(detect) if min(face.box[2:]) >= min_size])
         if len(faces) == 1 or (faces and largest):
-            write_image(chip, face_chip(image, faces[0]))
+            write_image(chip, picture.chip(faces[0]))
             return None
         problem = f"{len(faces)} faces (--largest takes the biggest)" if faces else "no face found"
     except (ValueError, MemoryError, cv2.error) as exc:

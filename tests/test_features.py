@@ -262,18 +262,17 @@ def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     from utils.extractor import Extractor
 
     _, features, extract = library
-    monkeypatch.setattr("utils.extractor.BATCH_SIZES", (1, 2, 4))
     calls = []
     original = Extractor.embed
 
-    def embed(self, images):
+    def embed(self, images, padded):
         calls.append(len(images))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(self, images)
+        return original(self, images, padded)
 
     monkeypatch.setattr(Extractor, "embed", embed)
-    assert extract() == 130
+    assert extract("--batch_size", "4") == 130
     assert len(load_person(features, "person 0").matrix) == 4
     assert extract() == 0
     out = capsys.readouterr().out
@@ -286,20 +285,19 @@ def test_an_interrupted_overwrite_loses_nothing(library, monkeypatch):
     _, features, extract = library
     assert extract() == 0
     before = load_features(features)
-    monkeypatch.setattr("utils.extractor.BATCH_SIZES", (1, 2))
     calls = []
     original = Extractor.embed
 
-    def embed(self, images):
+    def embed(self, images, padded):
         calls.append(len(images))
         if len(calls) == 4:  # in the middle of the second person
             raise KeyboardInterrupt
-        return original(self, images)
+        return original(self, images, padded)
 
     monkeypatch.setattr(Extractor, "embed", embed)
     for words in (["--overwrite"], ["--align", "1"]):
         calls.clear()
-        assert extract(*words) == 130
+        assert extract("--batch_size", "2", *words) == 130
         assert [len(person.matrix) for person in iterate_people(features)] == [5, 5]
     np.testing.assert_array_equal(load_person(features, "person 1").matrix, before.matrix[5:])
 

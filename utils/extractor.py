@@ -18,6 +18,7 @@ from utils.backbones import INPUT_NAME
 from utils.cli import InputError
 from utils.files import atomic_path
 from utils.images import resize_chip
+from utils.inference import inference_model, on_accelerator
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 HDF5_MAGIC = b"\x89HDF"
@@ -25,8 +26,9 @@ HDF5_MAGIC = b"\x89HDF"
 # option does not make every stored feature foreign.
 FINGERPRINT_KEYS = ("activation", "axis", "data_format", "dilation_rate", "epsilon", "groups", "kernel_size", "offset")
 FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
-# The only batch sizes that the network ever sees: each new one is compiled anew.
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+# Images a call. From here on a processor gains nothing more (benchmarks/extraction.py); a graphics
+# card has more cores to fill.
+BATCH_SIZE, BATCH_SIZE_ON_A_CARD = 64, 256
 
 
 @contextlib.contextmanager
@@ -130,38 +132,43 @@ class Extractor:
     """A compiled feature extractor.
 
     size: the side S of its square input in pixels. dimension: D. fingerprint: see `model_fingerprint`.
+    precision: "float32" or "bfloat16", what it computes in. batch_size: images a call at most.
     """
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, precision: str = "float32", batch_size: int | None = None):
         self.size = model.inputs[0].shape[1]
         self.dimension = model.outputs[0].shape[1]
         self.fingerprint = model_fingerprint(model)
+        self.batch_size = batch_size or (BATCH_SIZE_ON_A_CARD if on_accelerator() else BATCH_SIZE)
+        self.model = inference_model(model, precision)
 
-    def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """The features, float32 (n, D), of n RGB uint8 images of any size, each showing one face chip."""
+    def embed(self, images: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
+        """The features, float32 (n, D), of n RGB uint8 images of any size, each showing one face chip.
+
+        The network is compiled anew for every number of images that it has not seen. So each call of it
+        is padded to a power of two, or to `padded` images by who knows that more calls follow.
+        """
         features = np.empty((len(images), self.dimension), np.float32)
-        for start, stop, padded in batch_plan(len(images)):
-            batch = np.zeros((padded, self.size, self.size, 3), np.uint8)
-            for row, image in enumerate(images[start:stop]):
+        for start in range(0, len(images), self.batch_size):
+            part = images[start : start + self.batch_size]
+            size = max(padded or 0, min(self.batch_size, power_of_two(len(part))))
+            batch = np.zeros((size, self.size, self.size, 3), np.uint8)
+            for row, image in enumerate(part):
                 batch[row] = resize_chip(image, self.size)
-            features[start:stop] = self.model.predict_on_batch(batch)[: stop - start]
+            features[start : start + len(part)] = self.model.predict_on_batch(batch)[: len(part)]
         return features
 
 
-def batch_plan(count: int) -> list[tuple[int, int, int]]:
-    """(start, stop, padded size) of the batches that cover `count` items, padded sizes from BATCH_SIZES."""
-    plan = []
-    for start in range(0, count, BATCH_SIZES[-1]):
-        stop = min(count, start + BATCH_SIZES[-1])
-        plan.append((start, stop, next(size for size in BATCH_SIZES if size >= stop - start)))
-    return plan
+def power_of_two(count: int) -> int:
+    """The least power of two that is not below a count of 1 or more."""
+    return 1 << (count - 1).bit_length()
 
 
-def load_extractor(path: str | Path) -> Extractor:
+def load_extractor(path: str | Path, precision: str = "float32", batch_size: int | None = None) -> Extractor:
     """Load an extractor file. One without preprocessing, as the original recipe saved, gets ResNet's.
 
-    Raises InputError for a model that does not map square images (N, S, S, 3) to (N, D).
+    precision, batch_size: see `Extractor`; None is a good size for the device. Raises InputError for a
+    model that does not map square images (N, S, S, 3) to (N, D).
     """
     path = find_model(path)
     model = load_model(path)
@@ -175,7 +182,9 @@ def load_extractor(path: str | Path) -> Extractor:
         raise InputError(
             f"{path}: a feature extractor maps square images (N, S, S, 3) to (N, D). Received: {inputs} to {outputs}"
         )
-    return Extractor(model if model.inputs[0].name == INPUT_NAME else _with_resnet_preprocessing(model))
+    if model.inputs[0].name != INPUT_NAME:
+        model = _with_resnet_preprocessing(model)
+    return Extractor(model, precision, batch_size)
 
 
 def _with_resnet_preprocessing(model):

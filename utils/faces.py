@@ -4,6 +4,7 @@ A detector turns an image into `Face`s. Each carries a similarity transform that
 its *chip*: an upright square with the eyes at fixed places and 25 % padding, dlib's geometry.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from utils.retinaface import detect_retinaface, load_retinaface
 CHIP_SIZE = 224  # pixels, on disk and in memory
 PADDING = 0.25  # of the unpadded chip's side, on each side of it
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
-DETECTION_SIZE = 1280  # pixels; longer images are searched in a smaller copy and cropped from the original
+DETECTION_SIZE = 1280  # pixels; by default, longer images are searched in a smaller copy and cropped from the original
 SIDE_RATIO = 0.5  # a face smaller than this share of the largest one's height is a passer-by
 
 # RetinaFace's five points in a padded chip of side 1: their mean places in dlib's own chips.
@@ -47,33 +48,53 @@ def load_detector(
     align: bool = True,
     search_size: int = DETECTION_SIZE,
     min_score: float = MIN_SCORE,
+    threads: int = 0,
 ) -> Detector:
     """A function from an RGB uint8 image (H, W, 3) to its list of Faces, best first.
 
-    search_size: pixels; an image whose longer side is longer is searched in a copy of that size.
-    min_score: of RetinaFace, 0-1; dlib has no such scale.
+    search_size: pixels; an image whose longer side is longer is searched in a copy of that size. RetinaFace
+    searches a copy of DETECTION_SIZE besides where the size is more than that.
+    min_score: of RetinaFace, 0-1; dlib has no such scale. threads: of RetinaFace for one image, 0 for one
+    a processor core; dlib uses one. The function may be called by several threads at once.
     """
     if name == "retinaface":
-        load_retinaface()  # here, before several threads ask for it at once
-    find = {"retinaface": _find_retinaface, "dlib": _find_dlib}[name]
+        load_retinaface(threads)  # here, before several threads ask for it at once
+        find = functools.partial(_find_retinaface, search_size=search_size, min_score=min_score, threads=threads)
+    else:
+        find = functools.partial(_find_dlib, search_size=search_size)
 
     def detect(image: np.ndarray) -> list[Face]:
-        faces = [face for face in find(image, search_size, min_score) if min(face.box[2:]) >= min_size]
+        faces = [face for face in find(image) if min(face.box[2:]) >= min_size]
         return faces if align else [_unaligned(face) for face in faces]
 
     return detect
 
 
-def _find_retinaface(image: np.ndarray, search_size: int, min_score: float) -> list[Face]:
+def _find_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
+    if min(search_size, max(image.shape[:2])) > DETECTION_SIZE:
+        # Its largest anchor has 512 px: of a larger face it sees a nostril, or nothing. Those come from a copy.
+        large = _find_retinaface(image, DETECTION_SIZE, min_score, threads)
+        small = _search_retinaface(image, search_size, min_score, threads)
+        return large + [face for face in small if not any(_covers(other.box, face.box) for other in large)]
+    return _search_retinaface(image, search_size, min_score, threads)
+
+
+def _covers(outer: tuple[int, int, int, int], inner: tuple[int, int, int, int]) -> bool:
+    """Whether the middle of one x, y, w, h box lies in another."""
+    x, y = inner[0] + inner[2] / 2, inner[1] + inner[3] / 2
+    return outer[0] <= x <= outer[0] + outer[2] and outer[1] <= y <= outer[1] + outer[3]
+
+
+def _search_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
     small, scale = _shrink_to_search(image, search_size)
-    boxes, scores, landmarks = detect_retinaface(small, min_score)
+    boxes, scores, landmarks = detect_retinaface(small, min_score, threads)
     return [
         _make_face(image, box / scale, score, points / scale, RETINAFACE_CHIP_POINTS)
         for box, score, points in zip(boxes, scores, landmarks, strict=True)
     ]
 
 
-def _find_dlib(image: np.ndarray, search_size: int, _) -> list[Face]:
+def _find_dlib(image: np.ndarray, search_size: int) -> list[Face]:
     small, scale = _shrink_to_search(image, search_size)
     boxes, scores = detect_dlib(small)
     return [

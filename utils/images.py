@@ -13,6 +13,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".t
 IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
 MOST_PIXELS = 1 << 28  # more than any phone takes
+REDUCTIONS = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+REDUCTIONS |= {8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -49,16 +51,18 @@ def read_image(path: Path) -> np.ndarray:
         raise InputError(f"{path}: {exc}") from None
 
 
-def decode_image(data: bytes) -> np.ndarray:
+def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
     """Decode an image file's bytes to RGB uint8 (H, W, 3).
 
-    EXIF rotation is applied, transparency is laid on white, 16 bits become 8. Raises ValueError.
+    EXIF rotation is applied, transparency is laid on white, 16 bits become 8. shrink: 1, 2, 4 or 8, by
+    which the sides of what `jpeg_size` knows are divided, rounded up: a JPEG holds its lower resolutions.
+    Raises ValueError.
     """
     if not data:
         raise ValueError("the file is empty")
     if _suits_opencv(data):
         try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCTIONS[shrink if jpeg_size(data) else 1])
         except cv2.error as exc:
             raise ValueError(f"cannot be decoded: {exc.err}") from None
         if bgr is None:
@@ -70,7 +74,7 @@ def decode_image(data: bytes) -> np.ndarray:
 def _suits_opencv(data: bytes) -> bool:
     """OpenCV is the faster reader; Pillow takes what OpenCV gets wrong: CMYK, transparency, HEIC, the rest."""
     if data.startswith(b"\xff\xd8"):
-        return _jpeg_components(data) in (1, 3)
+        return jpeg_size(data) is not None
     if data.startswith(b"\x89PNG") and len(data) > 26:
         _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
         return data[25] in (0, 2) and b"IEND" in data[-64:]  # grey or RGB without alpha, and whole
@@ -83,23 +87,24 @@ def _check_size(width: int, height: int) -> None:
         raise ValueError(f"{width}×{height} pixels are too many: {MOST_PIXELS:,} at most")
 
 
-def _jpeg_components(data: bytes) -> int | None:
-    """The number of color components of a JPEG, None where its header is odd.
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a grey or color JPEG as stored, before EXIF turns it; None for anything else.
 
     Raises ValueError for a truncated file, which OpenCV would pad with grey without a word.
     """
-    position, components = 2, None
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker, size = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+    position, size_wh, components = 2, None, None
+    while data.startswith(b"\xff\xd8") and position + 4 <= len(data) and data[position] == 0xFF:
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 < len(data):
             components = data[position + 9]
             height, width = (int.from_bytes(data[position + at : position + at + 2], "big") for at in (5, 7))
             _check_size(width, height)
+            size_wh = width, height
         if marker == 0xDA:  # the scan: compressed data cannot hold the end marker by chance
             if data.find(b"\xff\xd9", position) < 0:
                 raise ValueError("the JPEG is truncated")
-            return components
-        position += 2 + size
+            return size_wh if components in (1, 3) else None  # CMYK is Pillow's
+        position += 2 + length
     return None
 
 

@@ -1,0 +1,55 @@
+"""Keras' other backends: the extractor and the head give there what they give on TensorFlow.
+
+Each backend runs in a process of its own, because Keras takes one a process. JAX comes with
+requirements-dev.txt; PyTorch is tested where it is installed.
+"""
+
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_one_error_line, run_script
+
+from utils.extractor import load_extractor
+from utils.head import load_head
+
+PROGRAM = """
+import sys
+import numpy as np
+from utils.extractor import import_keras, load_extractor
+from utils.head import load_head
+extractor, head, data = sys.argv[1:]
+given = np.load(data)
+features = load_extractor(extractor).embed(list(given["chips"]))
+half = load_extractor(extractor, precision="bfloat16").embed(list(given["chips"]))
+scores = load_head(head).score_pairs(given["a"], given["b"])
+backend = import_keras().backend.backend()
+np.savez(data, features=features, half=half, scores=scores, backend=backend)
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_backend_agrees_with_tensorflow(backend, suite, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    rng = np.random.default_rng(0)
+    chips = rng.integers(0, 256, (5, 224, 224, 3), np.uint8)
+    a, b = rng.normal(0, 0.1, (2, 40, 128)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", chips=chips, a=a, b=b)
+    words = (suite["extractor"], suite["head"], tmp_path / "data.npz")
+    env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    result = run_script("-c", PROGRAM, *words, env=env, timeout=300)
+    assert result.returncode == 0, result.stderr
+    found = np.load(tmp_path / "data.npz")
+    assert found["backend"] == backend
+    expected = load_extractor(suite["extractor"]).embed(list(chips))
+    np.testing.assert_allclose(found["features"], expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["scores"], load_head(suite["head"]).score_pairs(a, b), rtol=0, atol=1e-4)
+    assert np.linalg.norm(found["half"] - expected, axis=1).max() < 0.02
+
+
+def test_an_unknown_backend_is_one_line(suite, tmp_path):
+    words = ("-p", suite["faces"], "-m", suite["extractor"], "-f", tmp_path / "features")
+    result = run_script("extract_features.py", *words, env={**os.environ, "KERAS_BACKEND": "nonsense"})
+    assert_one_error_line(result, "Keras cannot start", "nonsense")

@@ -1,0 +1,109 @@
+"""Photos of any size: searched small, cropped from the original, whatever their format and their EXIF."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.drawn_identity import draw_identity
+from utils.drawn_people import draw_selfie
+from utils.faces import face_chip, load_detector
+from utils.images import decode_image, jpeg_size
+from utils.photos import Photo
+
+SEARCH_SIZE = 480
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    """Two drawn people in 2400×1600 pixels, one of them small."""
+    rng = np.random.default_rng(3)
+    large, small = (draw_selfie(draw_identity(number), rng) for number in (101, 102))
+    image = np.full((1600, 2400, 3), 120, np.uint8)
+    image[:1500, :1500] = cv2.resize(large, (1500, 1500), interpolation=cv2.INTER_CUBIC)
+    image[900:1300, 1900:2300] = cv2.resize(small, (400, 400), interpolation=cv2.INTER_AREA)
+    return image
+
+
+def encode(image: np.ndarray, suffix: str, orientation: int | None = None, mode: str = "RGB") -> bytes:
+    """An image file's bytes; with an EXIF orientation the stored pixels are turned so that it shows upright."""
+    picture = Image.fromarray(image).convert(mode)
+    options = {"quality": 95, "subsampling": 0} if suffix == "JPEG" else {}
+    if orientation:
+        turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+        picture = picture.transpose(turn)
+        exif = picture.getexif()
+        exif[0x0112] = orientation
+        options["exif"] = exif
+    buffer = io.BytesIO()
+    picture.save(buffer, suffix, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "orientation", "mode", "shrunk"),
+    [
+        ("JPEG", None, "RGB", True),
+        ("JPEG", 3, "RGB", True),
+        ("JPEG", 6, "RGB", True),
+        ("JPEG", 8, "RGB", True),
+        ("JPEG", None, "L", True),
+        ("JPEG", None, "CMYK", False),
+        ("PNG", None, "RGB", False),
+    ],
+)
+def test_faces_and_chips_are_those_of_the_whole_photo(scene, suffix, orientation, mode, shrunk):
+    data = encode(scene, suffix, orientation, mode)
+    whole = decode_image(data)
+    assert whole.shape == scene.shape
+    detect = load_detector(min_size=1, search_size=SEARCH_SIZE)
+    photo = Photo(data, SEARCH_SIZE)
+    assert photo.size_wh == (2400, 1600)
+    assert photo.small.shape == ((400, 600, 3) if shrunk else (1600, 2400, 3))
+    faces, expected = photo.faces(detect), detect(whole)
+    assert len(faces) == len(expected) == 2
+    for found, reference in zip(faces, expected, strict=True):
+        # The same face to within a pixel of the image that was searched, which is five of the photo.
+        np.testing.assert_allclose(found.box, reference.box, atol=10)
+        np.testing.assert_allclose(found.landmarks, reference.landmarks, atol=10)
+        # Cut at one place, so that only the way to the pixels differs: from the copy, or from the original.
+        difference = np.abs(photo.chip(reference).astype(int) - face_chip(whole, reference))
+        assert difference.mean() < 4
+        inverse = np.linalg.inv(np.vstack([found.transform, [0, 0, 1]]))
+        middle = inverse @ [0.5, 0.5, 1]
+        x, y, w, h = found.box
+        assert x < middle[0] < x + w and y < middle[1] < y + h
+
+
+def test_a_small_face_is_cut_from_the_original(scene):
+    photo = Photo(encode(scene, "JPEG"), 1000)
+    large, small = sorted(photo.faces(load_detector(search_size=SEARCH_SIZE)), key=lambda face: -face.box[2])
+    photo.chip(large)
+    assert "full" not in vars(photo)  # the copy has pixels enough, and nothing more was decoded
+    chip = photo.chip(small)
+    assert "full" in vars(photo)
+    coarse = face_chip(cv2.resize(photo.small, photo.size_wh, interpolation=cv2.INTER_LINEAR), small)
+    assert cv2.Laplacian(chip, cv2.CV_64F).var() > 2 * cv2.Laplacian(coarse, cv2.CV_64F).var()
+
+
+def test_unlimited_search_finds_large_and_small_faces(scene):
+    """A face of more than 1,000 px is beyond the detector's anchors, one of 60 px is lost in a small copy."""
+    tiny = cv2.resize(
+        draw_selfie(draw_identity(103), np.random.default_rng(4)), (100, 100), interpolation=cv2.INTER_AREA
+    )
+    image = cv2.resize(scene, (4800, 3200), interpolation=cv2.INTER_CUBIC)
+    image[200:300, 4200:4300] = tiny
+    everything = load_detector(min_size=1, search_size=1 << 16)(image)
+    bounded = load_detector(min_size=1, search_size=960)(image)
+    assert len(bounded) == 2 and len(everything) == 3
+    assert min(face.box[2] for face in everything) < 80 and max(face.box[2] for face in everything) > 1000
+
+
+def test_jpeg_size_reads_the_header(scene):
+    assert jpeg_size(encode(scene, "JPEG", 6)) == (1600, 2400)  # as stored
+    assert jpeg_size(encode(scene, "JPEG", mode="CMYK")) is None
+    assert jpeg_size(encode(scene, "PNG")) is None and jpeg_size(b"") is None and jpeg_size(b"\xff\xd8\xff") is None
+    with pytest.raises(ValueError, match="truncated"):
+        jpeg_size(encode(scene, "JPEG")[:5000])
