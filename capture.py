@@ -9,8 +9,8 @@ Keys in the window: s saves, u deletes what was saved last, space pauses, g guid
 and saves them by itself), h shows these keys, q or Esc quits. A face is saved if it is the only one, or
 at least twice as high as all others, and good enough: large, sharp and light enough, turned to the
 camera, and not like one that this run has saved; else the window says why not, and a face that was
-asked for is saved as soon as it is good. Files are numbered on after what is there; nothing is
-overwritten.
+asked for is saved as soon as it is good. Whose face it is, is not known here: let nobody else stand
+alone in the video. Files are numbered on after what is there; nothing is overwritten.
 """
 
 import argparse

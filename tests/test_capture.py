@@ -249,6 +249,9 @@ def test_what_has_no_sense_is_refused(tmp_path):
     result = run_script("capture.py", "-o", tmp_path / "ada", "-v", tmp_path / "none.mp4", "--headless", "--guide")
     assert_one_error_line(result, "none.mp4")
     assert_one_error_line(run_script("capture.py", "-o", tmp_path / "ada", "--headless"), "--every", "--guide")
+    # OpenCV has a lot to say about a camera that is not there; it is not asked.
+    result = run_script("capture.py", "-o", tmp_path / "ada", "--headless", "--guide", "--camera", "60000")
+    assert_one_error_line(result, "camera 60000 cannot be opened")
 
 
 @needs_screen
