@@ -233,15 +233,16 @@ def draw_help(image: np.ndarray, keys: Sequence[tuple[str, str]]) -> None:
         draw_text(image, meaning, left + pad + column, y, size, PANEL_TEXT)
 
 
-def draw_countdown(image: np.ndarray, text: str) -> None:
-    """A number so big, in the middle, that it is read from across a room; what is behind it stays visible."""
+def draw_countdown(image: np.ndarray, text: str, right: bool = False) -> None:
+    """A number so big that it is read from across a room, at the left or right: the middle is the face's."""
     size = min(image.shape[:2]) // 3
     mask = text_mask(text, size)
-    left, top = (image.shape[1] - mask.shape[1]) // 2, (image.shape[0] - mask.shape[0]) // 2
+    left = round(image.shape[1] * (0.85 if right else 0.15)) - mask.shape[1] // 2
+    top = round(image.shape[0] * 0.36) - mask.shape[0] // 2
     edge = max(2, size // 40)
     for dx, dy in ((edge, edge), (edge, -edge), (-edge, edge), (-edge, -edge)):
-        draw_text(image, text, left + dx, top + dy, size, (0, 0, 0))
-    draw_text(image, text, left, top, size, (255, 255, 255))
+        _paint(image, mask, left + dx, top + dy, (0, 0, 0))
+    _paint(image, mask, left, top, (255, 255, 255))
 
 
 def draw_inset(image: np.ndarray, inset: np.ndarray) -> None:
