@@ -20,11 +20,8 @@ from utils.cli import (
     add_normalize_switch,
     bounded,
     clean_exit,
-    counted,
     file_path,
     script_parser,
-    summarize,
-    warn,
 )
 
 GALLERY_SIZES = (10, 100, 1000)
@@ -73,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     check_arguments(args)
     import numpy as np
 
+    from utils.evaluation import fitter, identify, verify
     from utils.features import load_features
     from utils.files import make_folder
     from utils.protocols import with_strangers
@@ -124,120 +122,6 @@ def load_matching_head(features, path: Path, statistics_folder: Path | None):
     head = load_head(path, normalization)
     check_head(head, dimension, features.extractor, "the stored features are")
     return head
-
-
-def fitter(features, kind: str, seed: int):
-    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out."""
-    import numpy as np
-
-    from utils.extractor import import_keras
-    from utils.protocols import stranger_label
-    from utils.training import TrainingOptions, fit_head
-
-    import_keras()
-
-    def fit(rows):
-        is_stranger = features.labels[rows] >= stranger_label(features.names)
-        strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
-        matrix, labels = features.matrix[rows], features.labels[rows]
-        fitted = fit_head(matrix, labels, TrainingOptions(head=kind), np.random.default_rng(seed), strangers)
-        return fitted.head, rows[fitted.held]
-
-    return fit
-
-
-def unseen_rows(features, head):
-    """The rows of the people whom the head held out, and a word for them; of all, with a warning, where it has none.
-
-    Strangers are among them, with another warning: it is not known which of them the head held out.
-    """
-    import numpy as np
-
-    from utils.protocols import stranger_label
-
-    held = np.isin(np.array(features.names)[features.labels], head.held_out_people)
-    strangers = features.labels >= stranger_label(features.names)
-    known = "it learned from them, the figures are better than for strangers"
-    if strangers.any():
-        warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: where {known}")
-    if held.any():
-        return np.flatnonzero(held | strangers), "people whom the head held out"
-    warn(
-        f"nobody here is among the people whom the head held out: these are all people of the folder, and where {known}"
-    )
-    return np.arange(len(features.labels)), "people"
-
-
-def verify(features, head, fit, pairs_path: Path | None, faces_path: Path | None, replicates: int, rng):
-    """The Verification by a head, or by those that `fit` trains, and a function that draws it into a folder."""
-    from utils.protocols import cross_validate, draw_pairs, judge_pairs, stranger_label
-    from utils.verification import measure_verification
-
-    if pairs_path:
-        pairs, who = pairs_of_file(features, head, pairs_path), f"people of {pairs_path}"
-    else:
-        rows, who = unseen_rows(features, head)
-        pairs = draw_pairs(features.labels, rows, rng, stranger_label(features.names))
-        if pairs.same.all() or not pairs.same.any():
-            raise InputError(f"the {who} make no pairs of both kinds, of the same person and of different people")
-    judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
-    found = measure_verification(judged, pairs, features.names, who, replicates, int(rng.integers(2**32)))
-
-    def plot(folder: Path) -> None:
-        from utils.plots import plot_verification
-        from utils.report import write_people
-        from utils.worst_pairs import draw_worst_pairs
-
-        write_people(folder / "people.csv", found.table)
-        plot_verification(judged, pairs, (found.own_threshold.far.value, found.own_threshold.tar.value), folder)
-        if faces_path:
-            draw_worst_pairs(features, pairs, judged, faces_path, folder / "worst_pairs.png")
-
-    return found, plot
-
-
-def pairs_of_file(features, head, path: Path):
-    """The Pairs of a file; says which are left out, and whom the head may know. Raises InputError."""
-    from utils.pairs_file import load_pairs
-    from utils.protocols import check_folds
-
-    pairs, missing = load_pairs(path, features)
-    if missing:
-        warn(f"{counted(len(missing), 'pair')} of {path} left out\n{summarize(missing)}")
-    check_folds(pairs, at_least=1 if head else 2)
-    shown = {features.names[label] for label in pairs.people.ravel()}
-    unknown = len(shown - set(head.held_out_people)) if head else 0
-    if unknown:
-        warn(
-            f"{counted(unknown, 'person is', 'people are')} not among those whom the head held out: where it learned "
-            "from them, the figures are better than for strangers (--cross_validate trains heads that did not)"
-        )
-    return pairs
-
-
-def identify(features, head, fit, limits: tuple[int, int, int], sizes: list[int], replicates: int, rng):
-    """The OpenSet by a head, or by one that `fit` trains, and a function that draws it into a folder.
-
-    limits: people, strangers and a person's photos, at most.
-    """
-    import numpy as np
-
-    from utils.identification import draw_watchlist, measure_open_set
-    from utils.protocols import rows_without
-
-    rows, who = (np.arange(len(features.labels)), "people") if fit else unseen_rows(features, head)
-    watchlist = draw_watchlist(features.labels, rows, *limits, rng)
-    if fit:
-        shown = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
-        head, _ = fit(rows_without(features.labels, shown))
-    found, trials = measure_open_set(head, features.matrix, watchlist, sizes, who, replicates, int(rng.integers(2**32)))
-
-    def plot(folder: Path) -> None:
-        from utils.plots import plot_identification
-
-        plot_identification(found.galleries, trials, folder / "identification.png")
-
-    return found, plot
 
 
 def report(found, plot, arguments: dict, as_json: bool, folder: Path | None) -> None:

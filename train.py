@@ -4,7 +4,7 @@
 
 A fifth of the people is held out: they make the head's output a probability and choose the threshold.
 Features in _strangers are nobody's: faces that must not be taken for anybody. With too few people to
-train on, dlib features get a head that is their distance, with constants fitted on other people.
+train on, one is enough, dlib features get a head that is their distance, with constants fitted on others.
 --head dense is the original recipe's network. The output folder gets similarity.keras and similarity.json,
 and learning_curve.png where something was trained.
 """
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("auto", "plda", "dense", "distance"),
         default="auto",
         help="plda: a projection and what two faces have in common in it, the best; dense: the original recipe's "
-        "network on |a − b|; distance: nothing is trained; auto: plda, or distance where people are too few",
+        "network on |a − b|; distance: nothing is trained; auto: plda, or one of the others where people are too few",
     )
     parser.add_argument(
         "-e", "--epochs", type=bounded(int, 1), default=EPOCHS, help="at most; dense heads stop when they stall"
@@ -122,16 +122,13 @@ def choose_options(args, features):
 
     kind, reason = args.head, None
     if kind == "auto":
-        kind, reason = suitable_head(features.labels, features.extractor, args.holdout, args.far)
+        kind, reason = suitable_head(features, args.holdout, args.far)
     if kind == "distance":
         check_known(features.extractor)
     else:
         check_trainable(features.labels)
     if reason:
-        warn(
-            f"{reason}: the head is distance itself, with constants fitted on other people "
-            "(--head plda trains all the same)"
-        )
+        warn(f"{reason} (--head chooses another)")
     normalization = None
     if args.normalize:
         normalization = load_normalization(args.features_path, features.matrix.shape[1], features.extractor)

@@ -71,7 +71,8 @@ def verify(args: argparse.Namespace) -> int:
         for line in side.skipped:
             warn(f"left out: {line}")
     comparison = compare_sides(*sides, extractor, head)
-    threshold = head.threshold if args.threshold is None else args.threshold
+    # The best of many pairs is high by chance more easily.
+    threshold = head.threshold_for(comparison.pairs) if args.threshold is None else args.threshold
     same = comparison.probability > threshold
     if args.output:
         from utils.answer_picture import draw_answer

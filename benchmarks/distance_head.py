@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         drawn = rng.integers(0, len(accepted), (1000, len(accepted)))
         low, high = np.percentile(accepted[drawn].mean(axis=1), (2.5, 97.5))
         print(
-            f"half {number} chooses {distance:.4f} for {args.far:g}; the other's desks accept {accepted.mean():.5f} (95% "
-            f"within {low:.5f}-{high:.5f}), the median desk {np.median(accepted):.5f}, the worst {accepted.max():.5f}"
+            f"half {number} chooses {distance:.4f} for {args.far:g}; the other's desks accept {accepted.mean():.5f} "
+            f"(95% within {low:.5f}-{high:.5f}), median desk {np.median(accepted):.5f}, worst {accepted.max():.5f}"
         )
     return 0
 

@@ -14,11 +14,9 @@ from utils.gallery import person_scores
 from utils.head import load_head, save_head
 from utils.identification import (
     NEAREST,
-    RULES,
     Watchlist,
     draw_watchlist,
     measure_identification,
-    rank_by_person,
     run_trials,
     score_people,
 )
@@ -32,6 +30,7 @@ from utils.metrics import (
     roc,
 )
 from utils.pairs_file import image_rows, match_pairs, read_pairs
+from utils.person_rules import RULES, rank_by_person
 from utils.protocols import (
     HEAD,
     Pairs,
@@ -320,9 +319,9 @@ def test_rules_are_what_they_say():
     for person, (start, end) in enumerate(zip(ends - counts, ends, strict=True)):
         own = scores[:, start:end].astype(float)
         np.testing.assert_allclose(found["mean"][:, person], own.mean(1), rtol=1e-5)
-        np.testing.assert_allclose(found["top 3"][:, person], np.sort(own)[:, ::-1][:, :3].mean(1), rtol=1e-5)
-        odds = np.exp(np.log(own / (1 - own)).mean(1))
-        np.testing.assert_allclose(found["mean log odds"][:, person], odds / (1 + odds), rtol=1e-4)
+        for name, part in (("mean log odds", own), ("best 2, log odds", np.sort(own)[:, ::-1][:, :2])):
+            odds = np.exp(np.log(part / (1 - part)).mean(1))
+            np.testing.assert_allclose(found[name][:, person], odds / (1 + odds), rtol=1e-4)
 
 
 def test_nobody_is_enrolled_and_a_stranger():
@@ -341,10 +340,19 @@ def test_nobody_is_enrolled_and_a_stranger():
             draw_watchlist(alone, np.arange(5), 10, 10, 5, np.random.default_rng(11))
 
 
+class Closeness:
+    """A head that is a function of the distance."""
+
+    threshold, min_votes = 0.7, 0.5
+
+    def score_gallery(self, probes, gallery):
+        return np.exp(-np.linalg.norm(probes[:, None] - gallery[None], axis=2))
+
+
 def test_identification_is_counted_as_by_hand():
     features = toy_features(300, 3, dimension=5, seed=3)
     watchlist = draw_watchlist(features.labels, np.arange(900), 100, 200, 5, np.random.default_rng(12))
-    head = lambda a, b: np.exp(-np.linalg.norm(a[:, None] - b[None], axis=2))  # noqa: E731
+    head = Closeness()
     scores = score_people(head, features.matrix, watchlist)
     near = score_people(head, features.matrix, watchlist)[NEAREST]
     np.testing.assert_allclose(np.exp(near), scores["best"], rtol=1e-4)
@@ -378,7 +386,7 @@ def test_blocks_of_probes_make_no_difference(monkeypatch):
     features = toy_features(30, 4)
     rows = np.arange(120).reshape(30, 4)
     watchlist = Watchlist(rows[:20, 1:].ravel(), np.full(20, 3), rows[:20, 0], rows[20:, 0])
-    head = lambda a, b: 1 / (1 + np.linalg.norm(a[:, None] - b[None], axis=2))  # noqa: E731
+    head = Closeness()
     whole = score_people(head, features.matrix, watchlist)
     monkeypatch.setattr("utils.identification.MOST_SCORES", 1)
     for name, scores in score_people(head, features.matrix, watchlist).items():
@@ -469,7 +477,8 @@ def test_strangers_and_known_people_are_identified(enrolled, toy_head, capsys):
     assert run(*words, "-o", enrolled / "report", "--bootstrap", 10) == 0
     printed = capsys.readouterr().out
     assert (
-        "8 people whom the head held out enrolled with 24 photos; as many probes of them, and of 8 strangers" in printed
+        "8 people whom the head held out enrolled with 24 photos; one more photo of each comes by, and of 8 strangers"
+        in printed
     )
     assert "4 galleries of 2" in printed and "1 gallery of 5" in printed and "1 gallery of 8" in printed
     assert (enrolled / "report" / "identification.png").stat().st_size > 10_000
@@ -482,18 +491,52 @@ def test_a_head_that_held_nobody_out_is_warned_of(enrolled, toy_head, capsys):
     save_head(toy_head / "similarity.keras", load_head(toy_head).model, {"extractor": "toy-8-abc"})
     assert run("-f", enrolled / "features", "-c", toy_head, "--bootstrap", 0) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("24 people, ") and "better than for strangers" in captured.err
+    assert captured.out.startswith("24 people, 72 same") and "better than for strangers" in captured.err
+
+
+def test_of_two_people_little_can_be_said_and_that_is_said(enrolled, toy_head, capsys):
+    save_head(toy_head / "similarity.keras", load_head(toy_head).model, {"held_out_people": ["p01", "p02"]})
+    words = ["-f", enrolled / "features", "-c", toy_head, "-o", enrolled / "report", "--faces_path", enrolled]
+    assert run(*words, "--bootstrap", 20) == 0
+    assert "2 people whom the head held out, 12 same and 16 different pairs" in capsys.readouterr().out
+    scorer = json.loads((enrolled / "report" / "evaluation.json").read_text())["scorers"]["head"]
+    assert scorer["accuracy"] is None and scorer["figures"]["tar_at_far_0.01"]["value"] is None
+    assert (enrolled / "report" / "worst_pairs.png").stat().st_size > 10_000
+    assert run(*words, "--identification") == 0
+    assert "1 person whom the head held out enrolled with 3 photos" in capsys.readouterr().out
 
 
 def test_a_desk_of_drawn_people_is_evaluated(suite, tmp_path, capsys):
-    """Two held-out people: little can be said, and that is said without a crash."""
     words = ["-f", suite["features"], "-c", suite["head"], "-o", tmp_path, "--faces_path", suite["faces"]]
     assert run(*words, "--bootstrap", 20) == 0
-    assert "2 people whom the head held out, 20 same and 25 different pairs" in capsys.readouterr().out
-    scorer = json.loads((tmp_path / "evaluation.json").read_text())["scorers"]["head"]
-    assert scorer["accuracy"] is None and scorer["figures"]["tar_at_far_0.01"]["value"] is None
-    assert (tmp_path / "worst_pairs.png").stat().st_size > 10_000
+    assert "7 people, 70 same and 525 different pairs" in capsys.readouterr().out
+    assert json.loads((tmp_path / "evaluation.json").read_text())["scorers"]["head"]["figures"]["auc"]["value"] > 0.9
+
+
+def test_strangers_of_the_folder_are_impostors(enrolled, toy_head, capsys):
+    save_person(enrolled / "features", "_strangers", np.ones((5, 8), np.float32), [["a.png", 1, 1]] * 5, "toy-8-abc", 0)
+    words = ["-f", enrolled / "features", "-c", toy_head, "--bootstrap", 0]
+    assert run(*words) == 0
+    captured = capsys.readouterr()
+    assert "5 faces of strangers count as impostors" in captured.err
+    assert "48 same and 932 different pairs" in captured.out  # 732, and each of 40 photos with each stranger
     assert run(*words, "--identification") == 0
+    assert "of 13 strangers" in capsys.readouterr().out
+
+
+def test_cross_validation_trains_heads_and_leaves_no_file(enrolled, capsys, monkeypatch):
+    monkeypatch.chdir(enrolled)
+    before = sorted(enrolled.rglob("*"))
+    words = ["-f", "features", "--pairs", "pairs.txt", "--cross_validate", "--bootstrap", 0, "--json"]
+    assert run(*words, "--head", "plda") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["same_pairs"] == 24 and json.loads(printed)["scorers"]["head"]["accuracy"] > 0.6
+    assert run(*words, "--head", "plda") == 0
+    assert json.loads(printed) == json.loads(capsys.readouterr().out)
+    words = ["-f", "features", "--cross_validate", "--identification", "--gallery_sizes", 4, "--bootstrap", 0]
+    assert run(*words) == 0
+    assert "4 people enrolled" in capsys.readouterr().out
+    assert sorted(enrolled.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,10 @@ class Head:
     def project(self, features: np.ndarray) -> np.ndarray:
         """What the head compares, float32 (n, E), of features (n, D): its twin's output, or they themselves."""
         features = np.asarray(features, np.float32)
-        if self._twin is None or not len(features):
+        if self._twin is None:
             return features
+        if not len(features):
+            return np.empty((0, self._twin.outputs[0].shape[1]), np.float32)
         return np.concatenate([_predict(self._twin, [part]) for part in _parts(features)])
 
     def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -92,7 +94,7 @@ class Head:
             if scores is not None:
                 return scores
         step = max(1, MOST_ROWS // max(1, len(probes)))
-        scores = []
+        scores = [np.empty((len(probes), 0), np.float32)]
         for start in range(0, len(gallery), step):
             block = gallery[start : start + step]
             pairs = [np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1))]

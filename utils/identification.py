@@ -6,17 +6,19 @@ false accept rate (FAR: named at all), as in ISO/IEC 19795-1 and Phillips, Groth
 Methods in Face Recognition" (2011).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from utils.cli import InputError
+from utils.features import FeatureSet
+from utils.gallery import Gallery
 from utils.head import Head
-from utils.metrics import RECIPE_MIN_VOTES, interval
+from utils.metrics import interval
+from utils.person_rules import RULES, rank_by_person
 from utils.verification import FARS, Figure
 
-TOP = 3  # photos of a person whose scores the rule "top 3" averages
+OWN = "test.py's rule"
 TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features
 NEAREST = "nearest Euclidean"
 MOST_SCORES = 1 << 23  # held at once while the rules are applied
@@ -73,72 +75,25 @@ def draw_watchlist(
     )
 
 
-def _mean(ranked, counts):
-    return np.nanmean(ranked, axis=2)
-
-
-def _mean_log_odds(ranked, counts):
-    # Where float32 ends, 1 − p is 0: without a limit one such photo would decide alone.
-    clipped = np.clip(ranked, 1e-7, 1 - 1e-7)
-    return 1 / (1 + np.exp(-np.nanmean(np.log(clipped) - np.log1p(-clipped), axis=2)))
-
-
-def _best(ranked, counts):
-    return ranked[:, :, 0]
-
-
-def _top(ranked, counts):
-    return np.nanmean(ranked[:, :, :TOP], axis=2)
-
-
-def _vote(share: float):
-    def score(ranked, counts):
-        """What more than this share of a person's photos reach: it clears a threshold when the vote does."""
-        rank = np.minimum((share * counts).astype(int), counts - 1)
-        return np.take_along_axis(ranked, rank[None, :, None], axis=2)[:, :, 0]
-
-    return score
-
-
-# A person's score from those of the person's photos: (f, p, k), highest first and NaN where there are
-# fewer than k, and their counts (p,), to (f, p).
-RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "mean log odds": _mean_log_odds,
-    "best": _best,
-    f"top {TOP}": _top,
-    "vote of half": _vote(0.5),
-    "original vote": _vote(RECIPE_MIN_VOTES),
-}
-
-
-def rank_by_person(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Scores of photos (f, g), in the order of their people, as (f, p, k): highest first, NaN where there are fewer."""
-    person = np.repeat(np.arange(len(counts)), counts)
-    photo = np.arange(len(person)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ranked = np.full((len(scores), len(counts), counts.max()), np.nan, np.float32)
-    ranked[:, person, photo] = -scores
-    ranked.sort(axis=2)  # NaN goes last
-    return -ranked
-
-
-def score_people(score_gallery, matrix: np.ndarray, watchlist: Watchlist) -> dict[str, np.ndarray]:
+def score_people(head: Head, matrix: np.ndarray, watchlist: Watchlist) -> dict[str, np.ndarray]:
     """Each rule's scores of every enrolled person for every probe, rule → float32 (p + s, p).
 
-    score_gallery: from probes (f, D) and gallery (g, D) to probabilities (f, g). First come the probes of the
-    enrolled, then the strangers. Memory is bounded by a block of probes at a time.
+    First come the probes of the enrolled, then the strangers. Memory is bounded by a block of probes at a time.
     """
     probes = np.concatenate([watchlist.probes, watchlist.strangers])
     gallery, counts = matrix[watchlist.gallery], watchlist.counts
     means = np.add.reduceat(gallery, np.cumsum(counts) - counts, axis=0) / counts[:, None]
-    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (*RULES, TEMPLATE, NEAREST)}
+    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (OWN, *RULES, TEMPLATE, NEAREST)}
+    people = FeatureSet(gallery, np.repeat(np.arange(len(counts)), counts), [*map(str, range(len(counts)))], None)
+    live = Gallery(people, head, head.threshold, head.min_votes)
     block = max(1, MOST_SCORES // (len(counts) * int(counts.max())))
     for start in range(0, len(probes), block):
         part = slice(start, start + block)
-        ranked = rank_by_person(score_gallery(matrix[probes[part]], gallery), counts)
+        result[OWN][part] = live.scores(matrix[probes[part]])
+        ranked = rank_by_person(head.score_gallery(matrix[probes[part]], gallery), counts)
         for name, rule in RULES.items():
             result[name][part] = rule(ranked, counts)
-        result[TEMPLATE][part] = score_gallery(matrix[probes[part]], means)
+        result[TEMPLATE][part] = head.score_gallery(matrix[probes[part]], means)
         near = rank_by_person(-euclidean_distances(matrix[probes[part]], gallery), counts)
         result[NEAREST][part] = near[:, :, 0]
     return result
@@ -184,8 +139,8 @@ def run_trials(scores: np.ndarray, size: int) -> Trials:
 class Identification:
     """How one rule does in galleries of one size. rank1: share of known probes whose best person is right.
 
-    dir: FAR → DIR at it. gain: the same, more than nearest Euclidean's. named: shares at the threshold that the head
-    carries, of "strangers" that get a name and of known people that get the "right" and a "wrong" one; None for
+    dir: FAR → DIR at it. gain: the same, more than nearest Euclidean's. named: shares at test.py's threshold, of
+    "strangers" that get a name and of known people that get the "right" and a "wrong" one; None for
     distances.
     """
 
@@ -253,14 +208,14 @@ def _rates(trial: Trials, threshold: float, drawn: list) -> dict:
 class OpenSet:
     """All that is found with one watchlist. who: whose it is, in words. photos: of all its people together.
 
-    threshold: that the head carries. galleries: size → rule → its figures.
+    thresholds: size of the gallery → that of test.py with so many people. galleries: size → rule → its figures.
     """
 
     who: str
     people: int
     photos: int
     strangers: int
-    threshold: float
+    thresholds: dict[int, float]
     galleries: dict[int, dict[str, Identification]]
 
 
@@ -268,14 +223,15 @@ def measure_open_set(
     head: Head, matrix: np.ndarray, watchlist: Watchlist, sizes: list[int], who: str, replicates: int, seed: int
 ) -> tuple[OpenSet, dict[str, Trials]]:
     """Every figure of a watchlist, and the trials in the largest gallery by rule; no size is above its people."""
-    scores = score_people(head.score_gallery, matrix, watchlist)
+    scores = score_people(head, matrix, watchlist)
     sizes = sorted({min(size, watchlist.people) for size in sizes})
+    thresholds = {size: head.threshold_for(size) for size in sizes}
     found = OpenSet(
         who=who,
         people=watchlist.people,
         photos=len(watchlist.gallery),
         strangers=len(watchlist.strangers),
-        threshold=head.threshold,
-        galleries={size: measure_identification(scores, size, head.threshold, replicates, seed) for size in sizes},
+        thresholds=thresholds,
+        galleries={size: measure_identification(scores, size, thresholds[size], replicates, seed) for size in sizes},
     )
     return found, {name: run_trials(part, sizes[-1]) for name, part in scores.items()}

@@ -26,7 +26,9 @@ BETTER_HALF = 0.5  # of the looks, by weight, that a person is judged by
 # the share of their variance that all looks at one face have in common (0.84, 0.86), and how much higher the
 # better half of many looks is than all (the standard deviation within a face, 1.0 and 1.7, times 0.8).
 STRANGER, SHARED, GAIN = -6.0, 0.85, 2.0
-LOGIT_LIMIT = 7.0  # a probability beyond says no more: one look must not outvote all others
+# Beyond these a probability says no more: one look must not outvote all others. The upper one has to leave room
+# above the thresholds for many enrolled people, which are near 1 (9 for 1,000).
+LEAST_LOGIT, MOST_LOGIT = -7.0, 12.0
 ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
 
 
@@ -44,8 +46,8 @@ class Look:
 
 
 def bounded_logits(scores: np.ndarray) -> np.ndarray:
-    """Log odds of probabilities, within ±LOGIT_LIMIT."""
-    return np.clip(logits(scores), -LOGIT_LIMIT, LOGIT_LIMIT)
+    """Log odds of probabilities, within LEAST_LOGIT and MOST_LOGIT."""
+    return np.clip(logits(scores), LEAST_LOGIT, MOST_LOGIT)
 
 
 def is_due(track, now: float) -> bool:
@@ -117,7 +119,7 @@ def settle(tracks: list, gallery: Gallery, now: float) -> None:
         if track.name in names:
             odds[row, names[track.name]] += HEAD_START
         for name in track.denied & names.keys():
-            odds[row, names[name]] = -LOGIT_LIMIT
+            odds[row, names[name]] = LEAST_LOGIT
     clear = probabilities(logits(gallery.threshold) + SURE_AT_ONCE)
     for row, (track, decision) in enumerate(zip(tracks, gallery.decide(probabilities(odds)), strict=True)):
         name = decision.name

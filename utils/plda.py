@@ -30,10 +30,15 @@ class Plda:
 
 
 def fit_plda(matrix: np.ndarray, labels: np.ndarray) -> Plda:
-    """Estimate the two covariances of features (n, D) of people (n,), and diagonalise them together.
+    """Estimate the model on features (n, D) of people (n,).
 
     Raises ValueError unless there are two people, one of them with two faces.
     """
+    return make_plda(*estimate_covariances(matrix, labels))
+
+
+def estimate_covariances(matrix: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The center (D,) of the people, and the covariances (D, D) within and between them, both shrunk."""
     _, person, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(f"PLDA needs two people, one of them with two faces. Received: {counts.tolist()}")
@@ -42,8 +47,11 @@ def fit_plda(matrix: np.ndarray, labels: np.ndarray) -> Plda:
     means /= counts[:, None]
     center = means.mean(axis=0)  # of the people, however many photos each has
     within = _within_covariance(matrix, means, person, counts)
-    between = _between_covariance(means - center, within, counts)
+    return center, within, _between_covariance(means - center, within, counts)
 
+
+def make_plda(center: np.ndarray, within: np.ndarray, between: np.ndarray) -> Plda:
+    """The log likelihood ratio of a center (D,) and two covariances (D, D), which are diagonalised together."""
     values, vectors = np.linalg.eigh(within)
     whitening = vectors / np.sqrt(values)
     psi, vectors = np.linalg.eigh(whitening.T @ between @ whitening)

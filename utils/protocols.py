@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from utils.cli import InputError
 from utils.features import STRANGERS, FeatureSet
@@ -201,7 +202,7 @@ def cross_validate(
     not learn its weights from: pairs of their people choose the threshold of the fold's accuracy.
     """
     scores, own, thresholds = np.empty(len(pairs), np.float32), np.empty(len(pairs)), {}
-    for fold in np.unique(pairs.folds).tolist():
+    for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):
         tested = pairs.folds == fold
         head, held = fit(rows_without(features.labels, pairs.people[tested]))
         scores[tested] = score_rows(head, features.matrix, pairs.rows[tested])
@@ -222,8 +223,8 @@ def rows_without(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 def accuracy_threshold(head: Head, features: FeatureSet, held: np.ndarray, rng: np.random.Generator) -> float:
     """The threshold of the best accuracy on pairs of held-out rows; the head's own where these make no pairs."""
-    pairs = draw_pairs(features.labels, held, rng)
-    if not pairs.same.any() or pairs.same.all():
+    pairs = draw_pairs(features.labels, held, rng) if len(held) else None
+    if pairs is None or not pairs.same.any() or pairs.same.all():
         return head.threshold
     return best_threshold(score_rows(head, features.matrix, pairs.rows), pairs.same, pairs.weights)
 

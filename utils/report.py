@@ -7,7 +7,7 @@ from pathlib import Path
 
 from utils.cli import counted
 from utils.files import atomic_path
-from utils.identification import NEAREST, Identification, OpenSet
+from utils.identification import NEAREST, OWN, Identification, OpenSet
 from utils.protocols import EUCLIDEAN, HEAD
 from utils.verification import CURVE_FIGURES, FARS, Figure, OperatingPoint, Scorer, Verification
 
@@ -23,7 +23,8 @@ def verification_text(found: Verification) -> str:
     """The scorers, the head's own threshold and the people of most errors."""
     return "\n".join(
         [
-            f"{found.people:,} {found.who}, {found.same_pairs:,} same and {found.different_pairs:,} different pairs",
+            f"{counted(found.people, 'person', 'people')}{found.who}, "
+            f"{found.same_pairs:,} same and {found.different_pairs:,} different pairs",
             verification_table(found.scorers),
             gain_line(HEAD, found.scorers[HEAD]),
             operating_line(found.own_threshold),
@@ -35,15 +36,15 @@ def verification_text(found: Verification) -> str:
 def open_set_text(found: OpenSet) -> str:
     """The rules, a table for each size of gallery."""
     lines = [
-        f"{found.people:,} {found.who} enrolled with {found.photos:,} photos; as many probes of them, "
-        f"and of {found.strangers:,} strangers"
+        f"{counted(found.people, 'person', 'people')}{found.who} enrolled with {counted(found.photos, 'photo')}; "
+        f"one more photo of each comes by, and of {counted(found.strangers, 'stranger')}"
     ]
     for size, rules in found.galleries.items():
         galleries = counted(found.people // size, "gallery", "galleries")
         lines += [
-            f"\n{galleries} of {size:,}; named is whoever scores above {found.threshold:.4f}",
+            f"\n{galleries} of {size:,}; named is whoever scores above {found.thresholds[size]:.4f}",
             identification_table(rules),
-            dir_gain_line("best", rules["best"]),
+            dir_gain_line(OWN, rules[OWN]),
         ]
     return "\n".join(lines)
 

@@ -18,8 +18,9 @@ from utils.calibration import (
     fit_platt,
     thresholds_by_rate,
 )
-from utils.cli import InputError
+from utils.cli import InputError, counted
 from utils.distance import DISTANCES, EXTRACTOR, OFFSET, SCALE, distance_for_far, probability
+from utils.features import FeatureSet
 from utils.head import Head
 from utils.metrics import (
     RECIPE_MIN_VOTES,
@@ -46,6 +47,9 @@ MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
 # With several photos each: fewer dlib features than this train no head that beats their distance (docs/heads.md).
 MIN_PEOPLE_TO_BEAT_DISTANCE = 50
+# Where more pairs of so many people are nearer than the distance that is to accept one in a thousand, they are not
+# faces of the kind that the constants are of: drawings for example.
+MIN_PEOPLE_TO_DOUBT, CONFUSED_PHOTOS, MOST_CONFUSED = 5, 5, 0.2
 # Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
 # towards 0 and 1, which makes strangers who look like somebody score high too.
 LEAST_PROGRESS = 0.005
@@ -97,26 +101,39 @@ class FittedHead:
     interrupted: bool = False
 
 
-def suitable_head(labels: np.ndarray, extractor: str | None, holdout: float, far: float) -> tuple[str, str | None]:
-    """Which of HEADS these people (n,) are enough for, and why it is not the best one, if it is not.
+def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str, str | None]:
+    """Which of HEADS these people are enough for, and why it is not the best one, if it is not.
 
-    A head is trained where enough people have several photos, and enough are held out to know the
-    false accept rate `far`; the distance head knows it of other people. Raises InputError where
-    there is neither enough to train nor a distance head for the extractor.
+    PLDA where enough people have several photos. With dlib features enough must be held out, too, to know
+    the false accept rate `far`, else it is the distance head, which knows it of other people; unless it fails
+    on these. With features of other extractors few people get the original recipe's head.
     """
-    counts = np.unique(labels, return_counts=True)[1]
+    counts = np.unique(features.labels, return_counts=True)[1]
     several = int((counts > 1).sum())
-    held = round(holdout * len(counts))
-    enough = several >= MIN_PEOPLE_TO_BEAT_DISTANCE and pairs_of_people(held) * far >= 1
-    if enough or (extractor != EXTRACTOR and len(counts) > 1 and several):
+    known = features.extractor == EXTRACTOR
+    supported = not known or pairs_of_people(round(holdout * len(counts))) * far >= 1
+    if several >= MIN_PEOPLE_TO_BEAT_DISTANCE and supported:
         return "plda", None
-    if extractor == EXTRACTOR:
-        return "distance", (
-            f"{len(counts)} people, {several} of them with several photos, are too few to train a head and to know "
-            f"its false accept rate of {far:g}"
-        )
-    check_trainable(labels)
-    raise AssertionError("unreachable: what cannot be trained was refused")
+    few = f"{counted(len(counts), 'person is', 'people are')} too few to train the best head"
+    if supported:
+        return "dense", f"{few}: it is the original recipe's"
+    few += f" and to know its false accept rate of {far:g}"
+    confused = confused_share(features, distance_for_far(far)) if len(counts) >= MIN_PEOPLE_TO_DOUBT else 0.0
+    if known and (confused <= MOST_CONFUSED or not several):
+        return "distance", f"{few}: it is distance itself, with constants fitted on other people"
+    reason = f"distance takes {confused:.0%} of pairs of these people for one person"
+    return "dense", f"{few}, and {reason}: it is the original recipe's"
+
+
+def confused_share(features: FeatureSet, distance: float) -> float:
+    """The share of pairs of people whose nearest photos, of CONFUSED_PHOTOS each, are nearer than a distance."""
+    rows = capped_rows(features.labels, CONFUSED_PHOTOS, np.random.default_rng(0))
+    matrix, labels = features.matrix[rows].astype(np.float64), features.labels[rows]
+    squares = (matrix**2).sum(axis=1)
+    near = squares[:, None] + squares - 2 * matrix @ matrix.T < distance**2
+    first, second = np.nonzero(near & (labels[:, None] < labels))
+    pairs = np.unique(np.stack([labels[first], labels[second]]), axis=1).shape[1]
+    return pairs / pairs_of_people(len(np.unique(labels)))
 
 
 def check_trainable(labels: np.ndarray) -> None:
