@@ -205,6 +205,7 @@ def test_the_threshold_can_be_raised(suite, clip, tmp_path):
         (["--camera", ""], ["--camera must be"]),
         (["--image_path", ""], ["must not be empty"]),
         (["--video_path", "utils"], ["is a folder"]),
+        (["--realtime"], ["--realtime", "--video_path"]),
         (["--threshold", "nan"], ["between 0 and 1"]),
         (["--threshold", "2"], ["between 0 and 1"]),
         (["--video_path", "a.mp4", "--image_path", "b"], ["not allowed with"]),
