@@ -20,10 +20,11 @@ from utils.features import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.gallery import Gallery, person_scores
 from utils.head import Head, load_head, save_head
+from utils.head_choice import confused_share, suitable_head
 from utils.pairs import NOBODY, capped_rows
 from utils.plda import estimate_covariances, fit_plda, make_plda
 from utils.similarity import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
-from utils.training import TrainingOptions, all_pairs_loss, confused_share, fit_head, suitable_head
+from utils.training import TrainingOptions, all_pairs_loss, fit_head
 
 
 def gaussian_people(people: int, photos: int, dimension: int = 12, seed: int = 0, spread: float = 0.5):
@@ -289,7 +290,7 @@ def test_people_choose_the_head():
     assert suitable_head(folder(10, 3, "toy-128-abc"), 0.2, 0.001)[0] == "dense"
     few = folder(12, 5)
     assert confused_share(few, 0.5065) == 0 and suitable_head(few, 0.2, 0.001)[0] == "distance"
-    assert suitable_head(folder(300, 3), 0.2, 1e-5)[0] == "distance"
+    assert suitable_head(few, 0.9, 0.5)[0] == suitable_head(folder(300, 3), 0.2, 1e-5)[0] == "distance"
     # Drawings, say: all nearer than two people's faces ever are.
     alike = folder(12, 5, scale=0.01)
     assert confused_share(alike, 0.5065) == 1
