@@ -130,6 +130,8 @@ def choose_options(args, features):
         check_trainable(features.labels)
     if reason:
         warn(f"{reason} (--head chooses another)")
+    if kind == "distance" and len(features.strangers):
+        warn(f"{counted(len(features.strangers), 'face')} of strangers teach the distance head nothing")
     normalization = None
     if args.normalize:
         normalization = load_normalization(args.features_path, features.matrix.shape[1], features.extractor)

@@ -250,7 +250,8 @@ def test_one_person_and_five_photos(tmp_path, capsys):
     save_person(tmp_path / "features", STRANGERS, photos[:1] + 0.2, [["s.png", 1, 1]], EXTRACTOR, 0)
     assert train.main(["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head")]) == 0
     captured = capsys.readouterr()
-    assert "1 person is too few" in captured.err and "FAR 0.001 among other people" in captured.out
+    assert "1 person is too few" in captured.err and "1 face of strangers" in captured.err
+    assert "FAR 0.001 among other people" in captured.out
     content = read_json(tmp_path / "head" / "similarity.json")
     assert content["extractor"] == EXTRACTOR and content["head"] == "distance" and content["held_out_people"] == []
     assert not (tmp_path / "head" / "learning_curve.png").exists()

@@ -37,9 +37,8 @@ def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str
     if confused <= MOST_CONFUSED or len(counts) < MIN_PEOPLE_TO_DOUBT or not several:
         return "distance", f"{few}: it is distance itself, with constants fitted on other people"
     reason = f"distance takes {confused:.0%} of pairs of these people for one person"
-    return (
-        "plda" if enough else "dense"
-    ), f"{few}, and {reason}: it is {'PLDA' if enough else 'the original recipe'}'s"
+    kind, words = ("plda", "trained all the same") if enough else ("dense", "the original recipe's")
+    return kind, f"{few}, and {reason}: it is {words}"
 
 
 def confused_share(features: FeatureSet, distance: float) -> float:
