@@ -5,20 +5,23 @@
       --video_path party.mp4 --headless --output annotated.mp4 --events events.jsonl
 
 A face gets the name of its best person if more than --min_votes of that person's images score
-above --threshold, else it is "unknown". Keys in the window: q or Esc quits.
+above --threshold, else it is "unknown". In videos and before cameras a face is followed, and its name
+decided over several looks at it.
+
+Keys in the window: e enrols the largest face under a name that you type (--faces_path), n says that a
+name is wrong, u undoes the last of these, s saves a snapshot, space pauses, h hides the keys, q or Esc
+quits.
 """
 
 import argparse
-import json
 import sys
 from contextlib import ExitStack
-from datetime import datetime
-from pathlib import Path
 
-from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
+LIVE_WIDTH = 640  # pixels that cameras and videos are searched in
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,9 +40,25 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument(
         "-i", "--image_path", type=file_path, help="a photo or a folder of photos instead of the camera"
     )
+    parser.add_argument(
+        "--realtime", action="store_true", help="play a video at its own speed and leave frames out, as a camera would"
+    )
+    parser.add_argument(
+        "--give_up",
+        type=bounded(float, 0),
+        default=0,
+        help="seconds after which a lost camera is not tried any more; 0: never",
+    )
     parser.add_argument("--headless", action="store_true", help="open no window")
+    parser.add_argument("--mirror", action="store_true", help="show the picture as a looking glass does")
+    parser.add_argument(
+        "--faces_path", type=file_path, help="folder of person folders with faces, for those enrolled in the window"
+    )
     parser.add_argument("--output", type=file_path, help="annotated video to write (a folder for photos)")
     parser.add_argument("--events", type=file_path, help="JSON lines to write: a line a frame with its faces")
+    parser.add_argument(
+        "--unknown_dir", type=file_path, help="folder for the best picture of each face that never got a name"
+    )
     parser.add_argument(
         "--threshold",
         type=bounded(float, 0, 1),
@@ -52,44 +71,38 @@ def build_parser() -> argparse.ArgumentParser:
         "the original recipe's rule is --threshold 0.8 --min_votes 0.85",
     )
     add_detection_arguments(parser, MIN_SIZE)
+    parser.add_argument(
+        "--detect_width",
+        type=bounded(int, 64),
+        help=f"pixels; wider pictures are searched for faces in a copy of this width, and cropped from the original "
+        f"(default: {LIVE_WIDTH}, for photos 1280)",
+    )
     return parser
 
 
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.video import open_source
+    from utils.cameras import open_source
+    from utils.records import Outputs, Summary, check_outputs
     from utils.window import check_screen
 
     # The quick checks come before the models are loaded.
     if not args.headless:
         check_screen()
     with ExitStack() as cleanup:
-        source = open_source(args.camera, args.video_path, args.image_path)
+        source = open_source(args.camera, args.video_path, args.image_path, args.realtime, args.give_up)
         cleanup.callback(source.close)
         check_outputs(args.output, args.events, source, args.video_path or args.image_path)
         gallery, extractor = load_models(
             args.features, args.model, args.classification, bool(args.normalize), args.threshold, args.min_votes
         )
-        recognize = load_recognizer(gallery, extractor, args.detector, args.min_size, bool(args.align))
         outputs = Outputs(args.output, args.events, source, cleanup)
-        return run(source, recognize, outputs, args.headless, cleanup)
-
-
-def check_outputs(output: Path | None, events: Path | None, source, source_path: Path | None) -> None:
-    """Raise InputError where an output cannot be, before anything is loaded or opened."""
-    from utils.video import CODECS, PhotoSource
-
-    for name, path in (("--output", output), ("--events", events)):
-        if path and source_path and path.exists() and path.samefile(source_path):
-            raise InputError(f"{name} {path} is the source itself")
-    if output and events and output.resolve() == events.resolve():
-        raise InputError(f"--output and --events are one file: {output}")
-    if output and isinstance(source, PhotoSource):
-        if output.suffix or output.is_file():
-            raise InputError(f"--output {output}: expected a folder for photos")
-    elif output and (output.suffix.lower() not in CODECS or output.is_dir()):
-        raise InputError(f"--output {output}: expected a video file, one of {', '.join(CODECS)}")
+        summary = Summary(timed=not args.image_path)
+        cleanup.callback(summary.print)
+        compare = compare_photos if args.image_path else compare_film
+        compare(source, gallery, extractor, outputs, summary, args, cleanup)
+    return 0
 
 
 def load_models(features_path, model_path, head_path, normalize: bool, threshold, min_votes):
@@ -116,112 +129,40 @@ def load_models(features_path, model_path, head_path, normalize: bool, threshold
     return Gallery(features, head, threshold, min_votes), extractor
 
 
-def load_recognizer(gallery, extractor, detector: str, min_size: int, align: bool):
-    """A function from an RGB uint8 image to its list of (box_xywh, Decision)."""
-    from utils.faces import face_chip, load_detector
+def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
+    """Recognise photos, each by itself."""
+    from utils.faces import DETECTION_SIZE, load_detector
+    from utils.live import PhotoWindow, run_photos
+    from utils.recognizer import recognize_photo
 
-    detect = load_detector(detector, min_size, align)
-
-    def recognize(image):
-        faces = detect(image)
-        # One call of each network for all faces of the frame.
-        probes = extractor.embed([face_chip(image, face) for face in faces])
-        return [(face.box, decision) for face, decision in zip(faces, gallery.identify(probes), strict=True)]
-
-    return recognize
+    detect = load_detector(args.detector, args.min_size, bool(args.align), args.detect_width or DETECTION_SIZE)
+    window = None if args.headless else PhotoWindow(cleanup)
+    summary.begin()
+    run_photos(source, lambda image: recognize_photo(image, detect, extractor, gallery), outputs, summary, window)
 
 
-class Outputs:
-    """The annotated pictures and the event lines of a run, each only if asked for."""
+def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
+    """Recognise a camera or a video, following faces from frame to frame."""
+    from utils.live import open_screen, run_camera, run_video
+    from utils.recognizer import BackgroundRecognizer, load_recognizer
+    from utils.records import UnknownFaces
 
-    def __init__(self, output: Path | None, events: Path | None, source, cleanup: ExitStack):
-        from utils.video import PhotoSource, VideoOutput
-
-        self.folder = self.video = self.events = None
-        if output and isinstance(source, PhotoSource):
-            self.folder = output
-        elif output:
-            self.video = VideoOutput(output, source.rate)
-            cleanup.callback(self.video.close)
-        if events:
-            events.parent.mkdir(parents=True, exist_ok=True)
-            # A file name's stray bytes become escapes, which JSON reads back as the same name.
-            self.events = cleanup.enter_context(
-                events.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
-            )
-
-    def write(self, index: int, frame, annotated, results, live: bool) -> None:
-        if self.folder:
-            from utils.images import png_name, write_image
-
-            write_image(self.folder / png_name(frame.name), annotated)
-        if self.video:
-            self.video.write(annotated)
-        if self.events:
-            self.events.write(json.dumps(event(index, frame, results, live), ensure_ascii=False) + "\n")
-
-
-def event(index: int, frame, results, live: bool) -> dict:
-    """The event line of a frame. A camera's frame has the clock's time too, a photo's its file name."""
-    line = {"frame": index, "time": round(frame.time, 3)}
-    if live:
-        line["clock"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
-    if frame.name:
-        line["image"] = frame.name
-    line["faces"] = [
-        {"box": list(box), "name": decision.name, "score": round(decision.score, 4)} for box, decision in results
-    ]
-    return line
-
-
-def run(source, recognize, outputs: Outputs, headless: bool, cleanup: ExitStack) -> int:
-    """Recognise frame by frame until the source ends or the window is told to quit; print a summary."""
-    import time
-    from collections import Counter
-
-    from tqdm import tqdm
-
-    from utils.window import Window
-
-    window = None
-    frames_named, faces, count = Counter(), 0, 0
-    start = time.monotonic()
-    try:
-        for frame in tqdm(source.frames(), unit="frame", disable=None if headless else True):
-            results = recognize(frame.image)
-            annotated = annotate(frame.image, results)
-            outputs.write(count, frame, annotated, results, source.live)
-            count += 1
-            faces += len(results)
-            frames_named.update(decision.name for _, decision in results if decision.name)
-            if headless:
-                continue
-            if window is None:
-                window = Window("Siamese Faces", annotated.shape[1::-1])
-                cleanup.callback(window.close)
-            # A file is not shown faster than it was filmed; a photo stays until a key is pressed.
-            key = window.show(annotated, 0.0 if source.live or frame.name else 1 / source.rate)
-            if frame.name and not key:
-                key = window.wait()
-            if key == "q":
-                break
-    finally:
-        rate = count / max(time.monotonic() - start, 1e-9)
-        unknown = faces - frames_named.total()
-        print(f"{counted(count, 'frame')} at {rate:.1f} a second, {counted(faces, 'face')}, {unknown} unknown")
-        for name, named in frames_named.most_common():
-            print(f"  {name}: {counted(named, 'frame')}")
-    return 0
-
-
-def annotate(image, results):
-    """A copy of an RGB uint8 image with the boxes, names and scores drawn on it."""
-    from utils.drawing import draw_face
-
-    annotated = image.copy()
-    for box, decision in results:
-        draw_face(annotated, box, decision.name, decision.score)
-    return annotated
+    recognizer = load_recognizer(
+        gallery, extractor, args.detector, args.min_size, bool(args.align), args.detect_width or LIVE_WIDTH
+    )
+    if args.unknown_dir:
+        unknown = UnknownFaces(args.unknown_dir)
+        recognizer.listeners.append(unknown)
+        cleanup.callback(unknown.save)
+    recognizer.warm_up()
+    screen = None if args.headless else open_screen(recognizer, args.faces_path, args.features, args.mirror, cleanup)
+    summary.begin()
+    if source.live:
+        background = BackgroundRecognizer(recognizer, source)
+        cleanup.callback(background.close)
+        run_camera(source, background, outputs, summary, screen)
+    else:
+        run_video(source, recognizer, outputs, summary, screen)
 
 
 if __name__ == "__main__":

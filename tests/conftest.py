@@ -1,7 +1,10 @@
 """What several tests need: real data where it is there, drawn people, one extractor for the whole session."""
 
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +83,79 @@ def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> N
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
     for part in parts:
         assert part in lines[0]
+
+
+needs_screen = pytest.mark.skipif(
+    # CI sets REQUIRE_WINDOWS, so that a failed installation there is no silent skip.
+    not (os.environ.get("REQUIRE_WINDOWS") or (shutil.which("Xvfb") and shutil.which("xdotool"))),
+    reason="needs Xvfb and xdotool (apt install xvfb xdotool)",
+)
+
+
+class Screen:
+    """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
+
+    def __init__(self, folder):
+        read, write = os.pipe()
+        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
+        self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self.env = {**os.environ, "DISPLAY": f":{pipe.readline().strip()}"}
+        self.pixels = folder / "Xvfb_screen0"
+
+    def run(self, *words, timeout: float = 60) -> str:
+        result = subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=timeout)
+        return result.stdout.strip()
+
+    def wait_for(self, title: str) -> None:
+        """Wait until a window is there, and put the pointer into it: without a window manager that is focus."""
+        window = self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
+        self.run("mousemove", "--window", window, "60", "60")
+        # On a busy machine Qt misses its first exposure now and then and would stay black for ever.
+        for _ in range(10):
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                if self.image()[:400, :400].mean() > 1:
+                    return
+                time.sleep(0.1)
+            self.run("windowunmap", window, "windowmap", window)
+
+    def image(self) -> np.ndarray:
+        """What the screen shows, RGB uint8 (768, 1024, 3), from Xvfb's frame buffer in XWD format."""
+        data = self.pixels.read_bytes()
+        header = np.frombuffer(data, ">u4", count=25)
+        start = header[0] + 12 * header[19]
+        rows = np.frombuffer(data, np.uint8, offset=start)[: header[12] * header[5]].reshape(header[5], -1, 4)
+        return rows[:, : header[4], 2::-1]
+
+    def count(self, color) -> int:
+        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= 3).sum())
+
+    def wait_until(self, condition, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    screen = Screen(tmp_path_factory.mktemp("screen"))
+    yield screen
+    screen.server.terminate()
+    screen.server.wait()
+
+
+def start(screen: Screen, script: str, *words) -> subprocess.Popen:
+    command = [sys.executable, script, *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err == ""
+    return out

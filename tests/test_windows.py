@@ -1,72 +1,19 @@
 """Real windows on a virtual screen, driven by key presses. Skipped where Xvfb or xdotool is missing."""
 
-import os
+import json
 import shutil
-import subprocess
-import sys
 import time
 
-import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import Screen, finish, needs_screen, start
 
-from utils.drawing import KNOWN_COLOR, UNKNOWN_COLOR
+from utils.drawing import KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
+from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import draw_identity
 from utils.drawn_scenes import webcam_clip
 from utils.video import VideoOutput
 
-pytestmark = pytest.mark.skipif(
-    # CI sets REQUIRE_WINDOWS, so that a failed installation there is no silent skip.
-    not (os.environ.get("REQUIRE_WINDOWS") or (shutil.which("Xvfb") and shutil.which("xdotool"))),
-    reason="needs Xvfb and xdotool (apt install xvfb xdotool)",
-)
-
-
-class Screen:
-    """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
-
-    def __init__(self, folder):
-        read, write = os.pipe()
-        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
-        self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
-        os.close(write)
-        with os.fdopen(read) as pipe:
-            self.env = {**os.environ, "DISPLAY": f":{pipe.readline().strip()}"}
-        self.pixels = folder / "Xvfb_screen0"
-
-    def run(self, *words, timeout: float = 60) -> str:
-        result = subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=timeout)
-        return result.stdout.strip()
-
-    def wait_for(self, title: str) -> None:
-        """Wait until a window is there, and put the pointer into it: without a window manager that is focus."""
-        window = self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
-        self.run("mousemove", "--window", window, "60", "60")
-
-    def image(self) -> np.ndarray:
-        """What the screen shows, RGB uint8 (768, 1024, 3), from Xvfb's frame buffer in XWD format."""
-        data = self.pixels.read_bytes()
-        header = np.frombuffer(data, ">u4", count=25)
-        start = header[0] + 12 * header[19]
-        rows = np.frombuffer(data, np.uint8, offset=start)[: header[12] * header[5]].reshape(header[5], -1, 4)
-        return rows[:, : header[4], 2::-1]
-
-    def count(self, color) -> int:
-        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= 3).sum())
-
-    def wait_until(self, condition, seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-def screen(tmp_path_factory):
-    screen = Screen(tmp_path_factory.mktemp("screen"))
-    yield screen
-    screen.server.terminate()
-    screen.server.wait()
+pytestmark = needs_screen
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +28,6 @@ def long_clip(tmp_path_factory):
     return path
 
 
-def start(screen: Screen, script: str, *words) -> subprocess.Popen:
-    command = [sys.executable, script, *map(str, words)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert err == ""
-    return out
-
-
 def test_test_py_shows_names_and_quits(screen, suite, long_clip):
     words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "-v", long_clip]
     process = start(screen, "test.py", *words)
@@ -106,6 +39,68 @@ def test_test_py_shows_names_and_quits(screen, suite, long_clip):
     out = finish(process)
     assert "person 1: " in out
     assert int(out.split(" frames at ")[0].splitlines()[-1]) < 900  # it was the key that ended it
+
+
+@pytest.fixture(scope="module")
+def moving_stranger():
+    """A network camera before which a drawn stranger turns the head this way and that."""
+    # Still frames of a visit's middle, then back: nobody comes or goes.
+    frames = [frame for frame, _ in webcam_clip({}, [draw_identity(500)], 3, 150)]
+    frames = frames[40:110]
+    camera = MjpegCamera(frames + frames[::-1], 15)
+    camera.start()
+    yield camera
+    camera.stop()
+
+
+def type_slowly(screen: Screen, text: str) -> None:
+    for character in text:
+        screen.run("type", "--delay", "60", character)
+        time.sleep(0.05)
+
+
+def test_a_stranger_is_enrolled_by_keys_and_taken_back(screen, suite, moving_stranger, tmp_path):
+    faces, features = (shutil.copytree(suite[name], tmp_path / name) for name in ("faces", "features"))
+    words = ["-f", features, "-m", suite["extractor"], "-c", suite["head"], "--faces_path", faces, "--mirror"]
+    events = tmp_path / "events.jsonl"
+    process = start(screen, "test.py", *words, "--camera", moving_stranger.url, "--events", events)
+
+    def names() -> list:
+        """Who was seen in the last lines of the events."""
+        lines = events.read_text(encoding="utf-8").splitlines()[-4:-1] if events.exists() else []
+        return [face["name"] for line in lines for face in json.loads(line)["faces"]]
+
+    screen.wait_for("Siamese Faces")
+    screen.wait_until(lambda: names() == [None] * 3, 60)
+    screen.run("key", "e")
+    time.sleep(0.3)
+    type_slowly(screen, "zoë b")
+    screen.run("key", "Return")
+    screen.wait_until(lambda: names() == ["Zoë B"] * 3)
+    screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 500)
+    saved = list((faces / "Zoë B").iterdir())
+    assert saved and all(path.name.startswith("Zoë B_") for path in saved)
+    assert (features / "Zoë B" / "Zoë B_features.cPickle").is_file()
+    screen.run("key", "u")
+    screen.wait_until(lambda: names() == [None] * 3)
+    screen.wait_until(lambda: not (faces / "Zoë B").exists())
+    screen.run("key", "q")
+    assert "Zoë B: " in finish(process)
+
+
+def test_the_window_says_when_the_camera_is_lost(screen, suite, moving_stranger):
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
+    process = start(screen, "test.py", *words, "--camera", moving_stranger.url)
+    screen.wait_for("Siamese Faces")
+    screen.wait_until(lambda: screen.count(UNKNOWN_COLOR) > 200)
+    assert screen.count(WARNING_COLOR) < 200
+    moving_stranger.stop()
+    screen.wait_until(lambda: screen.count(WARNING_COLOR) > 1000)
+    moving_stranger.start()
+    screen.wait_until(lambda: screen.count(WARNING_COLOR) < 200)
+    screen.run("key", "Escape")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "trying again" in err and "Traceback" not in err
 
 
 def test_photos_stay_until_a_key(screen, suite):

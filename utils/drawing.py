@@ -1,18 +1,25 @@
-"""What is drawn onto a picture: boxes, names and a status line, in place, on RGB uint8 (H, W, 3)."""
+"""What is drawn onto a picture: faces, names, messages and keys, in place, on RGB uint8 (H, W, 3).
 
-import functools
+Everything is sized by the picture, so that it reads the same on a webcam's 640×480 and on 4K. A picture
+that is shown mirrored is mirrored first and drawn on afterwards: text stays readable.
+"""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-# A pair that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
+from utils.text import text_mask
+
+Color = tuple[int, int, int]
+
+# Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008). No meaning
+# hangs on color alone: an unknown or unfit face has corners instead of a box, a warning says what is wrong.
 KNOWN_COLOR, KNOWN_TEXT = (0, 114, 178), (255, 255, 255)
 UNKNOWN_COLOR, UNKNOWN_TEXT = (230, 159, 0), (0, 0, 0)
-
-
-@functools.cache
-def _font():
-    return cv2.FontFace("sans")  # built into OpenCV 5; it knows all of Unicode's common scripts
+WARNING_COLOR, KEY_COLOR = (213, 94, 0), (86, 180, 233)
+PANEL_COLOR, PANEL_TEXT, PANEL_HINT = (18, 20, 24), (245, 245, 245), (172, 180, 190)
+PANEL_OPACITY = 0.72  # of what lies behind text that is no label, 0-1
 
 
 def text_height(image: np.ndarray) -> int:
@@ -25,43 +32,96 @@ def line_thickness(image: np.ndarray) -> int:
     return max(2, text_height(image) // 8)
 
 
-def draw_label(image: np.ndarray, text: str, left: int, bottom: int, color, text_color, size: int) -> None:
-    """Write text of a size in pixels on a filled bar whose lower left corner is given, moved inside the image."""
-    width = cv2.getTextSize(image.shape[1::-1], text, (0, 0), _font(), size, 600)[2]
-    pad = size // 3
-    left = max(0, min(left, image.shape[1] - width - 2 * pad))
-    bottom = max(size + 2 * pad, min(bottom, image.shape[0]))
-    cv2.rectangle(image, (left, bottom - size - 2 * pad), (left + width + 2 * pad, bottom), color, cv2.FILLED)
-    cv2.putText(image, text, (left + pad, bottom - pad - size // 5), text_color, _font(), size, 600)
+def mirror(image: np.ndarray, boxes: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, list]:
+    """A mirrored copy of an image, as a looking glass shows it, and the x, y, w, h boxes that belong to it."""
+    width = image.shape[1]
+    return cv2.flip(image, 1), [(width - x - w, y, w, h) for x, y, w, h in boxes]
+
+
+def draw_text(image: np.ndarray, text: str, left: int, top: int, size: int, color: Color) -> int:
+    """Write a line of text of a size in pixels, its own height 1.5 sizes; cut at the border. Returns its width."""
+    mask = text_mask(text, size)
+    _paint(image, mask, left, top, color)
+    return mask.shape[1]
+
+
+def text_width(text: str, size: int) -> int:
+    """The width in pixels of a line of text of a size in pixels."""
+    return text_mask(text, size).shape[1] if text else 0
+
+
+def fit_text(text: str, size: int, width: int) -> str:
+    """The text, or as much of its beginning as fits into a width in pixels, and "…"."""
+    if text_width(text, size) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text_width(text[:middle].rstrip() + "…", size) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + "…"
+
+
+def draw_panel(image: np.ndarray, left: int, top: int, width: int, height: int, color: Color, opacity: float) -> None:
+    """Lay a rectangle with round corners over the image, which shines through where opacity (0-1) is below 1."""
+    width, height = max(width, 2), max(height, 2)  # a picture may be smaller than what is laid over it
+    radius = min(text_height(image) // 3, width // 2, height // 2)
+    bottom = top + height
+    _tint(image[max(top + radius, 0) : max(bottom - radius, 0), max(left, 0) : max(left + width, 0)], color, opacity)
+    # Only the strips with the corners need a mask.
+    strip = np.zeros((radius, width), np.uint8)
+    cv2.rectangle(strip, (radius, 0), (width - 1 - radius, radius), 255, cv2.FILLED)
+    for x in (radius, width - 1 - radius):
+        cv2.circle(strip, (x, radius), radius, 255, cv2.FILLED, cv2.LINE_AA)
+    _paint(image, strip, left, top, color, opacity)
+    _paint(image, strip[::-1], left, bottom - radius, color, opacity)
+
+
+def _tint(region: np.ndarray, color: Color, opacity: float) -> None:
+    if region.size:
+        table = np.arange(256)[:, None] * (1 - opacity) + np.multiply(color, opacity)
+        region[:] = cv2.LUT(region, np.round(table).astype(np.uint8)[None])
+
+
+def _paint(image: np.ndarray, mask: np.ndarray, left: int, top: int, color: Color, opacity: float = 1.0) -> None:
+    """Cover the image with a color as much as a uint8 mask (h, w) says, which may reach over the border."""
+    height, width = mask.shape
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, image.shape[1]), min(top + height, image.shape[0])
+    if x0 < x1 and y0 < y1:
+        region = image[y0:y1, x0:x1]
+        weight = mask[y0 - top : y1 - top, x0 - left : x1 - left] * np.float32(opacity / 255)
+        ink = np.full_like(region, color)
+        region[:] = cv2.blendLinear(ink, np.ascontiguousarray(region), weight, 1 - weight)
 
 
 def draw_face(image: np.ndarray, box: tuple[int, int, int, int], name: str | None, score: float) -> None:
-    """Draw a face's box and, above it, its name and probability; an unknown face's box is only its corners."""
-    x, y, w, _ = box
+    """Draw a face's box and its name and probability beside it; an unknown face's box is only its corners."""
     draw_plain_face(image, box, good=name is not None)
     # In a crowd, small faces get small labels, so that they cover less of their neighbours.
-    size = min(text_height(image), max(12, w // 4))
-    thickness = line_thickness(image)
+    size = min(text_height(image), max(12, box[2] // 4))
     if name is None:
-        draw_label(image, "unknown", x, y - thickness, UNKNOWN_COLOR, UNKNOWN_TEXT, size)
+        draw_label(image, box, "unknown", "", UNKNOWN_COLOR, UNKNOWN_TEXT, size)
     else:
         # A rounded "100 %" would claim a certainty that no comparison of faces has.
-        draw_label(image, f"{name}  {min(score, 0.99):.0%}", x, y - thickness, KNOWN_COLOR, KNOWN_TEXT, size)
+        draw_label(image, box, name, f"{min(score, 0.99):.0%}", KNOWN_COLOR, KNOWN_TEXT, size)
 
 
 def draw_plain_face(image: np.ndarray, box: tuple[int, int, int, int], good: bool) -> None:
     """Draw a box without a name: whole where the face will do, only its corners where not."""
     thickness = line_thickness(image)
-    x, y, w, h = box
-    if good:
-        cv2.rectangle(image, (x, y), (x + w, y + h), KNOWN_COLOR, thickness, cv2.LINE_AA)
-    else:
-        _draw_corners(image, box, UNKNOWN_COLOR, thickness)
+    color = KNOWN_COLOR if good else UNKNOWN_COLOR
+    arm = None if good else max(4, min(box[2:]) // 4)
+    _draw_outline(image, box, (0, 0, 0), thickness + 2 * max(1, thickness // 3), arm)
+    _draw_outline(image, box, color, thickness, arm)
 
 
-def _draw_corners(image, box, color, thickness: int) -> None:
+def _draw_outline(image, box, color: Color, thickness: int, arm: int | None) -> None:
     x, y, w, h = box
-    arm = max(4, min(w, h) // 4)
+    if arm is None:
+        cv2.rectangle(image, (x, y), (x + w, y + h), color, thickness, cv2.LINE_AA)
+        return
     for corner_x, step_x in ((x, arm), (x + w, -arm)):
         for corner_y, step_y in ((y, arm), (y + h, -arm)):
             ends = ((corner_x + step_x, corner_y), (corner_x, corner_y + step_y))
@@ -69,15 +129,128 @@ def _draw_corners(image, box, color, thickness: int) -> None:
                 cv2.line(image, (corner_x, corner_y), end, color, thickness, cv2.LINE_AA)
 
 
-def draw_status(image: np.ndarray, text: str) -> None:
-    """Write a line at the bottom of the image: keys, counts, rates."""
-    draw_label(image, text, 0, image.shape[0], (30, 30, 30), (235, 235, 235), text_height(image))
+def draw_label(image: np.ndarray, box, text: str, aside: str, color: Color, text_color: Color, size: int) -> None:
+    """Write a text, and smaller an aside, on a filled bar above an x, y, w, h box; below it where there is no room."""
+    pad, gap = size // 3, size // 2 if aside else 0
+    small = max(10, round(0.82 * size))
+    beside = text_width(aside, small) + gap + 2 * pad
+    text = fit_text(text, size, image.shape[1] - beside)
+    width, height = text_width(text, size) + beside, round(1.5 * size)
+    edge = line_thickness(image) // 2 + 1
+    left = max(0, min(box[0] - edge, image.shape[1] - width))
+    top = box[1] - height - edge
+    if top < 0:
+        top = box[1] + box[3] + edge
+    top = max(0, min(top, image.shape[0] - height))
+    draw_panel(image, left, top, width, height, color, 1.0)
+    shift = draw_text(image, text, left + pad, top, size, text_color)
+    draw_text(image, aside, left + pad + shift + gap, top + round(0.9 * (size - small)), small, text_color)
+
+
+def draw_status(image: np.ndarray, text: str, aside: str = "", keys: Sequence[tuple[str, str]] = ()) -> None:
+    """Write a line along the bottom: a text, keys with what they do, and at the right an aside (rate, latency).
+
+    What does not fit is left out: the last of the keys first, so put the most needed ones first.
+    """
+    size = text_height(image)
+    pad, gap, height = size // 2, size // 3, round(1.7 * size)
+    top, width = image.shape[0] - height, image.shape[1]
+    _tint(image[top:], PANEL_COLOR, PANEL_OPACITY)
+    top += size // 10
+    aside = fit_text(aside, size, width - 2 * pad)
+    right = width - pad - text_width(aside, size)
+    draw_text(image, aside, right, top, size, PANEL_HINT)
+    right -= pad if aside else 0
+    left = pad + draw_text(image, fit_text(text, size, right - pad), pad, top, size, PANEL_TEXT)
+    left += 2 * pad if text else 0
+    for key, meaning in keys:
+        wide = text_width(key, size) + gap + text_width(meaning, size)
+        if left + wide > right:
+            break
+        shift = draw_text(image, key, left, top, size, KEY_COLOR)
+        draw_text(image, meaning, left + shift + gap, top, size, PANEL_TEXT)
+        left += wide + 2 * pad
+
+
+def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: float | None = None) -> None:
+    """Write what the person should know now on a bar at the top, and how much of it is done (0-1) as a line."""
+    size = round(1.15 * text_height(image))
+    pad, height = size, round(2 * size)
+    text = fit_text(text, size, image.shape[1] - 4 * pad)
+    width = text_width(text, size) + 2 * pad
+    left, top = (image.shape[1] - width) // 2, size // 2
+    color = WARNING_COLOR if warning else PANEL_COLOR
+    draw_panel(image, left, top, width, height, color, 0.92 if warning else PANEL_OPACITY)
+    draw_text(image, text, left + pad, top + size // 4, size, (255, 255, 255))
+    if progress is not None:
+        line = max(3, size // 6)
+        done = round((width - 2 * pad) * min(max(progress, 0.0), 1.0))
+        y = top + height - line
+        cv2.rectangle(image, (left + pad, y - line), (left + width - pad, y - 1), (80, 86, 94), cv2.FILLED)
+        if done:
+            cv2.rectangle(image, (left + pad, y - line), (left + pad + done, y - 1), KEY_COLOR, cv2.FILLED)
+
+
+def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: done    Esc: cancel") -> None:
+    """A line in the middle in which a text is typed: the prompt above it, its keys below, a caret at its end."""
+    size = round(1.25 * text_height(image))
+    small = text_height(image)
+    pad = size
+    width = min(image.shape[1] - 2 * pad, 20 * size)
+    height = round(6.4 * size)
+    left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
+    draw_panel(image, left, top, width, height, PANEL_COLOR, 0.86)
+    inside = width - 2 * pad
+    draw_text(image, fit_text(prompt, small, inside), left + pad, top + round(0.5 * size), small, PANEL_TEXT)
+    field = top + round(2.2 * size)
+    draw_panel(image, left + pad, field, inside, round(1.9 * size), (250, 250, 250), 1.0)
+    # Of a long text, the end is what is being typed.
+    while typed and text_width(typed, size) > inside - size:
+        typed = typed[1:]
+    end = left + pad + size // 2 + draw_text(image, typed, left + pad + size // 2, field + size // 5, size, (0, 0, 0))
+    caret = max(2, size // 10)
+    start = (end + caret, field + round(0.4 * size))
+    cv2.rectangle(image, start, (start[0] + caret - 1, field + round(1.5 * size)), KNOWN_COLOR, cv2.FILLED)
+    draw_text(image, fit_text(hint, small, inside), left + pad, top + round(4.6 * size), small, PANEL_HINT)
+
+
+def draw_help(image: np.ndarray, keys: Sequence[tuple[str, str]]) -> None:
+    """A panel in the middle with keys and what they do, a line each."""
+    size = text_height(image)
+    pad, row = size, round(1.75 * size)
+    most = image.shape[0] - 2 * size - 2 * pad
+    size = min(size, max(10, round(size * most / (row * len(keys)))))  # all keys, smaller, where they are many
+    row = round(1.75 * size)
+    column = max(text_width(key, size) for key, _ in keys) + 2 * size
+    width = min(column + max(text_width(meaning, size) for _, meaning in keys) + 2 * pad, image.shape[1])
+    height = row * len(keys) + 2 * pad
+    left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
+    draw_panel(image, left, top, width, height, PANEL_COLOR, 0.86)
+    for index, (key, meaning) in enumerate(keys):
+        y = top + pad + index * row
+        draw_text(image, key, left + pad, y, size, KEY_COLOR)
+        meaning = fit_text(meaning, size, width - column - 2 * pad)
+        draw_text(image, meaning, left + pad + column, y, size, PANEL_TEXT)
+
+
+def draw_countdown(image: np.ndarray, text: str, right: bool = False) -> None:
+    """A number so big that it is read from across a room, at the left or right: the middle is the face's."""
+    size = min(image.shape[:2]) // 3
+    mask = text_mask(text, size)
+    left = round(image.shape[1] * (0.85 if right else 0.15)) - mask.shape[1] // 2
+    top = round(image.shape[0] * 0.36) - mask.shape[0] // 2
+    edge = max(2, size // 40)
+    for dx, dy in ((edge, edge), (edge, -edge), (-edge, edge), (-edge, -edge)):
+        _paint(image, mask, left + dx, top + dy, (0, 0, 0))
+    _paint(image, mask, left, top, (255, 255, 255))
 
 
 def draw_inset(image: np.ndarray, inset: np.ndarray) -> None:
-    """Show a small RGB uint8 picture in the upper right corner, a fifth of the image high."""
-    side = image.shape[0] // 5
-    if side < image.shape[1]:
+    """Show a small RGB uint8 picture at the right, above the status line, a fifth of the image high."""
+    side, margin = image.shape[0] // 5, text_height(image) // 2
+    bottom, right = image.shape[0] - round(1.7 * text_height(image)) - margin, image.shape[1] - margin
+    if side < right and 0 < side < bottom:
         small = cv2.resize(inset, (side, side), interpolation=cv2.INTER_AREA)
-        image[:side, -side:] = small
-        cv2.rectangle(image, (image.shape[1] - side, 0), (image.shape[1] - 1, side), (255, 255, 255), 1)
+        image[bottom - side : bottom, right - side : right] = small
+        edge = line_thickness(image) // 2
+        cv2.rectangle(image, (right - side, bottom - side), (right - 1, bottom - 1), PANEL_TEXT, edge)

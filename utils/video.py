@@ -1,15 +1,15 @@
-"""Where pictures come from and go to: cameras, videos and photos in, videos out."""
+"""Where pictures come from and go to: videos and photos in, videos out. Cameras have a module of their own."""
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# OpenCV and FFmpeg write their own warnings to stderr; our errors say what they mean.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# OpenCV and FFmpeg write their own warnings to stderr; our errors say what they mean. Not even on the
+# user's wish: with a camera's address they would write its password.
+os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
+os.environ.pop("OPENCV_FFMPEG_DEBUG", None)
 
 import cv2
 import numpy as np
@@ -17,18 +17,28 @@ import numpy as np
 from utils.cli import InputError, warn
 from utils.images import list_images, read_image
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its variable counts only before cv2 is loaded
+
 DEFAULT_RATE = 30.0  # frames a second, where a source does not tell
-MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
+MOST_REPEATED = 1000  # times that a live picture is written in a row, however long the camera was away
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. image: RGB uint8 (H, W, 3). time: seconds since the source's start. name: a photo's file name."""
+    """One picture.
+
+    image: RGB uint8 (H, W, 3). time: seconds since the source's start. name: a photo's file name. index:
+    its number in the source, from 0. arrived: the monotonic clock's time at which a camera's was read.
+    note: why there is no new picture, None where this is one.
+    """
 
     image: np.ndarray
     time: float
     name: str | None = None
+    index: int = 0
+    arrived: float = 0.0
+    note: str | None = None
 
 
 class PhotoSource:
@@ -62,42 +72,40 @@ class PhotoSource:
 
 
 class VideoSource:
-    """A video file, frame by frame, or a camera. rate: frames a second. live: whether it is a camera."""
+    """A video file, frame by frame, none left out. rate: frames a second."""
 
-    def __init__(self, location: str | Path | int):
-        self.live = isinstance(location, int) or is_url(str(location)) or str(location).startswith("/dev/")
-        what = f"camera {without_password(str(location))}" if self.live else str(location)
-        if not self.live and not Path(location).is_file():
-            raise InputError(
-                f"{what} is a folder, not a video" if Path(location).is_dir() else f"{what} does not exist"
-            )
-        self.capture = cv2.VideoCapture(location if isinstance(location, int) else str(location))
+    live = False
+
+    def __init__(self, path: str | Path):
+        if not Path(path).is_file():
+            raise InputError(f"{path} is a folder, not a video" if Path(path).is_dir() else f"{path} does not exist")
+        self.capture = cv2.VideoCapture(str(path))
         if not self.capture.isOpened():
-            hint = ": is it plugged in, and free? --camera chooses another" if self.live else " as a video"
-            raise InputError(f"{what} cannot be opened{hint}")
-        rate = self.capture.get(cv2.CAP_PROP_FPS)
-        self.rate = float(rate) if 1 <= rate <= 1000 else DEFAULT_RATE
-        self.what = what
+            raise InputError(f"{path} cannot be opened as a video")
+        self.rate = declared_rate(self.capture)
+        self.path = path
 
     def frames(self) -> Iterator[Frame]:
-        start = time.monotonic()
         index = 0
         while True:
             done, bgr = self.capture.read()
             if not done:
                 break
             # A phone's video has no constant rate: its own time stamps count.
-            stamp = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate
-            seconds = time.monotonic() - start if self.live else stamp
-            yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), seconds)
+            seconds = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate
+            yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), seconds, index=index)
             index += 1
         if not index:
-            raise InputError(f"{self.what} gives no picture")
-        if self.live:
-            warn(f"{self.what} gives no more pictures")
+            raise InputError(f"{self.path} gives no picture")
 
     def close(self) -> None:
         self.capture.release()
+
+
+def declared_rate(capture: cv2.VideoCapture) -> float:
+    """The frames a second that a camera or a file says it has, or the usual ones where it says nothing."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return float(rate) if 1 <= rate <= 1000 else DEFAULT_RATE
 
 
 def is_url(text: str) -> bool:
@@ -108,19 +116,6 @@ def is_url(text: str) -> bool:
 def without_password(text: str) -> str:
     """A camera's address without the user name and password that it may hold: for messages."""
     return re.sub(r"(://)[^/]*@", r"\1…@", text)
-
-
-def open_source(camera: str, video_path: Path | None, image_path: Path | None) -> PhotoSource | VideoSource:
-    """The source that the flags name: photos, a video, or else the camera. Raises InputError."""
-    if image_path:
-        return PhotoSource(image_path)
-    if video_path:
-        return VideoSource(video_path)
-    if camera.isdecimal():
-        return VideoSource(min(int(camera), MOST_CAMERAS))
-    if not is_url(camera) and not camera.startswith("/dev/"):
-        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {camera!r}")
-    return VideoSource(camera)
 
 
 class VideoOutput:
@@ -134,6 +129,8 @@ class VideoOutput:
         self.unfinished = self.path.with_name(f".unfinished-{self.path.name}")
         self.rate = rate
         self.writer = None
+        self.written = 0
+        self.first: float | None = None
 
     def write(self, image: np.ndarray) -> None:
         if self.writer is None:
@@ -143,6 +140,13 @@ class VideoOutput:
             if not self.writer.isOpened():
                 raise InputError(f"{self.path} cannot be written")
         self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self.written += 1
+
+    def write_at(self, image: np.ndarray, seconds: float) -> None:
+        """Write an image so that it is seen from `seconds` after the first on: repeated or left out as that takes."""
+        self.first = seconds if self.first is None else self.first
+        for _ in range(min(round((seconds - self.first) * self.rate) + 1 - self.written, MOST_REPEATED)):
+            self.write(image)
 
     def close(self) -> None:
         if self.writer is not None:

@@ -1,4 +1,4 @@
-"""A window on the screen, and the check that there is a screen."""
+"""A window on the screen with its keys, and the check that there is a screen."""
 
 import os
 import subprocess
@@ -8,6 +8,15 @@ import time
 import numpy as np
 
 from utils.cli import InputError
+
+# Keys that are no characters, as Window.press tells them.
+ESCAPE, ENTER, BACKSPACE, SHIFT, CAPS_LOCK, CLOSED = "escape", "enter", "backspace", "shift", "caps lock", "closed"
+_NAMED_KEYS = {27: ESCAPE, 13: ENTER, 10: ENTER, 8: BACKSPACE, 127: BACKSPACE}
+_NAMED_KEYS |= {0xFFE1: SHIFT, 0xFFE2: SHIFT, 0xFFE5: CAPS_LOCK}
+# X11's dead keys, which put an accent on the next letter, and Unicode's combining accents.
+_DEAD_KEYS = {0xFE50: "\u0300", 0xFE51: "\u0301", 0xFE52: "\u0302", 0xFE53: "\u0303", 0xFE57: "\u0308"}
+_DEAD_KEYS |= {0xFE58: "\u030a", 0xFE59: "\u030b", 0xFE5A: "\u030c", 0xFE5B: "\u0327", 0xFE5C: "\u0328"}
+UNICODE_KEYS = 0x1000000  # where X11's codes of Unicode's characters begin
 
 NO_SCREEN = "there is no screen to open a window on: use --headless"
 
@@ -49,23 +58,29 @@ class Window:
 
         Returns the key that was pressed as a character, "q" when Esc was or the window was closed, else "".
         """
-        cv2 = self.cv2
-        cv2.imshow(self.title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self.put(image)
         now = time.monotonic()
         self.due = max(self.due + interval, now)
-        return self._key(max(1, int((self.due - now) * 1000)))
+        return self._quit_or_key(self.press(self.due - now))
+
+    def put(self, image: np.ndarray) -> None:
+        """Show an image from the next `press` on."""
+        self.cv2.imshow(self.title, self.cv2.cvtColor(image, self.cv2.COLOR_RGB2BGR))
+
+    def press(self, seconds: float) -> str:
+        """Wait for a key, a millisecond at least; returns its character, its name (ESCAPE, …), or ""."""
+        key = decode_key(self.cv2.waitKeyEx(max(1, int(seconds * 1000))))
+        return CLOSED if self._is_closed() else key
 
     def wait(self) -> str:
         """Keep showing what is shown until a key is pressed or the window is closed: for photos."""
-        while not (key := self._key(50)):
+        while not (key := self._quit_or_key(self.press(0.05))):
             pass
         return key
 
-    def _key(self, milliseconds: int) -> str:
-        key = self.cv2.waitKey(milliseconds) & 0xFF
-        if key == 27 or self._is_closed():
-            return "q"
-        return "" if key == 0xFF else chr(key)
+    @staticmethod
+    def _quit_or_key(key: str) -> str:
+        return "q" if key in (ESCAPE, CLOSED) else key
 
     def _is_closed(self) -> bool:
         try:
@@ -75,3 +90,22 @@ class Window:
 
     def close(self) -> None:
         self.cv2.destroyAllWindows()
+
+
+def decode_key(code: int) -> str:
+    """The character or the name of a key, "" for none, from cv2.waitKeyEx.
+
+    On Qt letters come without their case and Latin-1's others as negative capitals; all are told as
+    small ones, and Shift as a key of its own: who reads a text makes the next letter a capital.
+    """
+    if code == -1:
+        return ""
+    if -128 <= code < 0:
+        return chr(code & 0xFF).lower()
+    if code in _NAMED_KEYS or code in _DEAD_KEYS:
+        return _NAMED_KEYS.get(code) or _DEAD_KEYS[code]
+    if code >= UNICODE_KEYS:
+        code -= UNICODE_KEYS
+    elif code >= 0xFE00:  # arrows, functions and other keys that write nothing
+        return ""
+    return chr(code) if code < sys.maxunicode and chr(code).isprintable() else ""

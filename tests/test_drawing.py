@@ -1,0 +1,173 @@
+"""What is drawn onto pictures: any name, any size, in place, and never an exception in the middle of a run."""
+
+import cv2
+import numpy as np
+import pytest
+
+from utils.drawing import (
+    KEY_COLOR,
+    KNOWN_COLOR,
+    UNKNOWN_COLOR,
+    WARNING_COLOR,
+    draw_countdown,
+    draw_entry,
+    draw_face,
+    draw_help,
+    draw_inset,
+    draw_message,
+    draw_plain_face,
+    draw_status,
+    draw_text,
+    fit_text,
+    mirror,
+    text_height,
+    text_width,
+)
+from utils.text import clean, text_mask
+
+NAMES = ["Zoë Ångström", "Ελένη", "Наталья Ёлкина", "李小龍", "さくら", "김민준", "محمد علي", "שרה", "ada 😀"]
+KEYS = [("h", "help"), ("q", "quit"), ("s", "save")]
+
+
+def count(image, color) -> int:
+    return int((image == color).all(axis=2).sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_many_scripts_are_drawn(name):
+    mask = text_mask(name, 40)
+    assert mask.shape[0] == 60 and (mask > 128).any()
+    unknown = text_mask("?" * len(name), 40)
+    assert mask.shape != unknown.shape or (mask != unknown).any()
+    assert text_mask(name, 40) is mask  # remembered: a frame draws the same names as the last
+
+
+def test_arabic_letters_join_and_run_from_right_to_left():
+    from PIL import features
+
+    if not features.check("raqm"):
+        pytest.skip("this Pillow cannot join letters")
+    # Three letters without dots are one stroke; a sign that forbids joining makes them three.
+    pieces = [cv2.connectedComponents(np.uint8(text_mask(w, 40) > 128))[0] - 1 for w in ("محم", "م\u200cح\u200cم")]
+    assert pieces == [1, 3]
+    # The first letter is the rightmost: what follows it is added at the left.
+    one, two = text_mask("ש", 40), text_mask("של", 40)
+    width = one.shape[1] - 4  # without the rounded edges
+    assert (two[:, -width:] > 128).sum() == pytest.approx((one[:, -width:] > 128).sum(), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a\udc80b", "two\nlines\t", "\x00", "नरेन्द्र", "สมชาย", "🚀", "e\u0301", "❤\ufe0f"]
+)
+def test_odd_names_are_drawn_somehow(name):
+    """OpenCV crashes the process on the stray bytes of a file name, which must not get there."""
+    assert text_mask(name, 30).shape[0] == 45
+    image = np.zeros((100, 200, 3), np.uint8)
+    draw_face(image, (20, 40, 60, 50), name, 0.5)
+    assert count(image, KNOWN_COLOR) > 100
+
+
+def test_clean():
+    assert clean("e\u0301mile") == "émile"
+    assert clean("a\udc80b\nc") == "a?b c"
+
+
+def test_fit_text():
+    assert fit_text("ada", 20, 500) == "ada"
+    fitted = fit_text("a very long name that nobody has", 20, 120)
+    assert fitted.endswith("…") and fitted[0] == "a" and text_width(fitted, 20) <= 120
+    assert fit_text("ada", 20, 1) == "…"
+
+
+def draw_everything(image: np.ndarray) -> None:
+    height, width = image.shape[:2]
+    for box in ((width // 4, height // 4, width // 2, height // 2), (0, 0, width, height), (width - 1, 0, 1, 1)):
+        draw_face(image, box, "Zoë Ångström of Somewhere Far Away", 0.97)
+        draw_face(image, box, None, 0.2)
+        draw_plain_face(image, box, True)
+    draw_inset(image, np.full((224, 224, 3), 200, np.uint8))
+    draw_status(image, "ada: 3 saved", "29.8 frames/s   41 ms", KEYS)
+    draw_status(image, "")
+    draw_message(image, "enrolling ada: 3 of 5 – turn a little to your left", progress=0.6)
+    draw_message(image, "camera lost, retrying", warning=True, progress=2.0)
+    draw_entry(image, "Who is this?", "Наталья" * 20)
+    draw_help(image, KEYS * 8)
+    draw_countdown(image, "12")
+
+
+@pytest.mark.parametrize("size_wh", [(640, 480), (1920, 1080), (320, 1200), (64, 48), (9, 300), (1, 1)])
+def test_everything_fits_on_every_size(size_wh):
+    image = np.full((size_wh[1], size_wh[0], 3), 120, np.uint8)
+    draw_everything(image)
+    assert image.shape == (size_wh[1], size_wh[0], 3) and image.dtype == np.uint8
+    if min(size_wh) > 40:
+        assert (image != 120).any()
+
+
+def test_text_grows_with_the_picture():
+    small, large = (np.zeros((height, width, 3), np.uint8) for width, height in ((640, 480), (3840, 2160)))
+    assert text_height(small) == 18
+    assert text_height(large) / 2160 == pytest.approx(text_height(small) / 480, rel=0.05)
+
+
+def test_known_and_unknown_differ_in_more_than_color():
+    known, unknown = (np.full((480, 640, 3), 120, np.uint8) for _ in range(2))
+    draw_face(known, (200, 150, 150, 200), "ada", 0.97)
+    draw_face(unknown, (200, 150, 150, 200), None, 0.97)
+    assert count(known, KNOWN_COLOR) > 1000 and count(known, UNKNOWN_COLOR) == 0
+    assert count(unknown, UNKNOWN_COLOR) > 1000 and count(unknown, KNOWN_COLOR) == 0
+    middle = (slice(240, 260), slice(195, 206))  # of the box's left side
+    assert (known[middle] != 120).any() and (unknown[middle] == 120).all()
+
+
+def test_a_label_goes_below_where_there_is_no_room_above():
+    image = np.full((480, 640, 3), 120, np.uint8)
+    draw_face(image, (200, 2, 150, 200), "ada", 0.97)
+    assert count(image[210:250], KNOWN_COLOR) > 500
+
+
+def test_probability_is_never_certain():
+    images = [np.full((480, 640, 3), 120, np.uint8) for _ in range(2)]
+    for image, score in zip(images, (0.99, 1.0), strict=True):
+        draw_face(image, (200, 150, 150, 200), "ada", score)
+    assert (images[0] == images[1]).all()
+
+
+def test_status_shows_the_first_keys_where_not_all_fit():
+    wide, narrow = (np.full((480, width, 3), 120, np.uint8) for width in (640, 200))
+    for image in (wide, narrow):
+        draw_status(image, "ada", keys=[(key, "a meaning") for key in "hqsu"])
+        assert (image[: 480 - 60] == 120).all()
+    assert count(wide, KEY_COLOR) > count(narrow, KEY_COLOR) > 0
+
+
+def test_message_and_progress():
+    plain, warning, half, whole = (np.full((480, 640, 3), 120, np.uint8) for _ in range(4))
+    draw_message(plain, "hold still")
+    draw_message(warning, "camera lost, retrying", warning=True)
+    draw_message(half, "hold still", progress=0.5)
+    draw_message(whole, "hold still", progress=1.0)
+    assert np.abs(warning.astype(int) - WARNING_COLOR).max(axis=2).min() <= 10
+    assert count(whole, KEY_COLOR) == pytest.approx(2 * count(half, KEY_COLOR), rel=0.1)
+    assert count(plain, KEY_COLOR) == 0 and (plain[100:] == 120).all()
+
+
+def test_the_end_of_a_long_entry_is_shown():
+    images = [np.full((480, 640, 3), 120, np.uint8) for _ in range(2)]
+    for image, last in zip(images, "xW", strict=True):
+        draw_entry(image, "name", "a" * 60 + last)
+    assert (images[0] != images[1]).any()
+
+
+def test_mirror():
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[10:20, 5:15] = 255
+    flipped, (box,) = mirror(image, [(5, 10, 10, 10)])
+    assert box == (49, 10, 10, 10) and (flipped[10:20, 49:59] == 255).all() and (image[10:20, 5:15] == 255).all()
+
+
+def test_text_is_cut_at_the_border():
+    image = np.zeros((40, 60, 3), np.uint8)
+    for left, top in ((-10, -10), (50, 30), (-500, 0), (0, 400)):
+        draw_text(image, "ada", left, top, 20, (255, 255, 255))
+    assert image.any()

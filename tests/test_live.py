@@ -1,0 +1,474 @@
+"""The live loop: cameras that are lost, a recogniser that is slow, files of which no frame is, enrolment."""
+
+import importlib
+import json
+import time
+from contextlib import ExitStack
+from threading import Thread
+
+import cv2
+import numpy as np
+import pytest
+
+from utils.cameras import Camera, PacedVideo
+from utils.cli import InputError
+from utils.desk import Desk
+from utils.drawn_camera import MjpegCamera
+from utils.drawn_identity import draw_identity
+from utils.drawn_people import draw_selfie
+from utils.enrolment import Enrolment, check_name
+from utils.extractor import load_extractor
+from utils.faces import face_chip
+from utils.features import load_features, load_person
+from utils.gallery import Gallery
+from utils.head import load_head
+from utils.images import read_image
+from utils.live import Screen, read_ahead, run_camera, run_video
+from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
+from utils.records import Outputs, Summary, UnknownFaces
+from utils.video import Frame, VideoOutput, VideoSource, without_password
+from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
+
+
+def gray_pictures(count: int) -> list[np.ndarray]:
+    return [np.full((120, 160, 3), 40 + 2 * number, np.uint8) for number in range(count)]
+
+
+def wait_until(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def gray_camera():
+    camera = MjpegCamera(gray_pictures(60), 30)
+    camera.start()
+    yield camera
+    camera.stop()
+
+
+def test_a_camera_gives_its_newest_frame_without_backlog(gray_camera):
+    source = Camera(gray_camera.url)
+    source.start()
+    first = source.newest(timeout=20)
+    time.sleep(1.0)  # somebody thinks for a second
+    second = source.newest(first.index)
+    assert second.index >= first.index + 5  # what was filmed meanwhile is gone
+    assert time.monotonic() - second.arrived < 0.9
+    assert source.newest(second.index + 1000) is None
+    source.close()
+    assert source.ended
+
+
+def test_a_lost_camera_is_noted_and_opened_again(gray_camera, capsys):
+    source = Camera(gray_camera.url.replace("http://", "http://ada:secret@"))
+    source.start()
+    before = source.newest(timeout=20)
+    assert source.note is None
+    gray_camera.stop()
+    wait_until(lambda: source.note is not None)
+    shown = next(frame for frame in source.frames() if frame.note)
+    assert "lost" in shown.note and shown.image.shape == (120, 160, 3)
+    gray_camera.start()
+    wait_until(lambda: source.note is None)
+    after = source.newest(before.index, timeout=20)
+    assert after.index > before.index and after.time > before.time
+    source.close()
+    captured = capsys.readouterr()
+    assert "trying again" in captured.err and "secret" not in captured.err + captured.out
+
+
+def test_a_camera_may_be_given_up_and_must_be_there_at_first(gray_camera):
+    source = Camera(gray_camera.url, give_up=0.1)
+    frames = source.frames()
+    next(frames)
+    gray_camera.stop()
+    list(frames)  # ends
+    source.close()
+    with pytest.raises(InputError, match="cannot be opened"):
+        Camera(gray_camera.url)
+
+
+def test_addresses_are_told_without_passwords():
+    assert without_password("rtsp://user:p@ss@host/cam") == "rtsp://…@host/cam"
+    assert without_password("/dev/video0") == "/dev/video0"
+
+
+@pytest.fixture(scope="module")
+def gray_film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "gray.mp4"
+    video = VideoOutput(path, 30)
+    for picture in gray_pictures(60):
+        video.write(picture)
+    video.close()
+    return path
+
+
+class SlowRecognizer:
+    """Sees one face; takes its time."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self.indices = seconds, []
+
+    def recognize(self, frame) -> Recognition:
+        time.sleep(self.seconds)
+        self.indices.append(frame.index)
+        gray = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+        return Recognition(frame, gray, [Seen((40, 30, 50, 60), "ada", 0.9, 1)])
+
+
+class FakeWindow:
+    """Takes pictures and gives keys at given moments."""
+
+    def __init__(self, keys=()):
+        self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
+
+    def put(self, picture) -> None:
+        self.pictures.append(picture)
+
+    def press(self, seconds: float) -> str:
+        time.sleep(max(seconds, 0.001))
+        if self.keys and time.monotonic() - self.start >= self.keys[0][0]:
+            return self.keys.pop(0)[1]
+        return ""
+
+
+def fake_screen(keys=(), enrolment=None, tmp_path=None) -> Screen:
+    screen = Screen(Desk(enrolment, tmp_path), ExitStack())
+    screen.window = FakeWindow(keys)
+    return screen
+
+
+def outputs_of(source, cleanup, video=None, events=None) -> Outputs:
+    return Outputs(video, events, source, cleanup)
+
+
+def test_a_slow_recogniser_does_not_slow_the_window(gray_camera):
+    source = Camera(gray_camera.url)
+    summary, screen = Summary(timed=True), fake_screen([(4.0, "q")])
+    recognizer = SlowRecognizer(0.7)
+    with ExitStack() as cleanup:
+        background = BackgroundRecognizer(recognizer, source)
+        cleanup.callback(background.close)
+        cleanup.callback(source.close)
+        summary.begin()
+        run_camera(source, background, outputs_of(source, cleanup), summary, screen)
+    # 30 a second are filmed, fewer than 2 recognised; a noisy machine may cost some of the 120.
+    assert len(recognizer.indices) <= 7
+    assert len(screen.window.pictures) >= 60
+    assert "ada: " in "\n".join(summary.lines(4.0))
+
+
+def test_no_frame_of_a_file_is_lost(gray_film, tmp_path):
+    source, recognizer, summary = VideoSource(gray_film), SlowRecognizer(0.01), Summary(timed=True)
+    with ExitStack() as cleanup:
+        outputs = outputs_of(source, cleanup, tmp_path / "out.mp4", tmp_path / "events.jsonl")
+        summary.begin()
+        run_video(source, recognizer, outputs, summary, None)
+    assert recognizer.indices == list(range(60)) and summary.frames == 60
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(60))
+    assert lines[5]["faces"] == [{"box": [40, 30, 50, 60], "name": "ada", "score": 0.9, "track": 1}]
+    written = list(VideoSource(tmp_path / "out.mp4").frames())
+    assert len(written) == 60
+    # In order: the film grows brighter from frame to frame.
+    corners = [frame.image[-10:, :10].mean() for frame in written]
+    assert np.all(np.diff(corners) > 0)
+
+
+def test_a_film_in_real_time_leaves_frames_out_and_keeps_its_time(gray_film, tmp_path):
+    source, recognizer, summary = PacedVideo(gray_film), SlowRecognizer(0.2), Summary(timed=True)
+    start = time.monotonic()
+    with ExitStack() as cleanup:
+        outputs = outputs_of(source, cleanup, tmp_path / "out.mp4", tmp_path / "events.jsonl")
+        background = BackgroundRecognizer(recognizer, source)
+        cleanup.callback(background.close)
+        summary.begin()
+        run_camera(source, background, outputs, summary, None)
+        source.close()
+    assert time.monotonic() - start > 1.9
+    assert len(recognizer.indices) <= 11 and recognizer.indices == sorted(set(recognizer.indices))
+    frames = list(VideoSource(tmp_path / "out.mp4").frames())
+    assert 55 <= len(frames) <= 61  # two seconds of it, whatever was left out
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert all(line["latency"] >= 0.2 and "clock" in line for line in events)
+
+
+class BrokenRecognizer:
+    def recognize(self, frame):
+        raise InputError("the network is gone")
+
+
+def test_an_error_of_the_recogniser_ends_the_run(gray_camera):
+    source = Camera(gray_camera.url)
+    with ExitStack() as cleanup:
+        background = BackgroundRecognizer(BrokenRecognizer(), source)
+        cleanup.callback(background.close)
+        cleanup.callback(source.close)
+        with pytest.raises(InputError, match="the network is gone"):
+            run_camera(source, background, outputs_of(source, cleanup), Summary(True), fake_screen([(20, "q")]))
+
+
+def test_reading_ahead_keeps_order_errors_and_stops_early():
+    assert list(read_ahead(range(100), ahead=3)) == list(range(100))
+
+    def broken():
+        yield 1
+        raise InputError("damaged")
+
+    items = read_ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(InputError, match="damaged"):
+        next(items)
+    endless = read_ahead(iter(int, 1))
+    assert next(endless) == 0
+    endless.close()
+
+
+def test_a_network_camera_killed_and_restarted_is_recognised(suite, tmp_path, capsys):
+    """The whole of test.py before a camera that is switched off in mid-run, and on again, and off for good."""
+    rng = np.random.default_rng(1)
+    camera = MjpegCamera([draw_selfie(draw_identity(101), rng) for _ in range(3)], 15, user="ada:secret")
+    camera.start()
+    events = tmp_path / "events.jsonl"
+
+    def count() -> int:
+        return len(events.read_text().splitlines()) if events.exists() else 0
+
+    def use_the_switch() -> None:
+        wait_until(lambda: count() >= 8, 60)
+        camera.stop()
+        time.sleep(0.3)
+        before = count()
+        camera.start()
+        wait_until(lambda: count() >= before + 8, 60)
+        camera.stop()
+
+    switch = Thread(target=use_the_switch, daemon=True)
+    switch.start()
+    line = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--camera", camera.url]
+    line += ["--headless", "--give_up", "4", "--events", events, "--output", tmp_path / "out.mp4"]
+    assert importlib.import_module("test").main(list(map(str, line))) == 0
+    switch.join(timeout=10)
+    assert not switch.is_alive()
+    captured = capsys.readouterr()
+    assert captured.err.count("trying again") >= 2 and "given up" in captured.err
+    assert "secret" not in captured.out + captured.err
+    lines = [json.loads(text) for text in events.read_text().splitlines()]
+    names = [[face["name"] for face in line["faces"]] for line in lines]
+    assert names.count(["person 1"]) >= 0.8 * len(names)
+    times = [line["time"] for line in lines]
+    assert times == sorted(times) and "person 1: " in captured.out
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "key"),
+    [
+        *[(-1, ""), (97, "a"), (0x31, "1"), (27, ESCAPE), (13, ENTER), (8, BACKSPACE), (0xFFE1, SHIFT)],
+        *[(-0x35, "ë"), (0x1000436, "ж"), (0x1000141, "Ł"), (0xFE57, "\u0308"), (0xFFE5, CAPS_LOCK)],
+        *[(0xFF51, ""), (0xFFBE, ""), (9, "")],
+    ],
+)
+def test_keys_are_decoded(code, key):
+    assert decode_key(code) == key
+
+
+def typed(*keys: str) -> str | None:
+    enrolment = type("Nobody", (), {"gallery": type("G", (), {"names": []}), "notice_until": 0})()
+    desk = Desk(enrolment)
+    for key in ("e", *keys):
+        desk.press(key, [Seen((0, 0, 9, 9), None, 0.1, 3)], np.zeros((9, 9, 3), np.uint8))
+    return desk.typed
+
+
+def test_a_name_is_typed():
+    assert typed(*"zoë") == "Zoë"
+    assert typed(*"ada lovelace-byron") == "Ada Lovelace-Byron"
+    assert typed("a", SHIFT, "b", "c") == "ABc"
+    assert typed("a", CAPS_LOCK, "b", "c", CAPS_LOCK, "d") == "ABCd"
+    assert typed("a", "b", BACKSPACE, BACKSPACE, BACKSPACE, "q", "h") == "Qh"
+    assert check_name(typed("z", "o", "\u0308", "e"))[0] == "Zoë"  # a dead key, then its letter
+    assert typed("a", ESCAPE) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("  Ada   B ", "Ada B"), ("Zoe\u0308", "Zoë"), ("ADA", "ada"), ("J. R. R. Tolkien", "J. R. R. Tolkien")],
+)
+def test_names_are_folder_names(text, name):
+    assert check_name(text, ["ada"]) == (name, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "a/b", "a\\b", "..", ".hidden", "_strangers", "a\x00b", "a:b", "x" * 81, "a."]
+)
+def test_names_that_are_no_folder_are_refused(text):
+    assert check_name(text, ["ada"])[1]
+
+
+def test_keys_pause_hide_save_and_quit(tmp_path):
+    desk, picture = Desk(None, tmp_path), np.full((120, 160, 3), 77, np.uint8)
+    faces = [Seen((10, 10, 40, 40), "ada", 0.9, 1)]
+    for key in (" ", "h", "s", "e", "n", "u"):
+        desk.press(key, faces, picture)
+    assert desk.paused and not desk.help and not desk.quit and desk.typed is None
+    assert "--faces_path" in desk.message
+    (snapshot,) = tmp_path.iterdir()
+    np.testing.assert_array_equal(read_image(snapshot), picture)
+    for key in ("q", ESCAPE, CLOSED):
+        desk = Desk(None, tmp_path)
+        desk.press(key, faces, picture)
+        assert desk.quit
+
+
+def test_everything_is_drawn_at_any_size_and_mirrored():
+    faces = [Seen((10, 10, 40, 40), "Zoë", 0.9, 1), Seen((5, 60, 20, 20), None, 0.3, 2)]
+    for shape in ((90, 120, 3), (480, 640, 3), (2160, 3840, 3)):
+        image = np.full(shape, 128, np.uint8)
+        plain = Desk(None).draw(image, faces, 0.04, None, mirrored=False)
+        mirrored = Desk(None).draw(image, faces, None, "camera lost, trying again", mirrored=True)
+        assert plain.shape == mirrored.shape == shape and not np.array_equal(plain, mirrored)
+        assert (image == 128).all()
+
+
+# --- enrolment --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk_of(suite, tmp_path):
+    """A recogniser of the drawn people with folders of its own, and the enrolment that writes to them."""
+    import shutil
+
+    faces, features = tmp_path / "faces", tmp_path / "features"
+    shutil.copytree(suite["faces"], faces)
+    shutil.copytree(suite["features"], features)
+    stored, head = load_features(features), load_head(suite["head"])
+    gallery = Gallery(stored, head, head.threshold, head.min_votes)
+    recognizer = load_recognizer(gallery, load_extractor(suite["extractor"]), "retinaface", 20, True, 640)
+    return recognizer, Enrolment(recognizer, faces, features), faces, features
+
+
+def view(identity: int, count: int):
+    """Frames of one drawn person who moves from one to the next."""
+    rng = np.random.default_rng(identity)
+    return [draw_selfie(draw_identity(identity), rng) for _ in range(count)]
+
+
+def show(recognizer, pictures, start=0.0, step=0.3) -> list[list[Seen]]:
+    return [
+        recognizer.recognize(Frame(picture, start + step * number, index=number)).faces
+        for number, picture in enumerate(pictures)
+    ]
+
+
+def extract_again(suite, faces, features, capsys) -> str:
+    import extract_features
+
+    line = ["--faces_path", str(faces), "--model_path", str(suite["extractor"]), "--features", str(features)]
+    capsys.readouterr()
+    assert extract_features.main(line) == 0
+    return capsys.readouterr().out
+
+
+def contents(folder) -> dict:
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def enrol(recognizer, enrolment, name, pictures, monkeypatch) -> None:
+    """Enrol whoever is in the pictures; the gate is another module's matter, and so is time."""
+    monkeypatch.setattr("utils.enrolment.judge", lambda *_: None)
+    monkeypatch.setattr("utils.enrolment.LEAST_GAP", 0.0)
+    faces = show(recognizer, pictures[:1])[0]
+    enrolment.ask(enrolment.begin, name, faces[0].track)
+    show(recognizer, pictures, start=0.1)
+
+
+def test_enrolled_is_recognised_at_once_and_stored_as_the_scripts_would(suite, desk_of, monkeypatch, capsys):
+    recognizer, enrolment, faces, features = desk_of
+    pictures = view(300, 6)
+    assert {face.name for seen in show(recognizer, pictures) for face in seen} == {None}
+    recognizer.tracks.cut()
+    enrol(recognizer, enrolment, "Zoë", pictures, monkeypatch)
+    assert enrolment.notice == "Zoë is enrolled with 5 faces"
+    assert sorted(path.name for path in (faces / "Zoë").iterdir()) == [f"Zoë_{n}.png" for n in range(5)]
+    assert read_image(faces / "Zoë" / "Zoë_0.png").shape == (224, 224, 3)
+    recognizer.tracks.cut()
+    again = show(recognizer, view(300, 4), start=10)
+    assert [[face.name for face in seen] for seen in again][1:] == [["Zoë"]] * 3
+
+    out = extract_again(suite, faces, features, capsys)
+    assert "8 people, 40 images: 0 embedded, 40 unchanged" in out
+    matrix = load_person(features, "Zoë").matrix
+    np.testing.assert_allclose(
+        matrix[2], recognizer.extractor.embed([read_image(faces / "Zoë" / "Zoë_2.png")])[0], atol=1e-5
+    )
+    np.testing.assert_array_equal(matrix, recognizer.gallery.matrix[-5:])
+
+
+def test_undo_leaves_nothing_of_an_enrolment(desk_of, monkeypatch):
+    recognizer, enrolment, faces, features = desk_of
+    before, people = (contents(faces), contents(features)), list(recognizer.gallery.names)
+    matrix = recognizer.gallery.matrix.copy()
+    for name in ("Zoë", "person 3"):  # somebody new, and more pictures of somebody known
+        enrol(recognizer, enrolment, name, view(300, 6), monkeypatch)
+        assert len(recognizer.gallery.matrix) == len(matrix) + 5 and contents(faces) != before[0]
+        enrolment.ask(enrolment.undo)
+        show(recognizer, view(300, 1), start=3)
+        assert (contents(faces), contents(features)) == before
+        assert recognizer.gallery.names == people and not (features / "Zoë").exists()
+        np.testing.assert_array_equal(recognizer.gallery.matrix, matrix)
+        recognizer.tracks.cut()
+    enrolment.undo()
+    assert enrolment.notice == "nothing to undo"
+
+
+def test_a_wrong_name_goes_to_the_strangers_and_comes_back_with_undo(desk_of):
+    recognizer, enrolment, faces, features = desk_of
+    pictures = view(101, 4)
+    (face,) = show(recognizer, pictures)[-1]
+    assert face.name == "person 1"
+    enrolment.ask(enrolment.reject, face.track)
+    assert [each.name for each in show(recognizer, pictures[-1:], start=2)[0]] == [None]
+    (kept,) = (faces / "_strangers").iterdir()
+    assert kept.name == "_strangers_0.png" and len(load_person(features, "_strangers").matrix) == 1
+    chip = face_chip(recognizer.image, recognizer.visible[0].face)
+    np.testing.assert_array_equal(read_image(kept), chip)
+    enrolment.ask(enrolment.undo)
+    show(recognizer, pictures[-1:], start=2.1)
+    assert [each.name for each in show(recognizer, pictures[-1:], start=2.2)[0]] == ["person 1"]
+    assert not (faces / "_strangers").exists() and not (features / "_strangers").exists()
+
+
+def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypatch):
+    recognizer, enrolment, faces, _ = desk_of
+    monkeypatch.setattr("utils.enrolment.LONGEST", 0.0)
+    (face,) = show(recognizer, view(300, 1))[0]
+    dark = [(picture * 0.25).astype(np.uint8) for picture in view(300, 1)]
+    enrolment.ask(enrolment.begin, "Zoë", face.track)
+    show(recognizer, dark, start=0.1)
+    assert enrolment.notice == "Zoë is not enrolled: too dark" and not (faces / "Zoë").exists()
+
+
+def test_features_of_unknown_origin_are_left_alone(desk_of, monkeypatch):
+    recognizer, enrolment, _, features = desk_of
+    (features / "person 3" / "person 3_features.json").unlink()
+    before = contents(features)
+    enrol(recognizer, enrolment, "person 3", view(300, 6), monkeypatch)
+    assert contents(features) == before and len(recognizer.gallery.matrix) == 40
+
+
+def test_the_best_picture_of_a_stranger_is_kept(desk_of, tmp_path):
+    recognizer, *_ = desk_of
+    unknown = UnknownFaces(tmp_path / "unknown")
+    recognizer.listeners.append(unknown)
+    show(recognizer, view(300, 4))
+    recognizer.tracks.cut()
+    show(recognizer, view(101, 4), start=5)  # known: not kept
+    assert unknown.save() == 1
+    (path,) = (tmp_path / "unknown").iterdir()
+    assert read_image(path).shape == (224, 224, 3)

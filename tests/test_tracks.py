@@ -1,0 +1,201 @@
+"""Following faces: overlap, association, optical flow, and names over several looks."""
+
+import cv2
+import numpy as np
+import pytest
+
+from utils.faces import Face, intersection_over_union
+from utils.flow import follow, gray_copy, same_scene
+from utils.gallery import decide
+from utils.naming import (
+    FIRST_LOOKS,
+    MOST_LOOKS,
+    NAMED_GAP,
+    UNKNOWN_GAP,
+    Look,
+    add_look,
+    evidence,
+    is_due,
+    logit,
+    settle,
+    sigmoid,
+)
+from utils.tracks import ABSENCE, MEMORY, Track, Tracks, associate, overlap_matrix
+
+
+def face(x, y=100, w=60, h=80, score=0.99) -> Face:
+    return Face((x, y, w, h), score, np.zeros((5, 2), np.float32), np.eye(2, 3))
+
+
+def test_overlaps_are_those_of_single_boxes():
+    rng = np.random.default_rng(0)
+    first, second = (np.c_[rng.integers(0, 60, (n, 2)), rng.integers(0, 40, (n, 2))] for n in (12, 9))
+    expected = [[intersection_over_union(tuple(a), tuple(b)) for b in second.tolist()] for a in first.tolist()]
+    assert overlap_matrix(first, second) == pytest.approx(np.array(expected), abs=1e-12)
+    assert overlap_matrix(np.empty((0, 4)), second).shape == (0, 9)
+
+
+def test_the_best_overlap_goes_first_and_nothing_goes_twice():
+    before = np.array([[0, 0, 10, 10], [4, 0, 10, 10]])
+    found = np.array([[5, 0, 10, 10], [100, 0, 10, 10], [1, 0, 10, 10]])
+    assert sorted(associate(before, found)) == [(0, 2), (1, 0)]
+    assert associate(before, np.array([[50, 50, 10, 10]])) == []
+    assert associate(np.empty((0, 4)), found) == [] == associate(before, np.empty((0, 4)))
+
+
+def test_two_faces_keep_their_numbers_as_they_move():
+    tracks = Tracks()
+    for step in range(30):
+        faces = [face(100 + 5 * step), face(400 - 5 * step, y=250)]
+        faces = faces[::-1] if step % 2 else faces  # the detector's order means nothing
+        seen = {track.box[1]: track.number for track in tracks.update(faces, [0.5, 0.5], step / 30)}
+        assert seen == {100: 1, 250: 2}
+
+
+def test_numbers_are_not_used_again_and_an_absent_face_has_returned():
+    tracks = Tracks()
+    (first,) = tracks.update([face(100)], [0.5], 0.0)
+    assert tracks.update([], [], 0.05) == []
+    (again,) = tracks.update([face(104)], [0.5], ABSENCE / 2)
+    assert again is first and not again.returned
+    (again,) = tracks.update([face(104)], [0.5], ABSENCE / 2 + 2 * ABSENCE)
+    assert again is first and again.returned
+    other = tracks.renew(again)
+    assert other.number == 2 and other in tracks.alive and again not in tracks.alive
+    (later,) = tracks.update([face(104)], [0.5], 10 + MEMORY)
+    assert later.number == 3
+    tracks.cut()
+    assert [track.number for track in tracks.update([face(104)], [0.5], 10.1 + MEMORY)] == [4]
+
+
+def test_a_weak_detection_goes_on_a_track_but_begins_none():
+    tracks = Tracks()
+    assert tracks.update([face(100, score=0.6)], [0.5], 0.0) == []
+    tracks.update([face(100)], [0.5], 0.1)
+    seen = tracks.update([face(300, score=0.6), face(103, score=0.6)], [0.5, 0.2], 0.2)
+    assert [(track.number, track.box[0], track.quality) for track in seen] == [(1, 103, 0.2)]
+
+
+def test_boxes_move_with_the_pixels_under_them():
+    rng = np.random.default_rng(3)
+    wall = cv2.GaussianBlur(rng.integers(0, 255, (480, 640, 3), np.uint8), (0, 0), 4)
+    thing = cv2.GaussianBlur(rng.integers(0, 255, (120, 100, 3), np.uint8), (0, 0), 3)
+
+    def picture(x, y, zoom=1.0):
+        image = wall.copy()
+        sized = cv2.resize(thing, None, fx=zoom, fy=zoom)
+        image[y : y + sized.shape[0], x : x + sized.shape[1]] = sized
+        return image
+
+    before, after = gray_copy(picture(200, 150)), gray_copy(picture(222, 140, 1.1))
+    assert before.shape == (240, 320)
+    moved, still = follow(before, after, np.array([[200, 150, 100, 120], [20, 20, 80, 80]]), scale=0.5)
+    assert moved == pytest.approx([222, 140, 110, 132], abs=4)
+    assert still == pytest.approx([20, 20, 80, 80], abs=1)
+    assert follow(before, after, np.empty((0, 4)), 0.5).shape == (0, 4)
+    # A picture of another size, or a wall without a mark: boxes stay.
+    flat = np.full((240, 320), 90, np.uint8)
+    for other in (gray_copy(np.zeros((100, 100, 3), np.uint8)), flat):
+        assert np.isfinite(follow(before, other, np.array([[200, 150, 100, 120]]), 0.5)).all()
+
+
+def test_a_cut_is_seen_and_a_lamp_is_none():
+    rng = np.random.default_rng(4)
+    one, two = (
+        gray_copy(cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC))
+        for _ in range(2)
+    )
+    assert same_scene(one, one) and same_scene(one, (one * 0.4 + 20).astype(np.uint8))
+    assert same_scene(one, np.roll(one, 3, axis=1))
+    assert not same_scene(one, two)
+    assert same_scene(np.zeros_like(one), np.zeros_like(one))
+
+
+class SmallGallery:
+    """Names and the gallery's own rule, without features."""
+
+    names = ("ada", "bea")
+    threshold = 0.8
+
+    def decide(self, scores):
+        return decide(scores, list(self.names), self.threshold)
+
+
+def track_with(*scores, quality=0.5, gap=0.5) -> Track:
+    track = Track(1, face(100), np.zeros(4), quality, 0.0, 0.0)
+    for index, row in enumerate(scores):
+        add_look(track, Look(np.zeros(2), np.array(row), quality, index * gap), SmallGallery())
+        settle([track], SmallGallery(), index * gap)
+    return track
+
+
+def test_logits_and_probabilities_are_inverse():
+    p = np.array([0.01, 0.3, 0.5, 0.9, 0.99])
+    assert sigmoid(logit(p)) == pytest.approx(p)
+    assert np.isfinite(logit(np.array([0.0, 1.0]))).all()
+
+
+def test_a_name_needs_two_looks_or_a_clear_one():
+    assert track_with([0.85, 0.1]).name is None
+    assert track_with([0.85, 0.1], [0.85, 0.1]).name == "ada"
+    clear = track_with([0.97, 0.1])
+    assert clear.name == "ada" and clear.score == pytest.approx(0.97)
+
+
+def test_one_bad_look_does_not_take_a_name_and_one_good_one_gives_none():
+    assert track_with([0.95, 0.1], [0.95, 0.1], [0.4, 0.1]).name == "ada"
+    stranger = track_with([0.3, 0.1], [0.2, 0.1], [0.9, 0.1])
+    assert stranger.name is None and stranger.score < 0.8
+
+
+def test_a_name_goes_when_the_evidence_is_gone():
+    assert track_with([0.95, 0.1], [0.95, 0.1], *[[0.05, 0.1]] * 4).name is None
+
+
+def test_looks_of_somebody_else_begin_anew():
+    track = track_with(*[[0.99, 0.01]] * 6, [0.02, 0.98])
+    assert track.name == "ada" and is_due(track, track.looks[-1].time)  # in doubt: looked at at once
+    track = track_with(*[[0.99, 0.01]] * 6, [0.02, 0.98], [0.02, 0.98])
+    assert track.name == "bea" and len(track.looks) == 2
+
+
+def test_a_name_never_goes_to_two_faces_and_stays_where_it_is():
+    first, second = track_with([0.9, 0.1], [0.9, 0.1]), track_with([0.3, 0.2])
+    second.looks = [Look(np.zeros(2), np.array([0.93, 0.1]), 0.5, 0.5)] * 2
+    settle([first, second], SmallGallery(), 0.5)
+    assert (first.name, second.name) == ("ada", None)
+    settle([second, first], SmallGallery(), 0.5)
+    assert (first.name, second.name) == ("ada", None)
+
+
+def test_a_denied_name_is_not_given_again():
+    track = track_with([0.99, 0.4], [0.99, 0.4])
+    track.denied.add("ada")
+    settle([track], SmallGallery(), 1.0)
+    assert track.name is None
+
+
+def test_good_looks_count_more_and_crowded_ones_less():
+    good = Look(np.zeros(2), np.array([0.95, 0.1]), 0.9, 0.0)
+    bad = Look(np.zeros(2), np.array([0.05, 0.1]), 0.1, 1.0)
+    assert sigmoid(evidence([good, bad], 1.0))[0] > 0.8
+    burst = [Look(np.zeros(2), np.array([0.3, 0.1]), 0.5, t / 100) for t in range(5)]
+    later = Look(np.zeros(2), np.array([0.97, 0.1]), 0.5, 2.0)
+    assert sigmoid(evidence([*burst, later], 2.0))[0] > 0.7
+    track = track_with(*[[0.9, 0.1]] * (MOST_LOOKS + 5))
+    assert len(track.looks) == MOST_LOOKS and track.looks[-1].time == (MOST_LOOKS + 4) * 0.5
+
+
+def test_when_a_face_is_looked_at():
+    track = track_with(*[[0.3, 0.1]] * (FIRST_LOOKS - 1))
+    last = track.looks[-1].time
+    assert is_due(track, last)  # still new
+    track = track_with(*[[0.3, 0.1]] * FIRST_LOOKS)
+    last = track.looks[-1].time
+    assert not is_due(track, last + 0.05) and is_due(track, last + UNKNOWN_GAP)
+    track.quality = 0.9  # clearly better than any look
+    assert not is_due(track, last + 0.05) and is_due(track, last + 0.15)
+    named = track_with(*[[0.99, 0.1]] * FIRST_LOOKS)
+    assert not is_due(named, named.looks[-1].time + UNKNOWN_GAP) and is_due(named, named.looks[-1].time + NAMED_GAP)
+    named.returned = True
+    assert is_due(named, named.looks[-1].time)

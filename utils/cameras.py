@@ -1,0 +1,191 @@
+"""Cameras: each is read by a thread of its own that keeps only the newest picture and opens a lost one again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from utils.cli import InputError, warn
+from utils.video import Frame, PhotoSource, VideoSource, declared_rate, is_url, without_password
+
+MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
+TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
+BACKOFF = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open a lost camera; the last goes on
+SILENCE = 2.0  # seconds without a picture after which that is said
+NOTE_EVERY = 0.2  # seconds between two pictures that only say that the camera is lost
+
+
+class LiveSource:
+    """What films while others work: a thread reads it and keeps the newest frame only.
+
+    rate: frames a second as declared. note: what to tell the user while there is no picture, else None.
+    ended: whether there will be no more.
+    """
+
+    live = True
+    note: str | None = None
+
+    def __init__(self, rate: float):
+        self.rate = rate
+        self.ended = False
+        self._frame: Frame | None = None
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to read, if that has not begun; what was filmed before is left out."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+            self._thread.start()
+
+    def newest(self, after: int = -1, timeout: float = 0.0) -> Frame | None:
+        """The newest frame if its index is above `after`, waited for at most `timeout` seconds; else None."""
+
+        def is_new() -> bool:
+            return self._frame is not None and self._frame.index > after
+
+        with self._changed:
+            self._changed.wait_for(lambda: is_new() or self.ended, timeout)
+            return self._frame if is_new() else None
+
+    def frames(self) -> Iterator[Frame]:
+        """One newest frame after another; while there is none, the last one again with a note."""
+        self.start()
+        last = None
+        while True:
+            frame = self.newest(last.index if last else -1, NOTE_EVERY)
+            if frame is not None:
+                last = frame
+                yield frame
+            elif self.ended:
+                return
+            elif last is not None and self.note:
+                yield Frame(last.image, last.time, index=last.index, note=self.note)
+
+    def _run(self) -> None:
+        """Read until told to stop."""
+        raise NotImplementedError
+
+    def _put(self, frame: Frame) -> None:
+        with self._changed:
+            self._frame = frame
+            self._changed.notify_all()
+
+    def _end(self) -> None:
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop reading; a camera that does not answer is waited for until its time limit."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2 * TIMEOUT / 1000)
+
+
+class Camera(LiveSource):
+    """A camera by index, device path or URL; a lost one is opened again as soon as it answers.
+
+    give_up: seconds after which a lost camera is not tried any more; 0 tries for ever. Raises InputError
+    where it cannot be opened at first.
+    """
+
+    def __init__(self, location: str | int, give_up: float = 0.0):
+        self.location, self.give_up = location, give_up
+        self.what = f"camera {without_password(str(location))}"
+        self._capture = _open(location)
+        if not self._capture.isOpened():
+            raise InputError(f"{self.what} cannot be opened: is it plugged in, and free? --camera chooses another")
+        super().__init__(declared_rate(self._capture))
+        self._lost = False
+        self._last = time.monotonic()
+
+    @property
+    def note(self) -> str | None:
+        if self._lost:
+            return "camera lost, trying again"
+        return "the camera sends no pictures" if time.monotonic() - self._last > SILENCE else None
+
+    def _run(self) -> None:
+        index, start = 0, time.monotonic()
+        while not self._stop.is_set():
+            done, bgr = self._capture.read()
+            if done:
+                self._last = time.monotonic()
+                image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+                self._put(Frame(image, self._last - start, index=index, arrived=self._last))
+                index += 1
+            elif not self._open_again():
+                break
+        self._capture.release()
+        self._end()
+
+    def _open_again(self) -> bool:
+        """Try until the camera answers, the run ends or it is given up. Returns whether it answers."""
+        lost_at = time.monotonic()
+        self._lost = True
+        warn(f"{self.what} gives no more pictures: trying again")
+        self._capture.release()
+        attempt = 0
+        while not self._stop.wait(BACKOFF[min(attempt, len(BACKOFF) - 1)]):
+            attempt += 1
+            self._capture = _open(self.location)
+            if self._capture.isOpened():
+                self._lost, self._last = False, time.monotonic()
+                return True
+            if self.give_up and time.monotonic() - lost_at >= self.give_up:
+                warn(f"{self.what} is given up after {self.give_up:g} s")
+                return False
+        return False
+
+
+class PacedVideo(LiveSource):
+    """A video file that plays at its own speed, as a camera would film it: who is too slow misses frames."""
+
+    def __init__(self, path: Path):
+        self._source = VideoSource(path)
+        super().__init__(self._source.rate)
+
+    def _run(self) -> None:
+        start = time.monotonic()
+        for frame in self._source.frames():
+            if self._stop.wait(max(0.0, start + frame.time - time.monotonic())):
+                break
+            self._put(Frame(frame.image, frame.time, index=frame.index, arrived=time.monotonic()))
+        self._end()
+
+    def close(self) -> None:
+        super().close()
+        self._source.close()
+
+
+def _open(location: str | int) -> cv2.VideoCapture:
+    if isinstance(location, str) and is_url(location):
+        # FFmpeg alone, by name: another reader would try the address as a file's and tell everybody so.
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT]
+        return cv2.VideoCapture(location, cv2.CAP_FFMPEG, timeouts)
+    return cv2.VideoCapture(location)
+
+
+def open_camera(camera: str, give_up: float = 0.0) -> Camera:
+    """The camera that `--camera` names. Raises InputError."""
+    if camera.isdecimal():
+        return Camera(min(int(camera), MOST_CAMERAS), give_up)
+    if not is_url(camera) and not camera.startswith("/dev/"):
+        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {camera!r}")
+    return Camera(camera, give_up)
+
+
+def open_source(camera: str, video_path: Path | None, image_path: Path | None, realtime=False, give_up: float = 0.0):
+    """The source that the flags name: photos, a video (at its own speed if `realtime`), or else the camera.
+
+    Raises InputError.
+    """
+    if image_path:
+        return PhotoSource(image_path)
+    if video_path:
+        return PacedVideo(video_path) if realtime else VideoSource(video_path)
+    return open_camera(camera, give_up)

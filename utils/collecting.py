@@ -1,0 +1,165 @@
+"""Collecting one person's faces out of pictures: which are saved when, and what the person is told meanwhile."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.faces import Face, face_chip, main_faces
+from utils.guide import Guide
+from utils.images import write_image
+from utils.quality import head_pose, judge, thumbnail
+
+WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
+COUNTED_DOWN = 3  # seconds before a save of its own that are shown
+COMPARED = 200  # faces saved last, which a new one is compared with
+TOLD = 1.2  # seconds that something done is told for
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture's faces and what became of them.
+
+    chip: the only face's, None where there is not one. reason: why it would not be saved, None where it
+    would. saved: the file that it was saved to. countdown: seconds until the next is saved by itself,
+    None where that is not to be shown.
+    """
+
+    image: np.ndarray
+    faces: list[Face]
+    chip: np.ndarray | None
+    reason: str | None
+    saved: Path | None = None
+    countdown: int | None = None
+
+
+class FaceSaver:
+    """Writes chips as <person>_<number>.png, numbered on after the highest number in the folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.person = folder.resolve().name
+        numbers = (re.fullmatch(rf"{re.escape(self.person)}_(\d+)", path.stem) for path in folder.iterdir())
+        self.next = max((int(found[1]) + 1 for found in numbers if found), default=0)
+        self.paths: list[Path] = []
+
+    @property
+    def saved(self) -> int:
+        """How many faces this run has saved and not taken back."""
+        return len(self.paths)
+
+    def save(self, chip: np.ndarray) -> Path:
+        while (path := self.folder / f"{self.person}_{self.next}.png").exists():  # another capture's, by now
+            self.next += 1
+        write_image(path, chip)
+        print(f"{path} saved")
+        self.next += 1
+        self.paths.append(path)
+        return path
+
+    def undo(self) -> Path | None:
+        """Delete the face that was saved last, if this run has saved one."""
+        if not self.paths:
+            return None
+        path = self.paths.pop()
+        path.unlink(missing_ok=True)
+        print(f"{path} deleted")
+        return path
+
+
+class Collector:
+    """Looks at one picture after the other and saves the faces that are wished for and good enough.
+
+    gate: whether a face must be good enough. every: a face is saved every so many pictures, 0 for never.
+    guide: asks for poses and saves those, None for no guide. rate: pictures a second, for the countdown.
+    """
+
+    def __init__(self, saver: FaceSaver, gate: bool, every: int, guide: Guide | None, rate: float):
+        self.saver, self.gate, self.every, self.guide, self.rate = saver, gate, every, guide, rate
+        self.index = -1
+        self._wished_until = -np.inf
+        self._due = False
+        self._thumbnails: list[np.ndarray] = []
+        self._guided: list[bool] = []  # of the faces saved: whether the guide had asked for it
+        self._told, self._told_until = "", -np.inf
+        self._now = 0.0
+        self.refused = Counter()  # reasons, of the pictures in which a face was wished for and not saved
+
+    def wish(self) -> None:
+        """Have the face saved as soon as it is good enough, now or within WAIT_FOR_GOOD seconds."""
+        self._wished_until = self._now + WAIT_FOR_GOOD
+
+    def look(self, image: np.ndarray, faces: list[Face], now: float) -> View:
+        """Take in the faces of the next picture, RGB uint8 (H, W, 3), `now` seconds after the source's start."""
+        self.index += 1
+        self._now = now
+        self._due |= bool(self.every) and self.index % self.every == 0
+        faces = main_faces(faces)
+        chip = face_chip(image, faces[0]) if len(faces) == 1 else None
+        view = View(image, faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
+        if self.guide and self.guide.accepts(head_pose(faces[0].landmarks) if view.reason is None else None, now):
+            return self._save(view, guided=True)
+        wished = now <= self._wished_until
+        if view.reason is None and (wished or self._due):
+            return self._save(view)
+        if view.reason and (wished or self._due or (self.guide and not self.guide.done)):
+            self.refused[view.reason] += 1
+        if not self.gate:
+            self._due = False  # it was this picture or none
+        return view
+
+    def save_shown(self, view: View) -> View:
+        """Save the face of a view that stands still, if it is good enough and not saved already."""
+        return self._save(view) if view.reason is None and view.saved is None else view
+
+    def _reason(self, image: np.ndarray, faces: list[Face], chip: np.ndarray | None) -> str | None:
+        if chip is None:
+            return f"{len(faces)} faces: one at a time" if faces else "no face seen"
+        return judge(image, faces[0], chip, self._thumbnails[-COMPARED:]) if self.gate else None
+
+    def _countdown(self) -> int | None:
+        """Whole seconds until the next face is due, where they are worth counting."""
+        if self.every < self.rate or self._due:
+            return None
+        seconds = int((self.every - self.index % self.every) / self.rate) + 1
+        return seconds if seconds <= COUNTED_DOWN else None
+
+    def _save(self, view: View, guided: bool = False) -> View:
+        path = self.saver.save(view.chip)
+        self._thumbnails.append(thumbnail(view.chip))
+        self._guided.append(guided)
+        if guided:
+            self.guide.take(head_pose(view.faces[0].landmarks))
+        self._due, self._wished_until = False, -np.inf
+        self._tell(f"{path.name} saved")
+        return View(view.image, view.faces, view.chip, None, path)
+
+    def undo(self) -> None:
+        """Delete the face that was saved last; its pose is asked for again."""
+        path = self.saver.undo()
+        if path is None:
+            self._tell("nothing to undo")
+            return
+        self._thumbnails.pop()
+        if self._guided.pop() and self.guide:
+            self.guide.take_back()
+        self._wished_until = -np.inf
+        self._tell(f"{path.name} deleted")
+
+    def _tell(self, text: str) -> None:
+        self._told, self._told_until = text, self._now + TOLD
+
+    def message(self, view: View) -> str:
+        """What the person should know or do now, "" for nothing."""
+        if self._now <= self._told_until:
+            return self._told
+        wanted = self._due or self._now <= self._wished_until
+        guided = self.guide is not None and not self.guide.done
+        if view.reason == "like the last one" and not wanted:
+            # Nobody asked for another like it: the guide has its own words, and else nothing is wrong.
+            return self.guide.ask if guided else ""
+        if view.reason == "like the last one":
+            return "like the last one: move a little"
+        return view.reason or (self.guide.ask if self.guide else "")

@@ -1,0 +1,156 @@
+"""What a window shows besides the picture, and what its keys do."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from utils import drawing
+from utils.enrolment import Enrolment, check_name
+from utils.images import write_image
+from utils.recognizer import Seen
+from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
+
+KEYS = (("e", "enrol"), ("n", "not that person"), ("u", "undo"), ("s", "snapshot"), ("space", "pause"))
+KEYS = (("q", "quit"), ("h", "hide"), *KEYS)
+SNAPSHOTS = Path("snapshots")
+COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next letter
+RATE_OVER = 1.0  # seconds over which the shown rate is taken
+
+
+class Desk:
+    """The keys' state and the drawing of one window.
+
+    enrolment: None where there is no folder for faces. snapshots: folder for `s`. quit, paused: what the
+    keys asked for.
+    """
+
+    def __init__(self, enrolment: Enrolment | None, snapshots: Path = SNAPSHOTS):
+        self.enrolment, self.snapshots = enrolment, snapshots
+        self.quit = self.paused = False
+        self.help = True
+        self.typed: str | None = None  # the name that is being typed
+        self.number: int | None = None  # the track that it is for
+        self.message, self.message_until = "", 0.0
+        self._capital = self._capitals = False
+        self._accent = ""
+        self._shown: list[float] = []
+
+    def press(self, key: str, faces: list[Seen], picture: np.ndarray) -> None:
+        """Act on a key. faces: as they are shown. picture: as it is shown, RGB uint8 (H, W, 3)."""
+        if key == CLOSED:
+            self.quit = True
+        elif self.typed is not None:
+            self._type(key)
+        elif key in ("q", ESCAPE):
+            self.quit = True
+        elif key == "h":
+            self.help = not self.help
+        elif key == " ":
+            self.paused = not self.paused
+        elif key == "s":
+            self._save(picture)
+        elif key in ("e", "n", "u"):
+            self._edit(key, faces)
+
+    def tell(self, text: str, seconds: float = 4.0) -> None:
+        self.message, self.message_until = text, time.monotonic() + seconds
+
+    def _save(self, picture: np.ndarray) -> None:
+        path = self.snapshots / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
+        write_image(path, picture)
+        self.tell(f"{path} saved")
+
+    def _edit(self, key: str, faces: list[Seen]) -> None:
+        if self.enrolment is None:
+            self.tell("start with --faces_path faces to enrol people")
+        elif key == "u":
+            self.enrolment.ask(self.enrolment.undo)
+        elif key == "n":
+            named = [face for face in faces if face.name is not None]
+            if not named:
+                self.tell("no face with a name to say no to")
+            else:
+                number = largest(named).track
+                self.enrolment.ask(self.enrolment.reject, number)
+        elif not faces:
+            self.tell("no face to enrol")
+        else:
+            self.typed, self.number = "", largest(faces).track
+            self._capital = True
+            self.paused = False
+
+    def _type(self, key: str) -> None:
+        """A key while a name is typed. Letters come without their case, see utils.window.decode_key."""
+        if key == ESCAPE:
+            self.typed = None
+        elif key == ENTER:
+            self._enrol()
+        elif key == BACKSPACE:
+            self.typed = self.typed[:-1]
+            self._capital = not self.typed
+        elif key == SHIFT:
+            self._capital = True
+        elif key == CAPS_LOCK:
+            self._capitals = not self._capitals
+        elif len(key) == 1 and ord(key) in COMBINING:
+            self._accent = key
+        elif key:
+            self.typed += (key.upper() if self._capital or self._capitals else key) + self._accent
+            # Names begin with a capital; Shift or caps lock give others.
+            self._capital, self._accent = key in " -", ""
+
+    def _enrol(self) -> None:
+        name, wrong = check_name(self.typed, self.enrolment.gallery.names)
+        if wrong:
+            self.tell(wrong)
+            return
+        number, self.typed = self.number, None
+        self.enrolment.ask(self.enrolment.begin, name, number)
+
+    def draw(self, image: np.ndarray, faces: list[Seen], latency: float | None, note: str | None, mirrored: bool):
+        """A copy of an RGB uint8 frame with everything that the window shows.
+
+        latency: seconds from camera to name, None where there is no camera. note: about the camera.
+        """
+        picture = annotate(image, faces, mirrored)
+        if note:
+            drawing.draw_message(picture, note, warning=True)
+        elif self.typed is not None:
+            drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enrol    Esc: cancel")
+            if time.monotonic() < self.message_until:
+                drawing.draw_message(picture, self.message, warning=True)
+        elif time.monotonic() < self.message_until:
+            drawing.draw_message(picture, self.message)
+        elif self.enrolment and time.monotonic() < self.enrolment.notice_until:
+            drawing.draw_message(picture, self.enrolment.notice, progress=self.enrolment.progress)
+        keys = KEYS if self.help and self.typed is None else ()
+        drawing.draw_status(picture, "paused" if self.paused else "", self._rate(latency), keys)
+        return picture
+
+    def _rate(self, latency: float | None) -> str:
+        now = time.monotonic()
+        self._shown = [when for when in self._shown if now - when <= RATE_OVER] + [now]
+        span = now - self._shown[0]
+        rate = f"{(len(self._shown) - 1) / span:.0f} fps" if span > 0 else ""
+        return rate if latency is None else f"{rate}  {latency * 1000:.0f} ms"
+
+
+def largest(faces: list[Seen]) -> Seen:
+    """The face with the largest box."""
+    return max(faces, key=lambda face: face.box[2] * face.box[3])
+
+
+def annotate(image: np.ndarray, faces: list[Seen], mirrored: bool = False) -> np.ndarray:
+    """A copy of an RGB uint8 image with boxes, names and scores drawn on it, mirrored if asked."""
+    if mirrored:
+        picture, boxes = drawing.mirror(image, [face.box for face in faces])
+        faces = [replace(face, box=box) for face, box in zip(faces, boxes, strict=True)]
+    else:
+        picture = image.copy()
+    # Large faces last: the one in front is on top.
+    for face in sorted(faces, key=lambda face: face.box[2] * face.box[3]):
+        drawing.draw_face(picture, face.box, face.name, face.score)
+    return picture

@@ -1,0 +1,236 @@
+"""The loops of test.py: over photos, over a video frame by frame, and over a camera that never waits."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from utils.desk import Desk, annotate
+from utils.enrolment import Enrolment
+from utils.recognizer import BackgroundRecognizer, Recognizer, Seen
+from utils.records import Outputs, Summary
+from utils.video import Frame, PhotoSource, VideoSource
+from utils.window import Window
+
+TITLE = "Siamese Faces"
+AHEAD = 8  # frames decoded early, and frames waiting to be written
+POLL = 0.004  # seconds between two looks for a camera's next frame, in which keys are taken
+NO_WINDOW_POLL = 0.1  # the same where there are no keys; a frame ends the wait
+REDRAW = 0.1  # seconds between two drawings of a picture that stands still
+
+
+@dataclass
+class Screen:
+    """A window, opened with its first picture. desk: what is on it besides. mirrored: as a looking glass."""
+
+    desk: Desk
+    cleanup: ExitStack
+    mirrored: bool = False
+    window: Window | None = field(default=None, init=False)
+
+    def put(self, frame: Frame, faces: list[Seen], latency: float | None = None, note: str | None = None) -> None:
+        """Draw a frame and show it."""
+        if self.window is None:
+            self.window = Window(TITLE, frame.image.shape[1::-1])
+            self.cleanup.callback(self.window.close)
+        self.frame, self.faces = frame, faces
+        self.picture = self.desk.draw(frame.image, faces, latency, note, self.mirrored)
+        self.window.put(self.picture)
+        self.put_at = time.monotonic()
+
+    def put_again(self, latency: float | None, note: str | None) -> None:
+        """Draw the last frame anew, now and then, for what the desk has to say."""
+        if time.monotonic() - self.put_at >= REDRAW:
+            self.put(self.frame, self.faces, latency, note)
+
+    def take_keys(self, seconds: float) -> None:
+        """Let the window live for some seconds, and act on every key."""
+        end = time.monotonic() + seconds
+        while True:
+            key = self.window.press(end - time.monotonic())
+            if key:
+                self.desk.press(key, self.faces, self.picture)
+            if self.desk.quit or time.monotonic() >= end:
+                return
+
+
+class PhotoWindow:
+    """A window in which each photo stays until a key is pressed."""
+
+    def __init__(self, cleanup: ExitStack):
+        self.cleanup = cleanup
+        self.window: Window | None = None
+
+    def show(self, picture: np.ndarray) -> bool:
+        """Show a picture; returns whether to go on."""
+        if self.window is None:
+            self.window = Window(TITLE, picture.shape[1::-1])
+            self.cleanup.callback(self.window.close)
+        return (self.window.show(picture) or self.window.wait()) != "q"
+
+
+def run_photos(
+    source: PhotoSource,
+    recognize: Callable[[np.ndarray], list[Seen]],
+    outputs: Outputs,
+    summary: Summary,
+    window: PhotoWindow | None,
+) -> None:
+    """Recognise photo after photo."""
+    for frame in progress(source.frames(), window is None):
+        faces = recognize(frame.image)
+        picture = annotate(frame.image, faces)
+        outputs.write_picture(frame, picture)
+        outputs.write_event(frame, faces)
+        summary.add(frame, faces)
+        summary.frames += 1
+        if window is not None and not window.show(picture):
+            break
+
+
+def run_video(
+    source: VideoSource, recognizer: Recognizer, outputs: Outputs, summary: Summary, screen: Screen | None
+) -> None:
+    """Recognise every frame of a video, in order.
+
+    Decoding runs ahead and writing behind in threads of their own. In a window it is shown no faster
+    than it was filmed.
+    """
+    with Writer(outputs) as writer:
+        shown_at = time.monotonic()
+        for frame in progress(read_ahead(source.frames()), screen is None):
+            faces = recognizer.recognize(frame).faces
+            writer.write(frame, faces)
+            outputs.write_event(frame, faces)
+            summary.add(frame, faces)
+            summary.frames += 1
+            if screen is None:
+                continue
+            screen.put(frame, faces)
+            shown_at = max(shown_at + 1 / source.rate, time.monotonic())
+            screen.take_keys(shown_at - time.monotonic())
+            while screen.desk.paused and not screen.desk.quit:
+                screen.put(frame, faces)
+                screen.take_keys(REDRAW)
+            if screen.desk.quit:
+                break
+
+
+class Writer:
+    """Draws and writes pictures in order, in a thread of its own, while the next frame is recognised."""
+
+    def __init__(self, outputs: Outputs):
+        self.outputs = outputs
+        self._waiting: queue.Queue = queue.Queue(AHEAD)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def write(self, frame: Frame, faces: list[Seen]) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.outputs.video:
+            self._waiting.put((frame, faces))
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            try:
+                if self._error is None:
+                    frame, faces = item
+                    self.outputs.write_picture(frame, annotate(frame.image, faces))
+            except BaseException as exc:  # raised where the main thread sees it
+                self._error = exc
+
+    def __exit__(self, kind, *_) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        if self._error is not None and kind is None:
+            raise self._error
+
+
+def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator:
+    """The items, in order, taken by a thread while the caller works on those before; its error is raised here."""
+    ready: queue.Queue = queue.Queue(ahead)
+    stop, end = threading.Event(), object()
+
+    def put(item) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                pass
+
+    def run() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+            put(end)
+        except BaseException as exc:
+            put(exc)
+
+    thread = threading.Thread(target=run, name="reader", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def run_camera(
+    camera, background: BackgroundRecognizer, outputs: Outputs, summary: Summary, screen: Screen | None
+) -> None:
+    """Show every frame of a camera with the freshest names, until it ends or the window is told to quit.
+
+    Nothing here waits for the recognizer. What counts as a frame is what is shown or written to a video,
+    where neither is asked for what is recognised.
+    """
+    frame = recognition = latency = None
+    wants_pictures = screen is not None or outputs.video is not None
+    while not (screen and screen.desk.quit):
+        for recognition in background.finished():
+            latency = time.monotonic() - recognition.frame.arrived
+            summary.latencies.append(latency)
+            outputs.write_event(recognition.frame, recognition.faces, latency)
+            summary.add(recognition.frame, recognition.faces)
+            summary.frames += not wants_pictures
+        new = camera.newest(frame.index if frame else -1, 0.0 if screen and frame else NO_WINDOW_POLL)
+        if new is None and camera.ended:
+            break
+        if new is not None:
+            frame = new
+            summary.frames += wants_pictures
+            faces = recognition.moved_to(frame) if recognition and wants_pictures else []
+            if outputs.video:
+                outputs.write_picture(frame, annotate(frame.image, faces))
+            if screen and not screen.desk.paused:
+                screen.put(frame, faces, latency)
+        elif screen and frame and (camera.note or screen.desk.paused):
+            screen.put_again(latency, camera.note)
+        if screen and frame:
+            screen.take_keys(POLL)
+
+
+def open_screen(recognizer: Recognizer, faces_path, features_path, mirrored: bool, cleanup: ExitStack) -> Screen:
+    """The window's state; the window itself opens with the first picture."""
+    enrolment = Enrolment(recognizer, faces_path, features_path) if faces_path else None
+    return Screen(Desk(enrolment), cleanup, mirrored)
+
+
+def progress(frames: Iterable[Frame], headless: bool) -> Iterable[Frame]:
+    """The frames, counted on stderr where there is no window and stderr is a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(frames, unit="frame", disable=None if headless else True)

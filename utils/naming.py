@@ -1,0 +1,122 @@
+"""Who a followed face is: decided over several looks at it, and kept until there is clear evidence.
+
+A *look* is one embedding of a face with the persons' scores that the gallery gives it. One look may be
+unlucky; a name that came and went with each would flicker.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.gallery import Gallery
+
+MOST_LOOKS = 10  # of a face that are kept: the best, older ones counting less
+FIRST_LOOKS = 3  # that a new face gets in a row
+HALF_LIFE = 10.0  # seconds after which a look counts half
+ALIKE = 0.2  # seconds between looks that are about one
+LEAST_GAP = 0.1  # seconds between two looks at a face, after the first few
+UNKNOWN_GAP, NAMED_GAP = 0.3, 1.0  # seconds after which a face is looked at anew, whatever it shows
+BETTER = 1.2  # times as good as the best look: worth another
+LEAST_WEIGHT = 0.01  # of a look, however bad
+HEAD_START = 2.0  # logits that the name which a face has is ahead of others
+SURE_AT_ONCE = 1.0  # logits above the threshold at which one look is enough for a name
+LOGIT_LIMIT = 7.0  # a probability beyond says no more: one look must not outvote all others
+ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
+
+
+@dataclass
+class Look:
+    """One embedding of a face, float32 (D,).
+
+    scores: the persons', float32 (p,). quality: of the face, 0-1. time: seconds.
+    """
+
+    embedding: np.ndarray
+    scores: np.ndarray
+    quality: float
+    time: float
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """log(p / (1 − p)), kept within ±LOGIT_LIMIT."""
+    limit = 1 / (1 + np.exp(LOGIT_LIMIT))
+    p = np.clip(np.asarray(probability, float), limit, 1 - limit)
+    return np.log(p / (1 - p))
+
+
+def sigmoid(value: np.ndarray) -> np.ndarray:
+    """The probability of a logit."""
+    return 1 / (1 + np.exp(-np.asarray(value, float)))
+
+
+def is_due(track, now: float) -> bool:
+    """Whether a track's face should be looked at now: it is new, in doubt, clearly better, or it is time again."""
+    if len(track.looks) < FIRST_LOOKS or track.returned or track.contradictions:
+        return True
+    gap = now - track.looks[-1].time
+    if gap >= (NAMED_GAP if track.name else UNKNOWN_GAP):
+        return True
+    return gap >= LEAST_GAP and track.quality >= BETTER * max(look.quality for look in track.looks)
+
+
+def weights(looks: list[Look], now: float) -> np.ndarray:
+    """How much each look counts, float (n,): its quality, halved every HALF_LIFE seconds.
+
+    Looks within ALIKE seconds see nearly the same picture and share what one would count.
+    """
+    quality = np.array([look.quality for look in looks]) + LEAST_WEIGHT
+    times = np.array([look.time for look in looks])
+    crowd = np.exp(-np.abs(times[:, None] - times[None]) / ALIKE).sum(axis=1)
+    return quality / crowd * 0.5 ** (np.maximum(now - times, 0) / HALF_LIFE)
+
+
+def keep_best(looks: list[Look], now: float) -> None:
+    """Drop, in place, the looks that count least until MOST_LOOKS are left; the newest stays."""
+    while len(looks) > MOST_LOOKS:
+        del looks[int(weights(looks[:-1], now).argmin())]
+
+
+def evidence(looks: list[Look], now: float) -> np.ndarray:
+    """The persons' logits, float (p,), over several looks: their mean, weighted."""
+    return np.average(logit(np.stack([look.scores for look in looks])), axis=0, weights=weights(looks, now))
+
+
+def settle(tracks: list, gallery: Gallery, now: float) -> None:
+    """Decide, in place, on the names and scores of the tracks in one picture, each with a look or more.
+
+    The gallery's own rule decides, on the scores over all looks; so no name goes to two faces. The name
+    that a face has gets HEAD_START, and a first name needs two looks or one that is clear.
+    """
+    if not tracks:
+        return
+    logits = np.stack([evidence(track.looks, now) for track in tracks])
+    plain = sigmoid(logits)
+    names = {name: person for person, name in enumerate(gallery.names)}
+    for row, track in enumerate(tracks):
+        if track.name in names:
+            logits[row, names[track.name]] += HEAD_START
+        for name in track.denied & names.keys():
+            logits[row, names[name]] = -LOGIT_LIMIT
+    clear = sigmoid(logit(gallery.threshold) + SURE_AT_ONCE)
+    for row, (track, decision) in enumerate(zip(tracks, gallery.decide(sigmoid(logits)), strict=True)):
+        name = decision.name
+        if name is not None and name != track.name and len(track.looks) < 2 and plain[row, names[name]] < clear:
+            name = None
+        track.name = name
+        track.score = float(plain[row].max() if name is None else plain[row, names[name]]) if names else 0.0
+
+
+def add_look(track, look: Look, gallery: Gallery) -> None:
+    """Give a track a new look. If look after look is of somebody else, the older ones are dropped.
+
+    That is what happens when two people cross and a track goes on with the wrong one.
+    """
+    track.looks.append(look)
+    if track.name in gallery.names:
+        own = look.scores[gallery.names.index(track.name)]
+        contradicts = look.scores.max() > gallery.threshold and own < 0.5 * gallery.threshold
+        track.contradictions = track.contradictions + 1 if contradicts else 0
+        if track.contradictions >= ENOUGH_CONTRADICTIONS:
+            del track.looks[: -track.contradictions]
+            track.name, track.contradictions = None, 0
+    keep_best(track.looks, look.time)

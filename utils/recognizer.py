@@ -1,0 +1,197 @@
+"""From one picture to the next: faces found, followed, looked at when due, and named."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.extractor import BATCH_SIZES, Extractor
+from utils.faces import CHIP_SIZE, Detector, clip_box, face_chip, load_detector
+from utils.flow import follow, gray_copy, same_scene
+from utils.gallery import Gallery
+from utils.naming import Look, add_look, is_due, settle
+from utils.quality import quality
+from utils.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
+from utils.video import Frame
+
+MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
+SAME_FACE = 0.5  # probability above which a face that comes back is the one that went
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One face in one picture.
+
+    box: x, y, w, h in whole pixels, inside the picture. name: None for unknown. score: of the name, or
+    of the best candidate, a probability. track: the number of the face that is followed, None in photos.
+    """
+
+    box: tuple[int, int, int, int]
+    name: str | None
+    score: float
+    track: int | None = None
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was seen in a frame: its small gray copy is what the boxes are moved on from."""
+
+    frame: Frame
+    gray: np.ndarray
+    faces: list[Seen]
+
+    def moved_to(self, frame: Frame) -> list[Seen]:
+        """The same faces where they are in a later frame of the source."""
+        if frame.index == self.frame.index or not self.faces:
+            return self.faces
+        after = gray_copy(frame.image)
+        if not same_scene(self.gray, after):
+            return []
+        boxes = follow(self.gray, after, np.array([face.box for face in self.faces]), _scale(after, frame.image))
+        moved = [clip_box(box, frame.image.shape) for box in boxes]
+        return [
+            Seen(box, face.name, face.score, face.track)
+            for box, face in zip(moved, self.faces, strict=True)
+            if min(box[2:]) > 0
+        ]
+
+
+def _scale(gray: np.ndarray, image: np.ndarray) -> float:
+    return max(gray.shape) / max(image.shape[:2])
+
+
+class Recognizer:
+    """Recognises frame after frame of one source. Only one thread may use it at a time.
+
+    sure_score: of the detector, from which a detection begins a track. image, visible: the newest
+    picture and the tracks in it, for whoever acts on them between two pictures.
+    """
+
+    def __init__(self, detect: Detector, extractor: Extractor, gallery: Gallery, sure_score: float = SURE_SCORE):
+        self.detect, self.extractor, self.gallery = detect, extractor, gallery
+        self.sure_score = sure_score
+        self.tracks = Tracks()
+        self.gray: np.ndarray | None = None
+        self.image: np.ndarray | None = None
+        self.visible: list[Track] = []
+        self.now = 0.0
+        # Called after every picture, with this recognizer: enrolment saves its faces here.
+        self.listeners: list[Callable[[Recognizer], None]] = []
+
+    def recognize(self, frame: Frame) -> Recognition:
+        """Find, follow and name the faces of the next frame."""
+        self.image, self.now = frame.image, frame.time
+        gray = gray_copy(frame.image)
+        self._follow(gray)
+        faces = self.detect(frame.image)
+        qualities = [quality(frame.image, face) for face in faces]
+        self.visible = self.tracks.update(faces, qualities, self.now, self.sure_score)
+        self._look()
+        for listener in self.listeners:
+            listener(self)
+        settle([track for track in self.visible if track.looks], self.gallery, self.now)
+        return Recognition(frame, gray, [_seen(track) for track in self.visible])
+
+    def _follow(self, gray: np.ndarray) -> None:
+        if self.gray is not None and not same_scene(self.gray, gray):
+            self.tracks.cut()
+        elif self.tracks.alive:
+            boxes = np.array([track.box for track in self.tracks.alive])
+            self.tracks.move(follow(self.gray, gray, boxes, _scale(gray, self.image)))
+        self.gray = gray
+
+    def _look(self) -> None:
+        """Embed the faces that are due, in one call of each network: in doubt or new, then who waited longest."""
+        due = [track for track in self.visible if is_due(track, self.now)]
+        due.sort(key=lambda track: track.looks[-1].time if track.looks and not track.returned else -np.inf)
+        due = due[:MOST_LOOKS_AT_ONCE]
+        if not due:
+            return
+        embeddings = self.extractor.embed([face_chip(self.image, track.face) for track in due])
+        for track, embedding, scores in zip(due, embeddings, self.gallery.scores(embeddings), strict=True):
+            if track.returned and not self._is_same(track, embedding):
+                renewed = self.tracks.renew(track)
+                self.visible[self.visible.index(track)] = track = renewed
+            track.returned = False
+            add_look(track, Look(embedding, scores, track.quality, self.now), self.gallery)
+
+    def _is_same(self, track: Track, embedding: np.ndarray) -> bool:
+        """Whether a face that comes back is the one that went, as the similarity head sees it."""
+        if not track.looks:
+            return True
+        before = np.stack([look.embedding for look in track.looks])
+        same = self.gallery.head.score_pairs(before, np.repeat(embedding[None], len(before), axis=0))
+        return float(same.mean()) > SAME_FACE
+
+    def warm_up(self) -> None:
+        """Compile the networks for every number of faces that `recognize` will ask of them."""
+        for count in (size for size in BATCH_SIZES if size <= MOST_LOOKS_AT_ONCE):
+            chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
+            self.gallery.scores(self.extractor.embed(chips))
+
+    def rescore(self) -> None:
+        """Compare all looks with the gallery anew: after somebody was added to it or taken out."""
+        looks = [look for track in self.tracks.alive for look in track.looks]
+        if looks:
+            embeddings = np.stack([look.embedding for look in looks])
+            for look, scores in zip(looks, self.gallery.scores(embeddings), strict=True):
+                look.scores = scores
+
+
+def _seen(track: Track) -> Seen:
+    return Seen(track.face.box, track.name, track.score, track.number)
+
+
+def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, gallery: Gallery) -> list[Seen]:
+    """The faces of one RGB uint8 picture (H, W, 3) that belongs to no film."""
+    faces = detect(image)
+    decisions = gallery.identify(extractor.embed([face_chip(image, face) for face in faces]))
+    return [Seen(face.box, each.name, each.score) for face, each in zip(faces, decisions, strict=True)]
+
+
+def load_recognizer(
+    gallery: Gallery, extractor: Extractor, detector: str, min_size: int, align: bool, width: int
+) -> Recognizer:
+    """A Recognizer whose detector searches pictures at most `width` pixels wide."""
+    is_dlib = detector == "dlib"
+    detect = load_detector(detector, min_size, align, width, WEAK_SCORE)
+    # dlib's scores have no upper end, and what it finds at all is sure enough.
+    return Recognizer(detect, extractor, gallery, -np.inf if is_dlib else SURE_SCORE)
+
+
+class BackgroundRecognizer:
+    """A recognizer in a thread of its own that always takes a camera's newest frame.
+
+    `finished` hands over every Recognition since the last call. An error of the thread is raised there.
+    """
+
+    def __init__(self, recognizer: Recognizer, camera):
+        self.recognizer, self.camera = recognizer, camera
+        self._done: queue.SimpleQueue[Recognition] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._stop = threading.Event()
+        camera.start()
+        self._thread = threading.Thread(target=self._run, name="recognizer", daemon=True)
+        self._thread.start()
+
+    def finished(self) -> list[Recognition]:
+        if self._error is not None:
+            raise self._error
+        return [self._done.get_nowait() for _ in range(self._done.qsize())]
+
+    def _run(self) -> None:
+        try:
+            index = -1
+            while not self._stop.is_set():
+                frame = self.camera.newest(after=index, timeout=0.1)
+                if frame is not None:
+                    index = frame.index
+                    self._done.put(self.recognizer.recognize(frame))
+        except BaseException as exc:  # raised where the main thread sees it
+            self._error = exc
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=30)

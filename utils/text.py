@@ -1,0 +1,108 @@
+"""Text as masks: any name that a folder can have, in one line, drawn once and then remembered.
+
+OpenCV 5 carries a font that knows Latin, Greek, Cyrillic, Chinese, Japanese and Korean, and draws it
+fast. It neither joins letters nor runs from right to left, so Arabic, Hebrew, Devanagari, Thai and emoji
+go to Pillow, with the font that matplotlib ships (DejaVu: no Indian script, no Thai) or else the first
+of the system's fonts that knows the letters. What no font knows becomes "?" or an empty box.
+"""
+
+import functools
+import importlib.util
+import unicodedata
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+WEIGHT = 600  # of OpenCV's variable font, 100-900: half bold
+HEIGHT, BASELINE = 1.5, 1.1  # of a mask, in text sizes; capitals are in its middle
+
+
+def text_mask(text: str, size: int) -> np.ndarray:
+    """A line of text, size in pixels, as coverage uint8 (round(1.5 size), width in pixels); not to be written to."""
+    return _mask(clean(text), int(size))
+
+
+def clean(text: str) -> str:
+    """A text in composed form and one line: control characters become spaces, a file name's stray bytes "?"."""
+    text = unicodedata.normalize("NFC", text).replace("\ufe0f", "")  # which asks for a colored sign
+    kinds = {"Cc": " ", "Cs": "?"}
+    return "".join(kinds.get(unicodedata.category(char), char) for char in text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _mask(text: str, size: int) -> np.ndarray:
+    font = _font_file(text)
+    mask = _draw_built_in(text, size) if font is None else _draw_with_pillow(text, size, font)
+    mask.flags.writeable = False
+    return mask
+
+
+@functools.cache
+def _built_in():
+    return cv2.FontFace("sans")
+
+
+def _draw_built_in(text: str, size: int) -> np.ndarray:
+    left, _, width, _ = cv2.getTextSize((1, 1), text, (0, 0), _built_in(), size, WEIGHT)
+    mask = np.zeros((round(HEIGHT * size), max(width + max(-left, 0), 1)), np.uint8)
+    cv2.putText(mask, text, (max(-left, 0), round(BASELINE * size)), 255, _built_in(), size, WEIGHT)
+    return mask
+
+
+def _draw_with_pillow(text: str, size: int, path: str) -> np.ndarray:
+    from PIL import Image, ImageDraw, ImageFont
+
+    # The default layout engine is Raqm where Pillow has it: joined letters, right to left.
+    font = ImageFont.truetype(path, size)
+    left, _, right, _ = font.getbbox(text, anchor="ls")
+    image = Image.new("L", (max(right - left, 1), round(HEIGHT * size)))
+    ImageDraw.Draw(image).text((-left, round(BASELINE * size)), text, 255, font, anchor="ls")
+    return np.array(image)
+
+
+@functools.lru_cache(maxsize=1024)
+def _font_file(text: str) -> str | None:
+    """The font file that covers the most of a text; None is OpenCV's own font, which comes first."""
+    best, most = None, sum(_is_simple(char) and _is_built_in(char) for char in text)
+    if most < len(text):
+        for path in _font_files():
+            known = sum(ord(char) in _characters(path) for char in text)
+            if known > most:
+                best, most = path, known
+            if most == len(text):
+                break
+    return best
+
+
+def _is_simple(char: str) -> bool:
+    """Whether a character stands alone, from left to right: no mark on its neighbour, no Hebrew or Arabic."""
+    return unicodedata.category(char)[0] != "M" and unicodedata.bidirectional(char) not in ("R", "AL")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_built_in(char: str) -> bool:
+    """Whether OpenCV's own font knows a character: it draws "?" for all others."""
+    return char == "?" or not np.array_equal(_draw_built_in(char, 20), _draw_built_in("?", 20))
+
+
+@functools.cache
+def _font_files() -> list[str]:
+    """matplotlib's own font, then the system's."""
+    from matplotlib.font_manager import findSystemFonts
+
+    package = importlib.util.find_spec("matplotlib").submodule_search_locations[0]
+    own = Path(package, "mpl-data", "fonts", "ttf", "DejaVuSans-Bold.ttf")
+    return [str(own), *sorted(findSystemFonts())]
+
+
+@functools.lru_cache(maxsize=4096)
+def _characters(path: str) -> frozenset[int]:
+    """The characters that a font file has outlines for; none where it cannot be read or has only pictures."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(path)
+        return frozenset(font.get_charmap()) if font.scalable else frozenset()
+    except (OSError, RuntimeError, ValueError):
+        return frozenset()
