@@ -4,9 +4,9 @@
   python test.py --features features --model models/dlib --classification models/similarity \\
       --video_path party.mp4 --headless --output annotated.mp4 --events events.jsonl
 
-A face gets the name of its best person if more than --min_votes of that person's images score
-above --threshold, else it is "unknown". In videos and before cameras a face is followed, and its name
-decided over several looks at it.
+A face gets the name of its best person if that person's two best images together, or with --min_votes
+more than this share of the images, score above --threshold, else it is "unknown". In videos and before
+cameras a face is followed, and its name decided over several looks at it.
 
 Keys in the window: e enrols the largest face under a name that you type (--faces_path), n says that a
 name is wrong, u undoes the last of these, s saves a snapshot, space pauses, h hides the keys, q or Esc
@@ -17,7 +17,7 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from utils.cli import add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
@@ -62,12 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold",
         type=bounded(float, 0, 1),
-        help="probability that accepts, 0-1 (default: the head's own)",
+        help="probability that accepts, 0-1 (default: the head's own; higher where many people are enrolled, "
+        "so that strangers get no more names)",
     )
     parser.add_argument(
         "--min_votes",
         type=bounded(float, 0, 1),
-        help="share of a person's images, 0-1, more than which must accept (default: the head's own); "
+        help="share of a person's images, 0-1, more than which must accept (default: no vote, or the head's own); "
         "the original recipe's rule is --threshold 0.8 --min_votes 0.85",
     )
     add_detection_arguments(parser, MIN_SIZE)
@@ -83,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    if args.realtime and not args.video_path:
+        raise InputError("--realtime is how a video is played: it needs --video_path")
     from utils.cameras import open_source
     from utils.records import Outputs, Summary, check_outputs
     from utils.window import check_screen
@@ -109,7 +112,7 @@ def load_models(features_path, model_path, head_path, normalize: bool, threshold
     """The Gallery and the Extractor, which belong together; None takes the head's own rule. Raises InputError."""
     from utils.extractor import load_extractor
     from utils.features import load_features
-    from utils.gallery import Gallery, check_same_extractor
+    from utils.gallery import BEST, Gallery, check_same_extractor
     from utils.head import load_head
     from utils.normalization import load_normalization
 
@@ -120,11 +123,12 @@ def load_models(features_path, model_path, head_path, normalize: bool, threshold
     head = load_head(head_path, normalization)
     extractor = load_extractor(model_path)
     check_same_extractor(features, head, extractor)
-    threshold = head.threshold if threshold is None else threshold
+    threshold = head.threshold_for(len(features.names)) if threshold is None else threshold
     min_votes = head.min_votes if min_votes is None else min_votes
+    rule = f"the best {BEST}" if min_votes is None else f"more than {min_votes:.0%}"
     print(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
-        f"accepted above {threshold:.3f} by more than {min_votes:.0%} of a person's images"
+        f"accepted above {threshold:.3f} by {rule} of a person's images"
     )
     return Gallery(features, head, threshold, min_votes), extractor
 

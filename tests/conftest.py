@@ -129,8 +129,8 @@ class Screen:
         rows = np.frombuffer(data, np.uint8, offset=start)[: header[12] * header[5]].reshape(header[5], -1, 4)
         return rows[:, : header[4], 2::-1]
 
-    def count(self, color) -> int:
-        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= 3).sum())
+    def count(self, color, within: int = 3) -> int:
+        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= within).sum())
 
     def wait_until(self, condition, seconds: float = 30) -> None:
         end = time.monotonic() + seconds
@@ -147,11 +147,27 @@ def screen(tmp_path_factory):
     screen.server.wait()
 
 
+_started: list[subprocess.Popen] = []
+
+
 def start(screen: Screen, script: str, *words) -> subprocess.Popen:
     command = [sys.executable, script, *map(str, words)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    _started.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def no_window_is_left():
+    """A test that fails must not leave its window to the next."""
+    yield
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def finish(process: subprocess.Popen) -> str:

@@ -13,7 +13,16 @@ import pytest
 
 import extract_features
 from utils.cli import InputError
-from utils.features import feature_path, iterate_people, load_features, load_person, save_person, unpickle_matrix
+from utils.features import (
+    STRANGERS,
+    delete_person,
+    feature_path,
+    iterate_people,
+    load_features,
+    load_person,
+    save_person,
+    unpickle_matrix,
+)
 from utils.files import read_json
 from utils.images import write_image
 
@@ -343,6 +352,23 @@ def test_wrong_folders_are_one_line(library, tmp_path, capsys):
     for faces in (tmp_path / "flat", tmp_path / "nowhere"):
         assert extract_features.main(["-p", str(faces), "-m", "nothing", "-f", str(features)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_strangers_are_nobody(tmp_path):
+    entry = [["a.png", 1, 1], ["b.png", 1, 2]]
+    save_person(tmp_path, STRANGERS, np.full((2, 3), 7.0), entry, "toy-3-abc", 0)
+    with pytest.raises(InputError, match="no features of people"):
+        load_features(tmp_path)
+    save_person(tmp_path, "ada", np.zeros((1, 3)), entry[:1], "toy-3-abc", 0)
+    assert [person.name for person in iterate_people(tmp_path)] == ["ada"]
+    features = load_features(tmp_path)
+    assert features.names == ["ada"] and features.matrix.tolist() == [[0, 0, 0]] and features.images == ["a.png"]
+    assert features.strangers.tolist() == [[7, 7, 7]] * 2 and features.strangers.dtype == np.float32
+    delete_person(tmp_path, STRANGERS)
+    assert load_features(tmp_path).strangers.shape == (0, 3)
+    save_person(tmp_path, STRANGERS, np.zeros((1, 4)), entry[:1], "toy-4-abc", 0)
+    with pytest.raises(InputError, match="_strangers have 4 dimensions"):
+        load_features(tmp_path)
 
 
 def test_batches_jobs_and_precision_change_no_row(library, capsys):

@@ -19,7 +19,8 @@ from utils.drawn_scenes import webcam_clip
 from utils.images import read_image, write_image
 from utils.video import VideoOutput, VideoSource, without_password
 
-SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "demo")
+SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "evaluate")
+SCRIPTS += ("verify", "demo")
 
 # Exactly as they stand in people's notes, apart from the paths, and what each word means.
 COMMAND_LINES = [
@@ -204,6 +205,7 @@ def test_the_threshold_can_be_raised(suite, clip, tmp_path):
         (["--camera", ""], ["--camera must be"]),
         (["--image_path", ""], ["must not be empty"]),
         (["--video_path", "utils"], ["is a folder"]),
+        (["--realtime"], ["--realtime", "--video_path"]),
         (["--threshold", "nan"], ["between 0 and 1"]),
         (["--threshold", "2"], ["between 0 and 1"]),
         (["--video_path", "a.mp4", "--image_path", "b"], ["not allowed with"]),

@@ -10,10 +10,11 @@ from utils.cli import InputError
 from utils.extractor import save_model
 from utils.features import FeatureSet, PersonFeatures, load_features, save_person
 from utils.files import read_json
-from utils.head import Head, build_similarity, head_path, load_head, save_head
+from utils.head import Head, head_path, load_head, save_head
 from utils.metrics import choose_threshold, verification_figures
 from utils.normalization import Normalization, gather_statistics, load_normalization, save_normalization
 from utils.pairs import all_negative_pairs, negative_pairs, positive_pairs, split_people
+from utils.similarity import create_model, dense_similarity
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3])
 
@@ -110,7 +111,7 @@ def test_verification_figures():
 def test_the_head_is_the_original_recipes():
     from keras import layers
 
-    model = train.create_model()
+    model = create_model()
     assert model.input_shape == (None, 2048) and model.output_shape == (None, 1)
     kinds = [(type(layer), getattr(layer, "units", getattr(layer, "rate", None))) for layer in model.layers[1:]]
     assert kinds == [
@@ -135,14 +136,14 @@ def batches():
 
 
 def test_normalisation_and_difference_are_inside(batches, tmp_path):
-    head = train.create_model((6,))
+    head = create_model((6,))
     a, b = batches
-    plain = Head(build_similarity(head), {})
+    plain = Head(dense_similarity(head), {})
     expected = head.predict_on_batch(np.abs(a - b))[:, 0]
     np.testing.assert_allclose(plain.score_pairs(a, b), expected, rtol=1e-5)
     np.testing.assert_allclose(plain.score_pairs(b, a), expected, rtol=1e-5)
     statistics = Normalization(0.3, 2.5, 20, np.zeros(6), np.ones(6), None)
-    similarity = build_similarity(head, statistics)
+    similarity = dense_similarity(head, statistics)
     normalised = [(x - 0.3) / 2.5 for x in (a, b)]
     expected = head.predict_on_batch(np.abs(normalised[0] - normalised[1]))[:, 0]
     save_head(tmp_path / "similarity.keras", similarity, {"threshold": 0.7, "extractor": "one-6-abc"})
@@ -158,7 +159,7 @@ def test_normalisation_and_difference_are_inside(batches, tmp_path):
 
 @pytest.mark.parametrize("name", ["old.h5", "old.keras"])
 def test_a_one_input_head_of_the_original_recipe_loads(batches, tmp_path, name):
-    head = train.create_model((6,))
+    head = create_model((6,))
     save_model(head, tmp_path / name)
     a, b = batches
     loaded = load_head(tmp_path / "old")
@@ -170,7 +171,7 @@ def test_a_one_input_head_of_the_original_recipe_loads(batches, tmp_path, name):
 
 
 def test_heads_are_found_by_folder_file_and_bare_name(tmp_path):
-    similarity = build_similarity(train.create_model((3,)))
+    similarity = dense_similarity(create_model((3,)))
     assert head_path(tmp_path / "folder/") == tmp_path / "folder" / "similarity.keras"
     assert head_path(tmp_path / "mine.keras") == tmp_path / "mine.keras"
     save_head(head_path(tmp_path / "folder"), similarity, {"threshold": 0.6})
@@ -200,6 +201,7 @@ def synthetic(folder, people: int, images: int, seed: int = 0, dimension: int = 
 def test_training_learns_and_the_file_says_how_well(tmp_path, capsys):
     features = synthetic(tmp_path / "features", people=40, images=5)
     line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "15", "-n", "0", "--far", "0.01"]
+    line += ["--head", "dense"]
     assert train.main(line) == 0
     assert "AUC" in capsys.readouterr().out
     content = read_json(tmp_path / "head" / "similarity.json")
@@ -233,6 +235,7 @@ def test_normalised_training_needs_and_uses_the_statistics(tmp_path, capsys):
 
     synthetic(tmp_path, people=3, images=3)
     line = ["--features_path", str(tmp_path), "--output_model", str(tmp_path / "h.keras"), "--epochs", "1"]
+    line += ["--head", "dense"]
     assert train.main([*line, "--normaliza", "1"]) == 2
     assert "run compute_mean.py" in capsys.readouterr().err
     assert compute_mean.main(["--features_path", str(tmp_path)]) == 0
@@ -240,7 +243,7 @@ def test_normalised_training_needs_and_uses_the_statistics(tmp_path, capsys):
     whole = load_features(tmp_path).matrix
     assert f"mean {whole.mean():.6f}"[:-1] in out and "9 × 16" in out
     assert train.main([*line, "--normalize", "1"]) == 0
-    front = load_head(tmp_path / "h.keras").model.get_layer("normalization")
+    front = load_head(tmp_path / "h.keras").model.get_layer("twin").get_layer("normalization")
     assert front.scale == pytest.approx(1 / whole.std(), rel=1e-5)
 
 
@@ -260,6 +263,7 @@ def test_ctrl_c_keeps_the_best_epoch(tmp_path):
 
     synthetic(tmp_path / "features", people=60, images=12)
     words = ["-f", tmp_path / "features", "-o", tmp_path / "head", "-e", "1000", "--patience", "1000"]
+    words += ["--head", "dense"]
     command = [sys.executable, "-u", "train.py", *map(str, words)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
@@ -286,7 +290,7 @@ def test_ctrl_c_keeps_the_best_epoch(tmp_path):
     ],
 )
 def test_odd_descriptions_are_refused(tmp_path, entry):
-    save_head(tmp_path / "similarity.keras", build_similarity(train.create_model((3,))), entry)
+    save_head(tmp_path / "similarity.keras", dense_similarity(create_model((3,))), entry)
     with pytest.raises(InputError, match=r"Received: "):
         load_head(tmp_path)
 

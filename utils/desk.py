@@ -13,8 +13,7 @@ from utils.images import write_image
 from utils.recognizer import Seen
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 
-KEYS = (("e", "enrol"), ("n", "not that person"), ("u", "undo"), ("s", "snapshot"), ("space", "pause"))
-KEYS = (("q", "quit"), ("h", "hide"), *KEYS)
+KEYS = (("q", "quit"), ("h", "hide"), ("e", "enrol"), ("n", "wrong"), ("u", "undo"), ("s", "save"), ("space", "pause"))
 SNAPSHOTS = Path("snapshots")
 COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next letter
 RATE_OVER = 1.0  # seconds over which the shown rate is taken
@@ -115,6 +114,8 @@ class Desk:
 
         latency: seconds from camera to name, None where there is no camera. note: about the camera.
         """
+        if self.typed is not None and any(face.track == self.number for face in faces):
+            faces = [face for face in faces if face.track == self.number]  # so that it is seen whose name is typed
         picture = annotate(image, faces, mirrored)
         if note:
             drawing.draw_message(picture, note, warning=True)

@@ -192,13 +192,16 @@ def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: 
 
 
 def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: done    Esc: cancel") -> None:
-    """A line in the middle in which a text is typed: the prompt above it, its keys below, a caret at its end."""
+    """A line in which a text is typed: the prompt above it, its keys below, a caret at its end.
+
+    It is near the bottom, above the status line: whose name is typed stays in sight.
+    """
     size = round(1.25 * text_height(image))
     small = text_height(image)
     pad = size
     width = min(image.shape[1] - 2 * pad, 20 * size)
     height = round(6.4 * size)
-    left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
+    left, top = (image.shape[1] - width) // 2, image.shape[0] - height - round(2.3 * small)
     draw_panel(image, left, top, width, height, PANEL_COLOR, 0.86)
     inside = width - 2 * pad
     draw_text(image, fit_text(prompt, small, inside), left + pad, top + round(0.5 * size), small, PANEL_TEXT)

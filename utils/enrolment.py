@@ -6,7 +6,6 @@ the thread that recognises, after its next picture.
 """
 
 import queue
-import re
 import time
 import unicodedata
 from collections.abc import Callable
@@ -16,16 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import counted
+from utils.collecting import FaceSaver
+from utils.extraction import image_entry
 from utils.faces import face_chip
-from utils.features import PersonFeatures, delete_person, load_person, save_person
+from utils.features import STRANGERS, PersonFeatures, delete_person, load_person, save_person
 from utils.files import make_folder
-from utils.images import write_image
 from utils.naming import Look, settle
 from utils.quality import judge, thumbnail
 from utils.recognizer import Recognizer
 from utils.tracks import Track
 
-STRANGERS = "_strangers"
 MOST_FACES = 5  # saved at one enrolment
 LEAST_GAP = 0.2  # seconds between two of them
 LONGEST = 8.0  # seconds that an enrolment goes on looking for good faces
@@ -122,11 +121,12 @@ class Enrolment:
             self.tell(f"{change.name}: {change.rows} of {MOST_FACES} saved, {hint}", LONGEST)
 
     def _find(self, change: Change) -> Track | None:
-        """The track that is enrolled; where it was lost, the only face in the picture."""
+        """The enrolled track; where it was lost, the face with the name, or before there is one the only face."""
         visible = self.recognizer.visible
-        if change.track not in visible and len(visible) == 1:
-            change.track = visible[0]
-        return change.track if change.track in visible else None
+        if change.track not in visible:
+            candidates = [track for track in visible if track.name == change.name] if change.rows else visible
+            change.track = candidates[0] if len(candidates) == 1 else None
+        return change.track
 
     def _save(self, change: Change, track: Track, chip: np.ndarray) -> None:
         recognizer = self.recognizer
@@ -186,13 +186,9 @@ class Enrolment:
         self.tell(f"undone: {change.name if change.denied is None else f'not {change.denied}'}")
 
     def _write_chip(self, name: str, chip: np.ndarray) -> Path:
-        """Save a chip as <name>_<number>.png, numbered on after the highest number in the person's folder."""
-        folder = self.faces_path / name
-        make_folder(folder)
-        numbers = (re.fullmatch(rf"{re.escape(name)}_(\d+)", path.stem) for path in folder.iterdir())
-        path = folder / f"{name}_{max((int(found[1]) + 1 for found in numbers if found), default=0)}.png"
-        write_image(path, chip)
-        return path
+        """Save a chip in the person's folder as capture.py does."""
+        make_folder(self.faces_path / name)
+        return FaceSaver(self.faces_path / name).save(chip)
 
     def _stored(self, name: str) -> PersonFeatures | None:
         try:
@@ -210,7 +206,7 @@ class Enrolment:
         if stored and (stored.manifest is None or stored.manifest.extractor != fingerprint or stored.manifest.align):
             return
         known = list(zip(stored.manifest.images, stored.matrix, strict=True)) if stored else []
-        known += [(_entry(path), row) for path, row in zip(paths, rows, strict=True)]
+        known += [(image_entry(path), row) for path, row in zip(paths, rows, strict=True)]
         known.sort(key=lambda item: item[0][0])
         matrix = np.stack([row for _, row in known])
         save_person(self.features_path, name, matrix, [entry for entry, _ in known], fingerprint, align=0)
@@ -229,12 +225,6 @@ class Enrolment:
         else:
             delete_person(self.features_path, change.name)
             _remove_if_empty(self.features_path / change.name)
-
-
-def _entry(path: Path) -> list:
-    """[file name, size in bytes, modification time in ns], as extract_features.py tells images apart."""
-    status = path.stat()
-    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _remove_if_empty(folder: Path) -> None:

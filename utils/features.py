@@ -3,6 +3,8 @@
   features/<person>/<person>_features.cPickle   the matrix, as in the original recipe
   features/<person>/<person>_features.json      image names in row order, extractor, D
 
+The reserved folder `_strangers` holds faces that are nobody's: they are never a name.
+
 A pickle can run code when it is loaded, so these are read by an unpickler that knows numpy arrays
 and nothing else. Files that Python 2's cPickle wrote load as well.
 """
@@ -17,6 +19,8 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.files import read_json, sha256, write_bytes, write_json
+
+STRANGERS = "_strangers"  # the folder, in faces and in features, of faces that are nobody's
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,18 @@ def _is_entry(entry) -> bool:
 
 
 def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
-    """The people of a features folder, sorted by name, one in memory at a time. Raises InputError."""
+    """The people of a features folder, sorted by name, one in memory at a time; no strangers. Raises InputError."""
+    return (person for person in _iterate_folders(folder) if person.name != STRANGERS)
+
+
+def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
+    """The people and, under the name STRANGERS, the strangers of a features folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and feature_path(folder, p.name).is_file())
-    if not names:
-        raise InputError(f"{folder} has no features: expected <person>/<person>_features.cPickle")
+    if not set(names) - {STRANGERS}:
+        raise InputError(f"{folder} has no features of people: expected <person>/<person>_features.cPickle")
     first = known = None  # the first person, and the first whose extractor is known
     for name in names:
         person = load_person(folder, name)
@@ -140,24 +149,40 @@ class FeatureSet:
     """All people of a folder in one matrix.
 
     matrix: float32 (n, D). labels: int32 (n,), an index into names. extractor: a fingerprint or None.
+    images: the rows' file names, empty where a person has no valid manifest; None where nobody asked.
+    strangers: float32 (m, D), faces that are nobody's, and of m different people as far as anybody knows;
+    of no rows where there are none.
     """
 
     matrix: np.ndarray
     labels: np.ndarray
     names: list[str]
     extractor: str | None
+    images: list[str] | None = None
+    strangers: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.strangers is None:
+            object.__setattr__(self, "strangers", np.empty((0, self.matrix.shape[1]), np.float32))
 
 
 def load_features(folder: Path) -> FeatureSet:
-    """Load every person of a features folder. Raises InputError."""
-    people = list(iterate_people(folder))
+    """Load every person, and the strangers, of a features folder. Raises InputError."""
+    everybody = list(_iterate_folders(folder))
+    people = [person for person in everybody if person.name != STRANGERS]
     sizes = [len(person.matrix) for person in people]
     return FeatureSet(
         matrix=np.concatenate([person.matrix for person in people]),
         labels=np.repeat(np.arange(len(people), dtype=np.int32), sizes),
         names=[person.name for person in people],
-        extractor=next((p.manifest.extractor for p in people if p.manifest), None),
+        extractor=next((p.manifest.extractor for p in everybody if p.manifest), None),
+        images=[name for person in people for name in _image_names(person)],
+        strangers=next((p.matrix for p in everybody if p.name == STRANGERS), None),
     )
+
+
+def _image_names(person: PersonFeatures) -> list[str]:
+    return [entry[0] for entry in person.manifest.images] if person.manifest else [""] * len(person.matrix)
 
 
 def unpickle_matrix(data: bytes) -> np.ndarray:

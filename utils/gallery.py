@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.calibration import logits, probabilities
 from utils.cli import InputError
 from utils.extractor import Extractor
 from utils.features import FeatureSet
 from utils.head import Head
+
+BEST = 2  # images of a person whose scores count, where no vote is asked for
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,19 @@ def check_same_extractor(features: FeatureSet, head: Head, extractor: Extractor)
             f"the stored features are of {stored}, --model is {extractor.fingerprint}: give the model that made "
             "them, or run extract_features.py again"
         )
-    if head.dimension != dimension or (head.extractor or extractor.fingerprint) != extractor.fingerprint:
-        trained = head.extractor or f"an unknown extractor with {head.dimension} features"
+    check_head(head, dimension, features.extractor or extractor.fingerprint, "the stored features are")
+
+
+def check_head(head: Head, dimension: int, extractor: str | None, whose: str) -> None:
+    """Raise InputError unless a head was trained on features of this extractor, if both are known, and dimension.
+
+    whose: the features in words, as the error begins, "the stored features are".
+    """
+    if head.dimension != dimension or (head.extractor or extractor) != (extractor or head.extractor):
+        trained = f"{head.extractor or 'an unknown extractor'} with {head.dimension} features"
+        of = f"{extractor or 'an unknown extractor'} with {dimension} features"
         raise InputError(
-            f"--classification was trained on features of {trained}, the stored features are of {stored}: "
+            f"--classification was trained on features of {trained}; {whose} of {of}: "
             "train a head on them with train.py"
         )
 
@@ -38,11 +50,12 @@ def check_same_extractor(features: FeatureSet, head: Head, extractor: Extractor)
 class Gallery:
     """People's features, compared with probes by a head.
 
-    A person's score is the one that more than `min_votes` of the person's images reach; so it clears
-    the threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
+    A person's score is that of the person's BEST images together (docs/heads.md has the figures of other rules).
+    With `min_votes` it is the one that more than this share of the images reach; so it clears the
+    threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
     """
 
-    def __init__(self, features: FeatureSet, head: Head, threshold: float, min_votes: float):
+    def __init__(self, features: FeatureSet, head: Head, threshold: float, min_votes: float | None):
         self.head = head
         self.threshold = threshold
         self.min_votes = min_votes
@@ -99,17 +112,24 @@ class Gallery:
             self.ends = np.delete(self.ends, person)
 
 
-def person_scores(scores: np.ndarray, ends: np.ndarray, min_votes: float) -> np.ndarray:
-    """People's scores, (f, p), from the scores of their images, (f, g).
+def person_scores(scores: np.ndarray, ends: np.ndarray, min_votes: float | None) -> np.ndarray:
+    """People's scores, float32 (f, p), from the scores of their images, (f, g).
 
-    ends: int (p,), where each person's rows end. The score of n images is the (⌊min_votes·n⌋ + 1)-th
-    highest, the lowest at most: min_votes 0 is the best image, 1 the worst.
+    ends: int (p,), where each person's rows end. Without min_votes a person's log odds are the mean of those
+    of the BEST highest images, or of a single one. With it, the score of n images is the
+    (⌊min_votes·n⌋ + 1)-th highest, the lowest at most: 0 is the best image, 1 the worst.
     """
-    result = np.empty((len(scores), len(ends)), np.float32)
-    for person, (start, end) in enumerate(zip(np.r_[0, ends[:-1]], ends, strict=True)):
-        rank = min(int(min_votes * (end - start)), end - start - 1)
-        result[:, person] = np.sort(scores[:, start:end], axis=1)[:, ::-1][:, rank]
-    return result
+    starts = np.r_[0, ends[:-1]].astype(int)
+    counts = ends - starts
+    person = np.repeat(np.arange(len(ends)), counts)
+    # Scores are within 0 and 1, so that this sorts the images of each person and leaves the people where they are.
+    order = np.argsort(person - np.asarray(scores, np.float64), axis=1, kind="stable")
+    falling = np.take_along_axis(np.asarray(scores, np.float32), order, axis=1)
+    if min_votes is None:
+        places = [starts + np.minimum(place, counts - 1) for place in range(BEST)]
+        return probabilities(np.mean([logits(falling[:, place]) for place in places], axis=0))
+    rank = np.minimum((min_votes * counts).astype(int), counts - 1)
+    return falling[:, starts + rank]
 
 
 def decide(scores: np.ndarray, names: list[str], threshold: float) -> list[Decision]:

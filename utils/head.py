@@ -1,43 +1,25 @@
 """The similarity head as a file and as a function: two feature batches in, probabilities out.
 
-`similarity.keras` takes (n, D) and (n, D) and holds the normalisation and |a − b|, so that nobody
-passes numbers by hand. `similarity.json` beside it says which extractor's features it was trained
-on, its threshold and how that was chosen.
+`similarity.keras` takes (n, D) and (n, D) and holds the normalisation, the comparison and the
+calibration, so that nobody passes numbers by hand. `similarity.json` beside it says which extractor's
+features it was trained on, its threshold and how that was chosen.
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from utils.calibration import logits, probabilities
 from utils.cli import InputError
 from utils.extractor import MODEL_SUFFIXES, find_model, load_model, save_model
 from utils.files import read_json, write_json
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 from utils.normalization import Normalization
+from utils.similarity import ENERGY, TWIN, compare_all, dense_similarity
 
 FILE_NAME = "similarity.keras"
-MOST_ROWS = 1 << 16  # pairs scored in one call, which bounds memory
-
-
-def build_similarity(head, normalization: Normalization | None = None):
-    """Put the two inputs, the normalisation and |a − b| in front of a head.
-
-    head: a Keras model from differences (n, D) to probabilities (n, 1). The result takes two
-    feature batches (n, D) and is made of built-in operations only.
-    """
-    from keras import Input, Model, layers, ops
-
-    dimension = head.inputs[0].shape[1]
-    first, second = Input((dimension,), name="features_a"), Input((dimension,), name="features_b")
-    a, b = first, second
-    if normalization:
-        # The z-score of the original recipe: (x − mean) / std with one mean and std for all dimensions.
-        scale = layers.Rescaling(
-            1 / normalization.std, offset=-normalization.mean / normalization.std, name="normalization"
-        )
-        a, b = scale(a), scale(b)
-    difference = ops.absolute(ops.subtract(a, b))
-    return Model([first, second], head(difference), name="similarity")
+MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
+MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
 
 def head_path(path: str | Path) -> Path:
@@ -58,7 +40,9 @@ class Head:
     """A compiled similarity head.
 
     dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
-    threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none.
+    threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none. min_votes None: no
+    vote, see utils/gallery.py. far: the false accept rate of one comparison that the threshold is for, if known.
+    held_out_people: names of those whom it did not learn from, as far as its `.json` says.
     """
 
     def __init__(self, similarity, description: dict):
@@ -71,37 +55,96 @@ class Head:
                 f"Received: {shapes} to {outputs}"
             )
         self.model = similarity
+        # A head of train.py's has two parts; then a gallery's half of the work is done once.
+        parts = {layer.name: layer for layer in similarity.layers}
+        whole = not {TWIN, ENERGY} <= parts.keys()
+        self._twin, self._energy = (None, similarity) if whole else (parts[TWIN], parts[ENERGY])
         self.dimension = shapes[0][1]
         self.extractor = description.get("extractor")
         self.threshold = _share(description, "threshold", RECIPE_THRESHOLD)
-        self.min_votes = _share(description, "min_votes", RECIPE_MIN_VOTES)
+        voteless = "min_votes" in description and description["min_votes"] is None
+        self.min_votes = None if voteless else _share(description, "min_votes", RECIPE_MIN_VOTES)
+        self.far = None if description.get("far") is None else _share(description, "far", 0.0)
+        self._thresholds = _threshold_table(description.get("thresholds", []))
+        self._remembered = None, None  # the gallery that was scored last, and its projection
+        self.held_out_people = description.get("held_out_people", [])
+        if not isinstance(self.held_out_people, list):
+            raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")
         if not isinstance(self.extractor, str | None):
             raise InputError(f"the head's extractor must be a name. Received: {self.extractor!r}")
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Probabilities of "same person", float32 (n,), of two feature matrices (n, D)."""
-        scores = [
-            self._predict(a[start : start + MOST_ROWS], b[start : start + MOST_ROWS])
-            for start in range(0, len(a), MOST_ROWS)
-        ]
+        scores = [_predict(self.model, [a[part], b[part]])[:, 0] for part in _parts(len(a), self.dimension)]
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
-    def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D)."""
-        probes = np.asarray(probes, np.float32)
-        step = max(1, MOST_ROWS // max(1, len(probes)))
-        blocks = [gallery[start : start + step] for start in range(0, len(gallery), step)]
-        scores = [
-            self.score_pairs(np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1)))
-            for block in blocks
-        ]
-        return np.concatenate([s.reshape(len(probes), -1) for s in scores], axis=1)
+    def score_rows(self, matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n,), of pairs of rows, int (n, 2), of a feature matrix (m, D), block by block."""
+        projected = self.project(matrix)
+        scores = [np.empty(0, np.float32)]
+        for part in _parts(len(pairs), projected.shape[1]):
+            sides = [projected[pairs[part, side]] for side in (0, 1)]
+            scores.append(_predict(self._energy, sides)[:, 0])
+        return np.concatenate(scores)
 
-    def _predict(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        # Padded to a power of two: each new number of rows would be compiled anew.
-        rows = 1 << (len(a) - 1).bit_length()
-        padding = ((0, rows - len(a)), (0, 0))
-        return self.model.predict_on_batch([np.pad(a, padding), np.pad(b, padding)])[: len(a), 0]
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """What the head compares, float32 (n, E), of features (n, D): its twin's output, or they themselves."""
+        features = np.asarray(features, np.float32)
+        if self._twin is None:
+            return features
+        if not len(features):
+            return np.empty((0, self._twin.outputs[0].shape[1]), np.float32)
+        return np.concatenate(
+            [_predict(self._twin, [features[part]]) for part in _parts(len(features), self.dimension)]
+        )
+
+    def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (f, g), of every probe against every gallery row, both as `project` gave them."""
+        if self._twin is not None:
+            scores = compare_all(self._energy, probes, gallery)
+            if scores is not None:
+                return scores
+        step = max(1, MOST_NUMBERS // max(1, probes.size))
+        scores = [np.empty((len(probes), 0), np.float32)]
+        for start in range(0, len(gallery), step):
+            block = gallery[start : start + step]
+            pairs = [np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1))]
+            scores.append(_predict(self._energy, pairs)[:, 0].reshape(len(probes), -1))
+        return np.concatenate(scores, axis=1)
+
+    def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D).
+
+        A gallery that comes again, the same array, is not projected again: give a new array for other rows.
+        """
+        if self._remembered[0] is not gallery:
+            self._remembered = gallery, self.project(gallery)
+        return self.score_projected(self.project(probes), self._remembered[1])
+
+    def threshold_for(self, people: int) -> float:
+        """The threshold for so many enrolled people: the head's own, or a higher one where many are enrolled.
+
+        With p people a stranger has p chances to be taken for somebody, so that the false accept rate of one
+        is bounded by MOST_STRANGERS_NAMED / p too (as far down as the head's data shows).
+        """
+        if self.far is None or not self._thresholds or self.far * people <= MOST_STRANGERS_NAMED:
+            return self.threshold
+        fars, thresholds = np.array(self._thresholds).T
+        wanted = np.interp(np.log(MOST_STRANGERS_NAMED / people), np.log(fars), logits(thresholds))
+        return max(self.threshold, float(probabilities(wanted)))
+
+
+def _parts(rows: int, width: int) -> list[slice]:
+    step = max(1, MOST_NUMBERS // width)
+    return [slice(start, start + step) for start in range(0, rows, step)]
+
+
+def _predict(model, inputs: list[np.ndarray]) -> np.ndarray:
+    # Padded to a power of two: each new number of rows would be compiled anew.
+    rows = len(inputs[0])
+    padding = ((0, (1 << (rows - 1).bit_length()) - rows), (0, 0))
+    padded = [np.pad(array, padding) for array in inputs]
+    return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
 
 
 def _share(description: dict, key: str, default: float) -> float:
@@ -109,6 +152,15 @@ def _share(description: dict, key: str, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InputError(f"the head's {key} must be a number between 0 and 1. Received: {value!r}")
     return float(value)
+
+
+def _threshold_table(table) -> list[tuple[float, float]]:
+    """[false accept rate, threshold] rows in the order of rising rates. Raises InputError for anything else."""
+    rows = table if isinstance(table, list) else [table]
+    if not all(isinstance(row, list) and len(row) == 2 for row in rows):
+        raise InputError(f"the head's thresholds must be a list of [rate, threshold]. Received: {table!r}")
+    rows = sorted((_share({"rate": far}, "rate", 0), _share({"threshold": t}, "threshold", 0)) for far, t in rows)
+    return [(max(far, 1e-12), threshold) for far, threshold in rows]
 
 
 def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:
@@ -120,7 +172,7 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     path = head_path(path) if head_path(path).is_file() else find_model(path)
     model = load_model(path)
     if len(model.inputs or ()) == 1 and len(model.inputs[0].shape) == 2 and model.inputs[0].shape[1]:
-        model = build_similarity(model, normalization)
+        model = dense_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe")
     json_path = path.with_suffix(".json")

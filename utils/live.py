@@ -1,9 +1,7 @@
 """The loops of test.py: over photos, over a video frame by frame, and over a camera that never waits."""
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from utils.desk import Desk, annotate
 from utils.enrolment import Enrolment
+from utils.pipeline import BackgroundWriter, read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.records import Outputs, Summary
 from utils.video import Frame, PhotoSource, VideoSource
@@ -100,11 +99,12 @@ def run_video(
     Decoding runs ahead and writing behind in threads of their own. In a window it is shown no faster
     than it was filmed.
     """
-    with Writer(outputs) as writer:
+    with BackgroundWriter(AHEAD) as writer:
         shown_at = time.monotonic()
-        for frame in progress(read_ahead(source.frames()), screen is None):
+        for frame in progress(read_ahead(source.frames(), AHEAD), screen is None):
             faces = recognizer.recognize(frame).faces
-            writer.write(frame, faces)
+            if outputs.video:
+                writer.submit(write_annotated, outputs, frame, faces)
             outputs.write_event(frame, faces)
             summary.add(frame, faces)
             summary.frames += 1
@@ -120,73 +120,9 @@ def run_video(
                 break
 
 
-class Writer:
-    """Draws and writes pictures in order, in a thread of its own, while the next frame is recognised."""
-
-    def __init__(self, outputs: Outputs):
-        self.outputs = outputs
-        self._waiting: queue.Queue = queue.Queue(AHEAD)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def write(self, frame: Frame, faces: list[Seen]) -> None:
-        if self._error is not None:
-            raise self._error
-        if self.outputs.video:
-            self._waiting.put((frame, faces))
-
-    def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            try:
-                if self._error is None:
-                    frame, faces = item
-                    self.outputs.write_picture(frame, annotate(frame.image, faces))
-            except BaseException as exc:  # raised where the main thread sees it
-                self._error = exc
-
-    def __exit__(self, kind, *_) -> None:
-        self._waiting.put(None)
-        self._thread.join()
-        if self._error is not None and kind is None:
-            raise self._error
-
-
-def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator:
-    """The items, in order, taken by a thread while the caller works on those before; its error is raised here."""
-    ready: queue.Queue = queue.Queue(ahead)
-    stop, end = threading.Event(), object()
-
-    def put(item) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                pass
-
-    def run() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stop.is_set():
-                    return
-            put(end)
-        except BaseException as exc:
-            put(exc)
-
-    thread = threading.Thread(target=run, name="reader", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+def write_annotated(outputs: Outputs, frame: Frame, faces: list[Seen]) -> None:
+    """Draw a frame's faces and write it."""
+    outputs.write_picture(frame, annotate(frame.image, faces))
 
 
 def run_camera(
@@ -214,7 +150,7 @@ def run_camera(
             summary.frames += wants_pictures
             faces = recognition.moved_to(frame) if recognition and wants_pictures else []
             if outputs.video:
-                outputs.write_picture(frame, annotate(frame.image, faces))
+                write_annotated(outputs, frame, faces)
             if screen and not screen.desk.paused:
                 screen.put(frame, faces, latency)
         elif screen and frame and (camera.note or screen.desk.paused):

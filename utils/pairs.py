@@ -2,18 +2,21 @@
 
 import numpy as np
 
+NOBODY = -1  # the label of strangers: two of them may be one person or two, so they make no pair with each other
+
 
 def positive_pairs(labels: np.ndarray) -> np.ndarray:
     """Every face with every other face of its person, int32 (p, 2), each pair once.
 
-    labels: int (n,), the person of each row.
+    labels: int (n,), the person of each row; those of strangers make no pair.
     """
     order = np.argsort(labels, kind="stable")
-    ends = np.cumsum(np.unique(labels, return_counts=True)[1])
-    pairs = []
-    for rows in np.split(order, ends[:-1]):
-        first, second = np.triu_indices(len(rows), k=1)
-        pairs.append(np.stack([rows[first], rows[second]], axis=1))
+    people, counts = np.unique(labels, return_counts=True)
+    pairs = [np.empty((0, 2), int)]
+    for person, rows in zip(people, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+        if person != NOBODY:
+            first, second = np.triu_indices(len(rows), k=1)
+            pairs.append(np.stack([rows[first], rows[second]], axis=1))
     return np.concatenate(pairs).astype(np.int32)
 
 
@@ -42,6 +45,15 @@ def all_negative_pairs(labels: np.ndarray, most: int, rng: np.random.Generator) 
     first, second = np.triu_indices(len(labels), k=1)
     different = labels[first] != labels[second]
     return np.stack([first[different], second[different]], axis=1).astype(np.int32)
+
+
+def capped_rows(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows, ascending, with `most` random ones of each person who has more: who has 500 photos is one person too."""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    counts = np.unique(labels, return_counts=True)[1]
+    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # among the person's rows
+    return np.sort(order[place < most])
 
 
 def split_people(

@@ -1,6 +1,8 @@
 """Work that runs ahead: threads prepare what comes next while the caller uses what is ready."""
 
 import os
+import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,40 @@ def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahea
                 yield pending.popleft().result()
         finally:  # the caller stopped early: drop what has not begun
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def read_ahead(items: Iterable, ahead: int = 8) -> Iterator:
+    """Yield the items in order, taken by one thread at most `ahead` early; its exception is raised here."""
+    ready: queue.Queue = queue.Queue(ahead)
+    stop, end = threading.Event(), object()
+
+    def put(item) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                pass
+
+    def run() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+            put(end)
+        except BaseException as exc:
+            put(exc)
+
+    thread = threading.Thread(target=run, name="reader", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
 
 
 class BackgroundWriter:

@@ -1,0 +1,97 @@
+"""What a training step gets: row numbers of a feature matrix, never features. Two ways to choose them."""
+
+import numpy as np
+
+from utils.pairs import NOBODY, negative_pairs, positive_pairs
+
+PEOPLE = 128  # with several photos in a balanced batch, and as many single faces beside them
+PHOTOS = 2  # of each of these people
+
+
+def both_kinds(labels: np.ndarray, rows: np.ndarray, negatives: float, rng) -> tuple[np.ndarray, np.ndarray]:
+    """All same pairs among rows, and `negatives` times as many random different ones, two int32 arrays (n, 2)."""
+    positive = positive_pairs(labels[rows])
+    negative = negative_pairs(labels[rows], max(1, round(negatives * len(positive))), rng)
+    return rows[positive].astype(np.int32), rows[negative].astype(np.int32)
+
+
+def labelled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs int32 (n, 2) and whether they are the same person, float32 (n, 1)."""
+    truth = np.r_[np.ones(len(positive), np.float32), np.zeros(len(negative), np.float32)]
+    return np.concatenate([positive, negative]), truth[:, None]
+
+
+def suitable_batch_size(pairs: int) -> int:
+    """About 50 steps an epoch: a desk's few hundred pairs would hardly move the weights in two or three."""
+    return min(max(pairs // 50, 8), 512)
+
+
+def pair_batches(labels: np.ndarray, rows: np.ndarray, negatives: float, batch_size: int | None, rng):
+    """The original recipe's: all positives and freshly drawn negatives, shuffled anew for every epoch."""
+    from keras.utils import PyDataset
+
+    class PairBatches(PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.on_epoch_end()
+            self.batch_size = batch_size or suitable_batch_size(len(self.pairs))
+
+        def on_epoch_end(self):
+            pairs, truth = labelled(*both_kinds(labels, rows, negatives, rng))
+            order = rng.permutation(len(pairs))
+            self.pairs, self.truth = pairs[order], truth[order]
+
+        def __len__(self) -> int:
+            return -(-len(self.pairs) // self.batch_size)
+
+        def __getitem__(self, index: int):
+            part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+            return self.pairs[part], self.truth[part]
+
+    return PairBatches()
+
+
+def draw_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """PHOTOS random rows of each of PEOPLE random people who have so many, and PEOPLE rows of others.
+
+    Every person is as likely as every other, however many photos there are. The others are people
+    with a single photo and strangers: they have no same pairs, but nobody looks like all of them.
+    """
+    order = rng.permutation(rows)
+    order = order[np.argsort(labels[order], kind="stable")]
+    people, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    several = (counts >= PHOTOS) & (people != NOBODY)
+    chosen = rng.permutation(starts[several])[:PEOPLE]  # each person's rows are shuffled already
+    pairs = np.concatenate([order[chosen + photo] for photo in range(PHOTOS)])
+    singles = order[np.repeat(~several, counts)]
+    return np.concatenate([pairs, rng.permutation(singles)[:PEOPLE]]).astype(np.int32)
+
+
+def balanced_batches(labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False):
+    """`steps` batches an epoch of rows int32 (n,) and their labels int32 (n, 1), as `draw_balanced_rows` draws them.
+
+    fixed: the same ones for every epoch, to measure with.
+    """
+    from keras.utils import PyDataset
+
+    class BalancedBatches(PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.batches = []
+            self.draw()
+
+        def draw(self):
+            self.batches = [draw_balanced_rows(labels, rows, rng) for _ in range(steps)]
+
+        def on_epoch_end(self):
+            if not fixed:
+                self.draw()
+
+        def __len__(self) -> int:
+            return steps
+
+        def __getitem__(self, index: int):
+            batch = self.batches[index]
+            return batch, labels[batch].astype(np.int32)[:, None]
+
+    return BalancedBatches()

@@ -1,0 +1,155 @@
+"""Making a score a probability, and choosing the threshold for a false accept rate, on people nobody trained on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.metrics import calibration_error
+
+BOOTSTRAPS = 200
+RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
+HIGHEST_LOGIT = 16.0  # beyond it a float32 probability is 0 or 1
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """Held-out pairs and what a head makes of them.
+
+    same, different: probabilities (p,), (q,). same_people: int (p,), the person of each same pair.
+    different_people: int (q, 2), the two people of each different pair.
+    """
+
+    same: np.ndarray
+    different: np.ndarray
+    same_people: np.ndarray
+    different_people: np.ndarray
+
+    @property
+    def people(self) -> np.ndarray:
+        return np.unique(np.r_[self.same_people, self.different_people.ravel()])
+
+    def of(self, people: np.ndarray) -> "ScoredPairs":
+        """The pairs that are among these people only."""
+        same = np.isin(self.same_people, people)
+        different = np.isin(self.different_people, people).all(axis=1)
+        return ScoredPairs(
+            self.same[same], self.different[different], self.same_people[same], self.different_people[different]
+        )
+
+
+def logits(scores: np.ndarray) -> np.ndarray:
+    """Log odds, float64, of probabilities, within ±HIGHEST_LOGIT."""
+    p = np.asarray(scores, np.float64)
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(p) - np.log1p(-p), -HIGHEST_LOGIT, HIGHEST_LOGIT)
+
+
+def probabilities(log_odds: np.ndarray) -> np.ndarray:
+    """The inverse of `logits`, float32."""
+    return (1 / (1 + np.exp(-np.asarray(log_odds, np.float64)))).astype(np.float32)
+
+
+def fit_platt(pairs: ScoredPairs) -> tuple[float, float]:
+    """Scale > 0 and offset for the logits of held-out pairs: see `fit_logistic`."""
+    return fit_logistic(logits(pairs.same), logits(pairs.different))
+
+
+def fit_logistic(same: np.ndarray, different: np.ndarray) -> tuple[float, float]:
+    """Scale > 0 and offset by which scores become logits that are calibrated at even odds.
+
+    same, different: scores (p,) and (q,), the higher the likelier the same person. Both kinds weigh the
+    same in sum. Platt, "Probabilistic Outputs for Support Vector Machines" (1999), with his targets short
+    of 0 and 1, so that scores without overlap give no infinite scale. Newton's method.
+    """
+    x = np.r_[same, different].astype(np.float64)
+    p, q = len(same), len(different)
+    target = np.r_[np.full(p, (p + 1) / (p + 2)), np.full(q, 1 / (q + 2))]
+    weight = np.r_[np.full(p, 0.5 / p), np.full(q, 0.5 / q)]
+    center, spread = weight @ x, max(float(np.sqrt(weight @ (x - weight @ x) ** 2)), 1e-9)
+    design = np.stack([(x - center) / spread, np.ones_like(x)], axis=1)
+    theta = np.array([1.0, 0.0])
+    for _ in range(100):
+        probability = 1 / (1 + np.exp(-design @ theta))
+        gradient = design.T @ (weight * (probability - target))
+        hessian = (design * (weight * probability * (1 - probability))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        theta -= step / max(1.0, np.abs(step).max())
+        if np.abs(step).max() < 1e-8:
+            break
+    # Scores worse than chance stay so: calibration never turns them round.
+    scale = max(float(theta[0]), 1e-3) / spread
+    return scale, float(theta[1]) - scale * center
+
+
+def calibrated(scores: np.ndarray, scale: float, offset: float) -> np.ndarray:
+    """Scores, probabilities themselves, after scale · logit + offset."""
+    return probabilities(scale * logits(scores) + offset)
+
+
+def expected_calibration_error(same: np.ndarray, different: np.ndarray) -> float:
+    """How far probabilities, (p,) of same and (q,) of different pairs, are from the share of same pairs, on average.
+
+    Both kinds weigh the same, as in `fit_platt`: see utils.metrics.calibration_error.
+    """
+    scores = np.r_[same, different]
+    return calibration_error(scores, np.arange(len(scores)) < len(same), np.ones(len(scores)))
+
+
+def cross_fitted_error(pairs: ScoredPairs, rng: np.random.Generator) -> float | None:
+    """The expected calibration error after calibration, of people whom the calibration has not seen.
+
+    Calibrated on one half of the people and measured on the other, both ways; None where a half has
+    not both kinds of pairs.
+    """
+    people = rng.permutation(pairs.people)
+    halves = [pairs.of(part) for part in np.array_split(people, 2)]
+    if not all(len(half.same) and len(half.different) for half in halves):
+        return None
+    errors = []
+    for fitted, measured in (halves, halves[::-1]):
+        scale, offset = fit_platt(fitted)
+        errors.append(
+            expected_calibration_error(
+                calibrated(measured.same, scale, offset), calibrated(measured.different, scale, offset)
+            )
+        )
+    return float(np.mean(errors))
+
+
+def thresholds_by_rate(different: np.ndarray, lowest: float) -> list[list[float]]:
+    """[false accept rate, threshold] of impostor scores (q,), from the highest of RATES down to `lowest`."""
+    rates = [rate for rate in RATES if rate > lowest] + [lowest]
+    ordered = np.sort(different)[::-1]
+    return [[rate, float(ordered[min(int(rate * len(ordered)), len(ordered) - 1)])] for rate in rates]
+
+
+def bootstrap_operating_point(
+    pairs: ScoredPairs, threshold: float, target_far: float, rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """95 % confidence intervals over people: of the threshold for `target_far`, and of the FAR at `threshold`.
+
+    People are drawn with replacement, a pair counts as often as both its people were drawn: pairs that
+    share a person are not independent, and drawn one by one they would look surer than they are.
+    """
+    order = np.argsort(pairs.different)[::-1]
+    scores = pairs.different[order]
+    people, index = np.unique(pairs.different_people[order], return_inverse=True)
+    first, second = index.reshape(-1, 2).T
+    thresholds, rates = [], []
+    for _ in range(BOOTSTRAPS):
+        drawn = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
+        weight = np.cumsum(drawn[first] * drawn[second])
+        if not weight[-1]:  # all draws were one person
+            continue
+        # The highest score that may not pass, as in `choose_threshold`.
+        place = min(int(np.searchsorted(weight, target_far * weight[-1], side="right")), len(scores) - 1)
+        thresholds.append(scores[place])
+        accepted = int((scores > threshold).sum())
+        rates.append(weight[accepted - 1] / weight[-1] if accepted else 0.0)
+    if not thresholds:
+        return {}
+    interval = (2.5, 97.5)
+    return {
+        "threshold_interval": [float(value) for value in np.percentile(thresholds, interval)],
+        "far_interval": [float(value) for value in np.percentile(rates, interval)],
+    }
