@@ -168,10 +168,10 @@ def test_expected_calibration_error_by_hand():
 def test_intervals_are_wider_with_fewer_people():
     rng = np.random.default_rng(7)
     widths = []
-    for people in (20, 200):
+    for people in (30, 300):
         bias = 0.5 * rng.normal(size=people)  # who is easily confused
         first, second = np.triu_indices(people, k=1)
-        scores = 1 / (1 + np.exp(-(bias[first] + bias[second] + rng.normal(size=len(first)) - 3)))
+        scores = 1 / (1 + np.exp(-(bias[first] + bias[second] + rng.normal(size=len(first)))))
         pairs = ScoredPairs(np.ones(1), scores, np.zeros(1, int), np.stack([first, second], axis=1))
         threshold = np.quantile(scores, 0.95)
         found = bootstrap_operating_point(pairs, threshold, 0.05, rng)

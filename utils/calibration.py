@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.metrics import calibration_error
+from utils.metrics import THRESHOLD_FLOOR, calibration_error
 
 BOOTSTRAPS = 200
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
@@ -143,7 +143,7 @@ def bootstrap_operating_point(
             continue
         # The highest score that may not pass, as in `choose_threshold`.
         place = min(int(np.searchsorted(weight, target_far * weight[-1], side="right")), len(scores) - 1)
-        thresholds.append(scores[place])
+        thresholds.append(max(THRESHOLD_FLOOR, scores[place]))
         accepted = int((scores > threshold).sum())
         rates.append(weight[accepted - 1] / weight[-1] if accepted else 0.0)
     if not thresholds:

@@ -54,6 +54,8 @@ def choose_operating_point(
         scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
     distances = tuple(_row_distances(matrix, part) for part in pairs)
+    # Where the data does not show the rate, the threshold clears everybody and has no interval.
+    intervals = bootstrap_operating_point(scored, threshold, target_far, rng) if supported == target_far else {}
     figures = verification_figures(scored.same, scored.different, distances, threshold, people)
     return {
         "threshold": threshold,
@@ -61,7 +63,7 @@ def choose_operating_point(
         "min_votes": None if supported == target_far else RECIPE_MIN_VOTES,
         "far": supported,
         "thresholds": thresholds_by_rate(scored.different, max(1 / pairs_of_people(people), 1 / len(pairs[1]))),
-        **bootstrap_operating_point(scored, threshold, supported, rng),
+        **intervals,
         "held_out": figures.as_dict(),
         "calibration": calibration,
     }, figures
