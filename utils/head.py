@@ -56,7 +56,7 @@ class Head:
             )
         self.model = similarity
         # A head of train.py's has two parts; then a gallery's half of the work is done once.
-        parts = {layer.name: layer for layer in similarity.layers}
+        parts = {layer.name: layer for layer in similarity.layers if hasattr(layer, "layers")}
         whole = not {TWIN, ENERGY} <= parts.keys()
         self._twin, self._energy = (None, similarity) if whole else (parts[TWIN], parts[ENERGY])
         self.dimension = shapes[0][1]
@@ -127,10 +127,13 @@ class Head:
         With p people a stranger has p chances to be taken for somebody, so that the false accept rate of one
         is bounded by MOST_STRANGERS_NAMED / p too (as far down as the head's data shows).
         """
-        if self.far is None or not self._thresholds or self.far * people <= MOST_STRANGERS_NAMED:
+        if self.far is None or not self._thresholds:
+            return self.threshold
+        named = max(MOST_STRANGERS_NAMED, self.far)  # who asks for more gets it
+        if self.far * people <= named:
             return self.threshold
         fars, thresholds = np.array(self._thresholds).T
-        wanted = np.interp(np.log(MOST_STRANGERS_NAMED / people), np.log(fars), logits(thresholds))
+        wanted = np.interp(np.log(named / people), np.log(fars), logits(thresholds))
         return max(self.threshold, float(probabilities(wanted)))
 
 

@@ -110,6 +110,8 @@ def compare_all(energy, first: np.ndarray, second: np.ndarray) -> np.ndarray | N
     What takes a row of pairs apart is a matrix product for PLDA and for distances. None for other energies.
     """
     kinds = {layer.name for layer in energy.layers}
+    if LOGIT not in kinds:  # a foreign energy, whatever its other layers are called
+        return None
     if "product" in kinds:
         total = first[:, :-1] @ second[:, :-1].T + first[:, -1:] + second[:, -1]
     elif "distance" in kinds:
