@@ -9,8 +9,8 @@ Keys in the window: s saves, u deletes what was saved last, space pauses, g guid
 and saves them by itself), h shows these keys, q or Esc quits. A face is saved if it is the only one, or
 at least twice as high as all others, and good enough: large, sharp and light enough, turned to the
 camera, and not like one that this run has saved; else the window says why not, and a face that was
-asked for is saved as soon as it is good. Files are numbered on after what is there; nothing is
-overwritten.
+asked for is saved as soon as it is good. Whose face it is, is not known here: let nobody else stand
+alone in the video. Files are numbered on after what is there; nothing is overwritten.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
 LIVE_SEARCH_SIZE = 640  # pixels: a camera's larger pictures are searched in a copy of this size, to keep up
-KEYS = (("s", "save"), ("u", "undo"), ("g", "guide me"), ("space", "pause"), ("h", "help"), ("q", "quit"))
+KEYS = (("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"), ("q", "quit"), ("space", "pause"))
 HELP = (
     ("s", "save the face as soon as it is good enough"),
     ("u", "delete what was saved last"),
@@ -48,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mirror",
         type=int,
+        nargs="?",
         choices=(0, 1),
+        const=1,
         help="1: show the picture as a looking glass does; saved faces never are mirrored "
         "(default: 1 for a camera of this machine, else 0)",
     )
@@ -105,6 +107,9 @@ def run(source, detect, collector, screen, count: int) -> int:
                 break
     finally:
         print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
+        if screen is None and collector.refused:
+            reasons = (f"{reason} ({counted(number, 'frame')})" for reason, number in collector.refused.most_common())
+            print(f"not saved: {', '.join(reasons)}")
     return 0
 
 
@@ -173,7 +178,8 @@ class Screen:
         if view.reason is None:
             draw_inset(preview, view.chip)
         if view.countdown is not None and not self.paused:
-            draw_countdown(preview, str(view.countdown))
+            # Beside the face, where there is one.
+            draw_countdown(preview, str(view.countdown), right=bool(boxes) and boxes[0][0] < preview.shape[1] // 4)
         message = note or ("paused" if self.paused else collector.message(view))
         if message:
             progress = collector.guide.progress if collector.guide and not note else None

@@ -17,7 +17,7 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from utils.cli import add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
@@ -84,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    if args.realtime and not args.video_path:
+        raise InputError("--realtime is how a video is played: it needs --video_path")
     from utils.cameras import open_source
     from utils.records import Outputs, Summary, check_outputs
     from utils.window import check_screen

@@ -205,6 +205,7 @@ def test_the_threshold_can_be_raised(suite, clip, tmp_path):
         (["--camera", ""], ["--camera must be"]),
         (["--image_path", ""], ["must not be empty"]),
         (["--video_path", "utils"], ["is a folder"]),
+        (["--realtime"], ["--realtime", "--video_path"]),
         (["--threshold", "nan"], ["between 0 and 1"]),
         (["--threshold", "2"], ["between 0 and 1"]),
         (["--video_path", "a.mp4", "--image_path", "b"], ["not allowed with"]),
@@ -271,8 +272,12 @@ def test_capture_saves_only_single_faces(tmp_path, capsys):
         clip.write(image)
     clip.close()
     line = ["-o", str(tmp_path / "ada"), "-v", str(tmp_path / "pair.avi"), "--headless", "--every", "1"]
-    assert capture.main(line) == 0
+    assert capture.main([*line, "--gate", "0"]) == 0
     assert "2 faces saved" in capsys.readouterr().out
+    assert capture.main(line) == 0
+    out = capsys.readouterr().out
+    assert "1 face saved" in out  # the other is the same
+    assert "2 faces: one at a time (4 frames), like the last one (1 frame)" in out
 
 
 def test_selfies2face_takes_photos_of_one_person(tmp_path, capsys):

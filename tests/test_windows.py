@@ -54,9 +54,10 @@ def moving_stranger():
 
 
 def type_slowly(screen: Screen, text: str) -> None:
+    """Type as slowly as a busy machine needs: of two keys that come at once, OpenCV tells the second only."""
     for character in text:
         screen.run("type", "--delay", "60", character)
-        time.sleep(0.05)
+        time.sleep(0.4)
 
 
 def test_a_stranger_is_enrolled_by_keys_and_taken_back(screen, suite, moving_stranger, tmp_path):
@@ -73,10 +74,10 @@ def test_a_stranger_is_enrolled_by_keys_and_taken_back(screen, suite, moving_str
     screen.wait_for("Siamese Faces")
     screen.wait_until(lambda: names() == [None] * 3, 60)
     screen.run("key", "e")
-    time.sleep(0.3)
+    time.sleep(1)
     type_slowly(screen, "zoë b")
     screen.run("key", "Return")
-    screen.wait_until(lambda: names() == ["Zoë B"] * 3)
+    screen.wait_until(lambda: names() == ["Zoë B"] * 3, 60)
     screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 500)
     saved = list((faces / "Zoë B").iterdir())
     assert saved and all(path.name.startswith("Zoë B_") for path in saved)

@@ -1,6 +1,7 @@
 """Collecting one person's faces out of pictures: which are saved when, and what the person is told meanwhile."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Collector:
         self._guided: list[bool] = []  # of the faces saved: whether the guide had asked for it
         self._told, self._told_until = "", -np.inf
         self._now = 0.0
+        self.refused = Counter()  # reasons, of the pictures in which a face was wished for and not saved
 
     def wish(self) -> None:
         """Have the face saved as soon as it is good enough, now or within WAIT_FOR_GOOD seconds."""
@@ -102,6 +104,8 @@ class Collector:
         wished = now <= self._wished_until
         if view.reason is None and (wished or self._due):
             return self._save(view)
+        if view.reason and (wished or self._due or (self.guide and not self.guide.done)):
+            self.refused[view.reason] += 1
         if not self.gate:
             self._due = False  # it was this picture or none
         return view

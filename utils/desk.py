@@ -114,6 +114,8 @@ class Desk:
 
         latency: seconds from camera to name, None where there is no camera. note: about the camera.
         """
+        if self.typed is not None and any(face.track == self.number for face in faces):
+            faces = [face for face in faces if face.track == self.number]  # so that it is seen whose name is typed
         picture = annotate(image, faces, mirrored)
         if note:
             drawing.draw_message(picture, note, warning=True)

@@ -192,13 +192,16 @@ def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: 
 
 
 def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: done    Esc: cancel") -> None:
-    """A line in the middle in which a text is typed: the prompt above it, its keys below, a caret at its end."""
+    """A line in which a text is typed: the prompt above it, its keys below, a caret at its end.
+
+    It is near the bottom, above the status line: whose name is typed stays in sight.
+    """
     size = round(1.25 * text_height(image))
     small = text_height(image)
     pad = size
     width = min(image.shape[1] - 2 * pad, 20 * size)
     height = round(6.4 * size)
-    left, top = (image.shape[1] - width) // 2, (image.shape[0] - height) // 2
+    left, top = (image.shape[1] - width) // 2, image.shape[0] - height - round(2.3 * small)
     draw_panel(image, left, top, width, height, PANEL_COLOR, 0.86)
     inside = width - 2 * pad
     draw_text(image, fit_text(prompt, small, inside), left + pad, top + round(0.5 * size), small, PANEL_TEXT)
@@ -233,15 +236,16 @@ def draw_help(image: np.ndarray, keys: Sequence[tuple[str, str]]) -> None:
         draw_text(image, meaning, left + pad + column, y, size, PANEL_TEXT)
 
 
-def draw_countdown(image: np.ndarray, text: str) -> None:
-    """A number so big, in the middle, that it is read from across a room; what is behind it stays visible."""
+def draw_countdown(image: np.ndarray, text: str, right: bool = False) -> None:
+    """A number so big that it is read from across a room, at the left or right: the middle is the face's."""
     size = min(image.shape[:2]) // 3
     mask = text_mask(text, size)
-    left, top = (image.shape[1] - mask.shape[1]) // 2, (image.shape[0] - mask.shape[0]) // 2
+    left = round(image.shape[1] * (0.85 if right else 0.15)) - mask.shape[1] // 2
+    top = round(image.shape[0] * 0.36) - mask.shape[0] // 2
     edge = max(2, size // 40)
     for dx, dy in ((edge, edge), (edge, -edge), (-edge, edge), (-edge, -edge)):
-        draw_text(image, text, left + dx, top + dy, size, (0, 0, 0))
-    draw_text(image, text, left, top, size, (255, 255, 255))
+        _paint(image, mask, left + dx, top + dy, (0, 0, 0))
+    _paint(image, mask, left, top, (255, 255, 255))
 
 
 def draw_inset(image: np.ndarray, inset: np.ndarray) -> None:

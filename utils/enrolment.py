@@ -18,14 +18,13 @@ from utils.cli import counted
 from utils.collecting import FaceSaver
 from utils.extraction import image_entry
 from utils.faces import face_chip
-from utils.features import PersonFeatures, delete_person, load_person, save_person
+from utils.features import STRANGERS, PersonFeatures, delete_person, load_person, save_person
 from utils.files import make_folder
 from utils.naming import Look, settle
 from utils.quality import judge, thumbnail
 from utils.recognizer import Recognizer
 from utils.tracks import Track
 
-STRANGERS = "_strangers"
 MOST_FACES = 5  # saved at one enrolment
 LEAST_GAP = 0.2  # seconds between two of them
 LONGEST = 8.0  # seconds that an enrolment goes on looking for good faces
@@ -122,11 +121,12 @@ class Enrolment:
             self.tell(f"{change.name}: {change.rows} of {MOST_FACES} saved, {hint}", LONGEST)
 
     def _find(self, change: Change) -> Track | None:
-        """The track that is enrolled; where it was lost, the only face in the picture."""
+        """The enrolled track; where it was lost, the face with the name, or before there is one the only face."""
         visible = self.recognizer.visible
-        if change.track not in visible and len(visible) == 1:
-            change.track = visible[0]
-        return change.track if change.track in visible else None
+        if change.track not in visible:
+            candidates = [track for track in visible if track.name == change.name] if change.rows else visible
+            change.track = candidates[0] if len(candidates) == 1 else None
+        return change.track
 
     def _save(self, change: Change, track: Track, chip: np.ndarray) -> None:
         recognizer = self.recognizer

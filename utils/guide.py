@@ -4,7 +4,7 @@ Five views that differ a little teach a gallery more than fifty of one. Every po
 person's own look at the camera: a laptop's camera sees everybody from below, and noses differ.
 """
 
-from utils.quality import MOST_PITCH, MOST_ROLL, Pose
+from utils.quality import Pose
 
 # What the person is asked, in this order; left and right are the person's own.
 ASKS = {
@@ -14,8 +14,8 @@ ASKS = {
     "up": "lift your chin a little",
     "down": "lower your chin a little",
 }
-FRONT_YAW = 12  # degrees from the camera that still count as a look at it
-LEAST_TURN, MOST_TURN = 9, 30  # degrees of yaw from the first look; farther, a face loses its features
+FRONT_YAW, FRONT_ROLL = 12, 15  # degrees from the camera, and of leaning, that still count as a look at it
+LEAST_TURN, MOST_TURN = 8, 30  # degrees of yaw from the first look; farther, a face loses its features
 LEAST_NOD, MOST_NOD = 6, 25  # degrees of pitch, which landmarks show less well
 STEADY = 3  # frames in a row that must show a pose: one may be noise
 PATIENCE = 12.0  # seconds after which a pose is not asked for any more
@@ -70,8 +70,7 @@ class Guide:
     def kind(self, pose: Pose) -> str | None:
         """Which of the missing poses a head is in."""
         if not self.taken:
-            straight = abs(pose.yaw) < FRONT_YAW and abs(pose.pitch) < MOST_PITCH and abs(pose.roll) < MOST_ROLL / 2
-            return "front" if straight else None
+            return "front" if abs(pose.yaw) < FRONT_YAW and abs(pose.roll) < FRONT_ROLL else None
         yaw, pitch = (value - first for value, first in zip(pose[:2], self.taken[0][1][:2], strict=True))
         # A nod moves yaw little, a turn may move pitch: who turns is judged by that alone.
         if LEAST_TURN <= abs(yaw) <= MOST_TURN:

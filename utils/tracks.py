@@ -25,9 +25,9 @@ class Track:
 
     number: its id, from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
     it is now. quality: of the face as last detected, 0-1. first, last: seconds, when it was detected.
-    returned: it was out of sight, and whether it is the same face is not known yet. name, score: who it
-    is by its looks, None for unknown, and the best candidate's probability. denied: names that the user
-    took from it.
+    thumbnail: what the face looked like last. doubted: it was out of sight or looks very different, and
+    whether it is the same face is not known yet. name, score: who it is by its looks, None for unknown,
+    and the best candidate's probability. denied: names that the user took from it.
     """
 
     number: int
@@ -36,7 +36,8 @@ class Track:
     quality: float
     first: float
     last: float
-    returned: bool = False
+    thumbnail: np.ndarray | None = None
+    doubted: bool = False
     looks: list[Look] = field(default_factory=list)
     name: str | None = None
     score: float = 0.0
@@ -81,7 +82,7 @@ class Tracks:
                 taken[index] = self._begin(faces[index], now)
         for index, track in taken.items():
             track.face, track.box = faces[index], np.array(faces[index].box, float)
-            track.returned |= now - track.last > ABSENCE
+            track.doubted |= now - track.last > ABSENCE
             track.quality, track.last = qualities[index], now
         return [taken[index] for index in sorted(taken)]
 
@@ -89,7 +90,7 @@ class Tracks:
         """The track turned out to be of another face: it ends, and a new one begins with what was seen last."""
         self.alive.remove(track)
         new = self._begin(track.face, track.last)
-        new.box, new.quality = track.box, track.quality
+        new.box, new.quality, new.thumbnail = track.box, track.quality, track.thumbnail
         return new
 
     def _begin(self, face: Face, now: float) -> Track:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 # OpenCV and FFmpeg write their own warnings to stderr; our errors say what they mean. Not even on the
 # user's wish: with a camera's address they would write its password.
-os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
 os.environ.pop("OPENCV_FFMPEG_DEBUG", None)
 
@@ -17,6 +16,8 @@ import numpy as np
 
 from utils.cli import InputError, warn
 from utils.images import list_images, read_image
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its variable counts only before cv2 is loaded
 
 DEFAULT_RATE = 30.0  # frames a second, where a source does not tell
 MOST_REPEATED = 1000  # times that a live picture is written in a row, however long the camera was away
