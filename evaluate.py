@@ -27,7 +27,7 @@ from utils.cli import (
 GALLERY_SIZES = (10, 100, 1000)
 GALLERY_PHOTOS = 5
 STRANGERS = 1000
-HEADS = ("plda", "dense", "distance")  # the first is train.py's own choice, too
+HEADS = ("plda", "dense", "distance")  # the first is what train.py chooses where there are people enough
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train heads without the people that are tested, instead of --classification",
     )
-    parser.add_argument("--head", choices=HEADS, default=HEADS[0], help="which head --cross_validate trains")
+    parser.add_argument("--head", choices=HEADS, default=HEADS[0], help="what --cross_validate trains")
     parser.add_argument("--identification", action="store_true", help="find people in a gallery instead of verifying")
     parser.add_argument(
         "--gallery_sizes",

@@ -3,10 +3,10 @@
   python verify.py a.jpg b.jpg --model models/dlib --classification models/similarity
   python verify.py passport.jpg photos/ada --model models/dlib --classification models/similarity --output answer.png
 
-A photo may show several faces: the best pair is what counts, and it is said so. A folder is taken to show one
-person: the largest face of each of its photos. Two sides with several photos are compared photo by photo, and
-the mean of the log odds of these pairs is the answer: the odds of each pair multiplied, to the power of one
-over their number. So the threshold keeps its meaning for one pair, and no single photo decides.
+A photo may show several faces: the best pair is what counts, it is said so, and with many pairs the threshold
+rises as it does for many people in test.py. A folder is taken to show one person: the largest face of each of its
+photos. Sides with several photos are compared photo by photo, and the mean of the log odds of these pairs is
+the answer, so that no single photo decides and the threshold errs on the side of "different".
 
 The exit status is 0 for the same person, 1 for different people and 2 for an error.
 """

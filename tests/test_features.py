@@ -369,3 +369,39 @@ def test_strangers_are_nobody(tmp_path):
     save_person(tmp_path, STRANGERS, np.zeros((1, 4)), entry[:1], "toy-4-abc", 0)
     with pytest.raises(InputError, match="_strangers have 4 dimensions"):
         load_features(tmp_path)
+
+
+def test_batches_jobs_and_precision_change_no_row(library, capsys):
+    _, features, extract = library
+    assert extract() == 0
+    plain = load_features(features).matrix
+    for words, tolerance in ((["--batch_size", "3", "--jobs", "1"], 1e-5), (["--precision", "bfloat16"], 0.02)):
+        assert extract("--overwrite", *words) == 0
+        assert np.linalg.norm(load_features(features).matrix - plain, axis=1).max() < tolerance
+    # Features of both precisions are one extractor's: nothing is made anew.
+    assert extract() == 0
+    assert "0 embedded, 10 unchanged" in capsys.readouterr().out
+
+
+def test_bfloat16_without_instructions_for_it_is_said(library, monkeypatch, capsys):
+    _, _, extract = library
+    monkeypatch.setattr("utils.inference.bfloat16_doubt", lambda: "this processor has no bfloat16 instructions")
+    assert extract("--precision", "bfloat16") == 0
+    assert "warning: this processor has no bfloat16 instructions" in capsys.readouterr().err
+
+
+def test_a_write_that_fails_is_told_and_loses_nothing(library, monkeypatch, capsys):
+    _, features, extract = library
+    written = []
+
+    def fail(folder, person, *_):
+        written.append(person)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("utils.extraction.save_person", fail)
+    assert extract("--batch_size", "4") == 2
+    error = capsys.readouterr().err
+    assert error.strip().splitlines()[-1].startswith("error: ") and "No space left" in error and written
+    monkeypatch.undo()
+    assert extract() == 0
+    assert len(load_features(features).matrix) == 10

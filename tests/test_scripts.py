@@ -344,3 +344,28 @@ def test_any_terminal_encoding_will_do(tmp_path):
 def test_passwords_are_left_out_of_messages():
     assert without_password("rtsp://user:p@ss@host/cam") == "rtsp://…@host/cam"
     assert without_password("/dev/video0") == "/dev/video0"
+
+
+def test_selfies2face_finds_the_same_faces_whatever_is_searched(extractor_path, tmp_path, capsys):
+    import selfies2face
+    from utils.extractor import load_extractor
+
+    embed = load_extractor(extractor_path).embed
+    folder = tmp_path / "selfies" / "ada"
+    rng = np.random.default_rng(2)
+    for number in (101, 102):
+        selfie = draw_selfie(draw_identity(number), rng)
+        write_image(folder / f"{number}.jpg", cv2.resize(selfie, (2600, 2600), interpolation=cv2.INTER_CUBIC))
+    line = ["--face_selfies", str(tmp_path / "selfies"), "--faces_path"]
+    features = []
+    for name, words in (("plain", []), ("full", ["--max_size", "0"]), ("one", ["--jobs", "1", "--max_size", "700"])):
+        assert selfies2face.main([*line, str(tmp_path / name), *words]) == 0
+        assert "2 faces saved" in capsys.readouterr().out
+        features.append(embed([read_image(path) for path in sorted((tmp_path / name / "ada").iterdir())]))
+    for other in features[1:]:
+        assert np.linalg.norm(other - features[0], axis=1).max() < 0.4  # one person's photos are up to 0.6 apart
+    # A face's size is that in the photo, not in the copy that is searched.
+    assert selfies2face.main([*line, str(tmp_path / "large"), "--min_size", "600"]) == 0
+    assert "2 faces saved" in capsys.readouterr().out
+    assert selfies2face.main([*line, str(tmp_path / "larger"), "--min_size", "2500"]) == 0
+    assert "0 faces saved" in capsys.readouterr().out

@@ -12,11 +12,13 @@ from conftest import ROOT
 import utils.extractor
 import verify
 from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
+from utils.distance import EXTRACTOR
 from utils.drawn_identity import draw_identity
 from utils.drawn_people import draw_selfie
 from utils.faces import load_detector
 from utils.head import load_head, save_head
 from utils.images import read_image, write_image
+from utils.training import TrainingOptions, fit_head
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,6 +27,15 @@ def one_extractor():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils.extractor, "load_extractor", functools.cache(utils.extractor.load_extractor))
         yield
+
+
+@pytest.fixture(scope="module")
+def models(extractor_path, tmp_path_factory) -> dict:
+    """The extractor, and the head that is its distance, which knows people it has never seen."""
+    fitted = fit_head(np.zeros((1, 128)), np.zeros(1, int), TrainingOptions(head="distance"), np.random.default_rng(0))
+    head = tmp_path_factory.mktemp("head")
+    save_head(head / "similarity.keras", fitted.head.model, {**fitted.description, "extractor": EXTRACTOR})
+    return {"extractor": extractor_path, "head": head}
 
 
 @pytest.fixture(scope="module")
@@ -41,36 +52,36 @@ def photos(tmp_path_factory):
     return folder
 
 
-def run(suite, *words) -> int:
+def run(models, *words) -> int:
     return verify.main(
-        [*map(str, words), "-m", str(suite["extractor"]), "-c", str(suite["head"]), "--threshold", "0.5"]
+        [*map(str, words), "-m", str(models["extractor"]), "-c", str(models["head"]), "--threshold", "0.5"]
     )
 
 
-def test_the_same_person_is_0_and_different_people_are_1(suite, photos, capsys):
-    assert run(suite, photos / "ada/1.jpg", photos / "ada/2.jpg") == 0
+def test_the_same_person_is_0_and_different_people_are_1(models, photos, capsys):
+    assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 0
     assert capsys.readouterr().out.startswith("the same person: probability ")
-    assert run(suite, photos / "ada/1.jpg", photos / "bea/1.jpg") == 1
+    assert run(models, photos / "ada/1.jpg", photos / "bea/1.jpg") == 1
     printed = capsys.readouterr().out
     assert printed.startswith("different people: ") and "accepted above 0.5000; distance " in printed
     assert printed.count("\n") == 1
 
 
-def test_the_threshold_is_the_heads_own(suite, photos, capsys):
+def test_the_threshold_is_the_heads_own(models, photos, capsys):
     words = [str(photos / "ada/1.jpg"), str(photos / "ada/1.jpg"), "--json"]
-    words += ["-m", str(suite["extractor"]), "-c", str(suite["head"])]
+    words += ["-m", str(models["extractor"]), "-c", str(models["head"])]
     assert verify.main(words) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["threshold"] == load_head(suite["head"]).threshold and answer["distance"] == 0
+    assert answer["threshold"] == load_head(models["head"]).threshold and answer["distance"] == 0
     assert verify.main([*words, "--threshold", "1"]) == 1  # nothing is above certainty
 
 
-def test_of_several_faces_the_best_pair_counts_and_is_said(suite, photos, capsys, tmp_path):
+def test_of_several_faces_the_best_pair_counts_and_is_said(models, photos, capsys, tmp_path):
     out = tmp_path / "new" / "answer.png"
-    assert run(suite, photos / "ada/1.jpg", photos / "both.jpg", "--output", out) == 0
+    assert run(models, photos / "ada/1.jpg", photos / "both.jpg", "--output", out) == 0
     printed = capsys.readouterr().out
     assert "the best of 2 pairs (1 face and 2 faces)" in printed
-    assert run(suite, photos / "ada/1.jpg", photos / "both.jpg", "--json") == 0
+    assert run(models, photos / "ada/1.jpg", photos / "both.jpg", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["same"] and answer["best_of_pairs"] == 2 and answer["b"]["faces_found"] == 2
     width = read_image(photos / "both.jpg").shape[1]
@@ -79,22 +90,22 @@ def test_of_several_faces_the_best_pair_counts_and_is_said(suite, photos, capsys
     assert picture.shape[0] > 500 and picture.shape[1] > 900 and picture.std() > 20
 
 
-def test_folders_are_compared_photo_by_photo(suite, photos, capsys, tmp_path):
-    assert run(suite, photos / "ada", photos / "bea", "--json", "--output", tmp_path / "answer.jpg") == 1
+def test_folders_are_compared_photo_by_photo(models, photos, capsys, tmp_path):
+    assert run(models, photos / "ada", photos / "bea", "--json", "--output", tmp_path / "answer.jpg") == 1
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["a"]["compared"]) == 3 and len(answer["b"]["compared"]) == 2
-    assert run(suite, photos / "ada", photos / "ada/2.jpg") == 0
+    assert run(models, photos / "ada", photos / "ada/2.jpg") == 0
     assert "the mean of the log odds of 3 pairs of photos" in capsys.readouterr().out
 
 
-def test_a_folders_bad_photos_are_named_and_left_out(suite, photos, capsys, tmp_path):
+def test_a_folders_bad_photos_are_named_and_left_out(models, photos, capsys, tmp_path):
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / name).write_bytes((photos / "ada" / name).read_bytes())
     (tmp_path / "3.jpg").write_bytes((photos / "wall.jpg").read_bytes())
     (tmp_path / "4.jpg").write_bytes(b"no image")
     (tmp_path / "5.jpg").write_bytes((photos / "both.jpg").read_bytes())
     (tmp_path / "notes.txt").write_text("a stray file")
-    run(suite, tmp_path, photos / "ada/3.png")
+    run(models, tmp_path, photos / "ada/3.png")
     captured = capsys.readouterr()
     assert "3.jpg: no face found" in captured.err and "4.jpg: " in captured.err and captured.err.count("\n") == 2
     assert "1 photo with several faces, of which the largest is taken" in captured.out
@@ -155,56 +166,56 @@ def test_a_folders_faces_are_the_largest_of_its_photos(photos, tmp_path):
         ("broken.jpg", "ada/1.jpg", ["broken.jpg", "cannot be decoded"]),
     ],
 )
-def test_what_cannot_be_compared_is_2_and_one_line(suite, photos, capsys, a, b, parts):
+def test_what_cannot_be_compared_is_2_and_one_line(models, photos, capsys, a, b, parts):
     (photos / "empty").mkdir(exist_ok=True)
     write_image(photos / "walls" / "1.jpg", read_image(photos / "wall.jpg"))
     (photos / "broken.jpg").write_bytes(b"not an image")
-    assert run(suite, photos / a, photos / b) == 2
+    assert run(models, photos / a, photos / b) == 2
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and not captured.out
     assert all(part in lines[0] for part in parts)
 
 
-def test_foreign_models_and_odd_outputs_are_2(suite, photos, capsys, tmp_path):
+def test_foreign_models_and_odd_outputs_are_2(models, photos, capsys, tmp_path):
     pair = [str(photos / "ada/1.jpg"), str(photos / "ada/2.jpg")]
-    models = ["-m", str(suite["extractor"]), "-c"]
-    head = load_head(suite["head"])
+    flags = ["-m", str(models["extractor"]), "-c"]
+    head = load_head(models["head"])
     save_head(tmp_path / "similarity.keras", head.model, {"extractor": "other-128-abc"})
-    assert verify.main([*pair, *models, str(tmp_path)]) == 2
+    assert verify.main([*pair, *flags, str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "other-128-abc" in error and head.extractor in error
-    assert verify.main([*pair, *models, str(tmp_path / "nothing")]) == 2
-    assert verify.main([*pair, *models, str(suite["extractor"])]) == 2
+    assert verify.main([*pair, *flags, str(tmp_path / "nothing")]) == 2
+    assert verify.main([*pair, *flags, str(models["extractor"])]) == 2
     capsys.readouterr()
     for output, part in (("a.txt", ".png or .jpg"), ("", "is one of the photos")):
         path = tmp_path / output if output else pair[0]
-        assert verify.main([*pair, *models, str(suite["head"]), "--output", str(path)]) == 2
+        assert verify.main([*pair, *flags, str(models["head"]), "--output", str(path)]) == 2
         assert part in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         verify.main(pair[:1])
     assert ended.value.code == 2
 
 
-def test_a_crash_does_not_say_different_people(suite, photos, capsys, monkeypatch):
+def test_a_crash_does_not_say_different_people(models, photos, capsys, monkeypatch):
     """Python ends a crashed script with 1, which means something here."""
 
     def crash(*_):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("utils.comparison.compare_sides", crash)
-    assert run(suite, photos / "ada/1.jpg", photos / "ada/2.jpg") == 2
+    assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 2
     assert "a bug" in capsys.readouterr().err
 
     def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("utils.comparison.compare_sides", stop)
-    assert run(suite, photos / "ada/1.jpg", photos / "ada/2.jpg") == 130
+    assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 130
 
 
-def test_as_a_process_of_its_own(suite, photos):
-    words = ["-m", suite["extractor"], "-c", suite["head"], "--threshold", "0.5"]
+def test_as_a_process_of_its_own(models, photos):
+    words = ["-m", models["extractor"], "-c", models["head"], "--threshold", "0.5"]
     # A reader that has gone must not turn "different" into 0, which is "the same".
     command = [sys.executable, "verify.py", *map(str, [photos / "ada/1.jpg", photos / "bea/1.jpg", *words])]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BINS = 15  # of the expected calibration error
+from utils.metrics import calibration_error
+
 BOOTSTRAPS = 200
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
 HIGHEST_LOGIT = 16.0  # beyond it a float32 probability is 0 or 1
@@ -86,17 +87,12 @@ def calibrated(scores: np.ndarray, scale: float, offset: float) -> np.ndarray:
 
 
 def expected_calibration_error(same: np.ndarray, different: np.ndarray) -> float:
-    """How far probabilities are from the share of same pairs, on average; both kinds weigh the same, as in `fit_platt`.
+    """How far probabilities, (p,) of same and (q,) of different pairs, are from the share of same pairs, on average.
 
-    Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (2015),
-    with BINS bins of equal width.
+    Both kinds weigh the same, as in `fit_platt`: see utils.metrics.calibration_error.
     """
     scores = np.r_[same, different]
-    truth = np.r_[np.ones(len(same)), np.zeros(len(different))]
-    weight = np.r_[np.full(len(same), 0.5 / len(same)), np.full(len(different), 0.5 / len(different))]
-    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-    gap = np.bincount(bins, weight * (truth - scores), BINS)
-    return float(np.abs(gap).sum())
+    return calibration_error(scores, np.arange(len(scores)) < len(same), np.ones(len(scores)))
 
 
 def cross_fitted_error(pairs: ScoredPairs, rng: np.random.Generator) -> float | None:

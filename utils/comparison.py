@@ -55,7 +55,7 @@ def _find_in_folder(folder: Path, detect: Detector) -> Side:
     for photo in photos:
         try:
             image = read_image(photo)
-        except InputError as exc:
+        except (InputError, OSError) as exc:
             skipped.append(str(exc))
             continue
         faces = main_faces(detect(image))

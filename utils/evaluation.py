@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
+from utils.distance import check_known
 from utils.extractor import import_keras
 from utils.features import FeatureSet
 from utils.head import Head
@@ -18,6 +19,7 @@ from utils.protocols import (
     check_folds,
     cross_validate,
     draw_pairs,
+    has_both_kinds,
     judge_pairs,
     rows_without,
     stranger_label,
@@ -34,14 +36,21 @@ Plot = Callable[[Path], None]
 
 
 def fitter(features: FeatureSet, kind: str, seed: int) -> Fit:
-    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out."""
+    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out.
+
+    Raises InputError for a distance head of an extractor whose distances are not known.
+    """
     import_keras()
+    if kind == "distance":
+        check_known(features.extractor)
 
     def fit(rows):
         is_stranger = features.labels[rows] >= stranger_label(features.names)
         strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
         matrix, labels = features.matrix[rows], features.labels[rows]
         fitted = fit_head(matrix, labels, TrainingOptions(head=kind), np.random.default_rng(seed), strangers)
+        if fitted.interrupted:  # Ctrl-C is meant for the whole evaluation, not for one fold's training
+            raise KeyboardInterrupt
         return fitted.head, rows[fitted.held]
 
     return fit
@@ -84,7 +93,7 @@ def verify(
     else:
         rows, who = unseen_rows(features, head)
         pairs = draw_pairs(features.labels, rows, rng, stranger_label(features.names))
-        if pairs.same.all() or not pairs.same.any():
+        if not has_both_kinds(pairs.same):
             raise InputError(f"the people{who} make no pairs of both kinds, of the same person and of different people")
     judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
     found = measure_verification(judged, pairs, features.names, who, replicates, int(rng.integers(2**32)))

@@ -19,7 +19,7 @@ from utils.similarity import ENERGY, TWIN, compare_all, dense_similarity
 
 FILE_NAME = "similarity.keras"
 MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
-MOST_ROWS = 1 << 16  # pairs scored in one call, which bounds memory
+MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
 
 def head_path(path: str | Path) -> Path:
@@ -75,8 +75,17 @@ class Head:
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Probabilities of "same person", float32 (n,), of two feature matrices (n, D)."""
-        scores = [_predict(self.model, pair)[:, 0] for pair in zip(_parts(a), _parts(b), strict=True)]
+        scores = [_predict(self.model, [a[part], b[part]])[:, 0] for part in _parts(len(a), self.dimension)]
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
+
+    def score_rows(self, matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n,), of pairs of rows, int (n, 2), of a feature matrix (m, D), block by block."""
+        projected = self.project(matrix)
+        scores = [np.empty(0, np.float32)]
+        for part in _parts(len(pairs), projected.shape[1]):
+            sides = [projected[pairs[part, side]] for side in (0, 1)]
+            scores.append(_predict(self._energy, sides)[:, 0])
+        return np.concatenate(scores)
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """What the head compares, float32 (n, E), of features (n, D): its twin's output, or they themselves."""
@@ -85,7 +94,9 @@ class Head:
             return features
         if not len(features):
             return np.empty((0, self._twin.outputs[0].shape[1]), np.float32)
-        return np.concatenate([_predict(self._twin, [part]) for part in _parts(features)])
+        return np.concatenate(
+            [_predict(self._twin, [features[part]]) for part in _parts(len(features), self.dimension)]
+        )
 
     def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (f, g), of every probe against every gallery row, both as `project` gave them."""
@@ -93,7 +104,7 @@ class Head:
             scores = compare_all(self._energy, probes, gallery)
             if scores is not None:
                 return scores
-        step = max(1, MOST_ROWS // max(1, len(probes)))
+        step = max(1, MOST_NUMBERS // max(1, probes.size))
         scores = [np.empty((len(probes), 0), np.float32)]
         for start in range(0, len(gallery), step):
             block = gallery[start : start + step]
@@ -123,8 +134,9 @@ class Head:
         return max(self.threshold, float(probabilities(wanted)))
 
 
-def _parts(array: np.ndarray) -> list[np.ndarray]:
-    return [array[start : start + MOST_ROWS] for start in range(0, len(array), MOST_ROWS)]
+def _parts(rows: int, width: int) -> list[slice]:
+    step = max(1, MOST_NUMBERS // width)
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _predict(model, inputs: list[np.ndarray]) -> np.ndarray:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from utils.files import atomic_path
-from utils.identification import FARS, NEAREST, Identification, Trials
+from utils.identification import FARS, NEAREST, OWN, Identification, Trials
 from utils.metrics import Roc, calibration_bins, roc
 from utils.protocols import EUCLIDEAN, HEAD, Judged, Pairs
 
 # Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 SAME, DIFFERENT = "#0072b2", "#e69f00"
 DPI = 120
 
@@ -151,13 +151,13 @@ def plot_identification(results: dict[int, dict[str, Identification]], trials: d
     """DIR at FAR 1 % as the gallery grows, and DIR by FAR in the largest gallery, whose trials are given."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for index, (name, trial) in enumerate(trials.items()):
-        style = {"color": COLORS[index % len(COLORS)], "linestyle": "--" if name == NEAREST else "-"}
+    for (name, trial), color in zip(trials.items(), (*COLORS, "#999999"), strict=True):
+        style = {"color": color, "linestyle": "--" if name == NEAREST else "-", "linewidth": 3 if name == OWN else 1.5}
         rates = [rules[name].dir[FARS[0]].value for rules in results.values()]
         left.plot(list(results), [np.nan if rate is None else rate for rate in rates], marker="o", label=name, **style)
-        right.plot(*dir_curve(trial), **style, label=name)
+        right.plot(*dir_curve(trial), **style)
     left.set(xscale="log", xlabel="people in the gallery", ylabel=f"DIR at FAR {FARS[0]:.0%}", ylim=(0, 1))
     left.set_title("as the gallery grows")
     left.set_xticks(list(results), [f"{size:,}" for size in results])
@@ -170,7 +170,7 @@ def plot_identification(results: dict[int, dict[str, Identification]], trials: d
     for axes in (left, right):
         _percent_axis(axes.yaxis)
         axes.grid(alpha=0.3)
-    left.legend(loc="lower left")
+    figure.legend(loc="outside right center")
     save_figure(figure, path)
 
 

@@ -20,6 +20,7 @@ HEAD, EUCLIDEAN = "head", "Euclidean"  # names of scorers
 FOLDS = 10
 MOST_SAME_PAIRS = 20  # of one person
 MOST_DIFFERENT_PAIRS = 200_000
+BLOCK = 1 << 14  # pairs whose features are gathered at once
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,18 @@ def other_folds(pairs: Pairs, fold: int) -> np.ndarray:
 
 
 def thresholds_of_other_folds(scores: np.ndarray, pairs: Pairs) -> dict[int, float]:
-    """Fold → the threshold that is best for the pairs (n,) that show nobody of it."""
+    """Fold → the threshold that is best for the pairs (n,) that show nobody of it; none where there are too few."""
     thresholds = {}
     for fold in np.unique(pairs.folds[pairs.folds >= 0]).tolist():
         learned_on = other_folds(pairs, fold)
-        thresholds[fold] = best_threshold(scores[learned_on], pairs.same[learned_on], pairs.weights[learned_on])
+        if all(has_both_kinds(pairs.same[part]) for part in (learned_on, pairs.folds == fold)):
+            thresholds[fold] = best_threshold(scores[learned_on], pairs.same[learned_on], pairs.weights[learned_on])
     return thresholds
+
+
+def has_both_kinds(same: np.ndarray) -> bool:
+    """Whether pairs, bool (n,), are of the same person and of different people."""
+    return bool(same.any() and not same.all())
 
 
 def fold_accuracies(scores: np.ndarray, pairs: Pairs, thresholds: dict[int, float]) -> np.ndarray:
@@ -224,19 +231,28 @@ def rows_without(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
 def accuracy_threshold(head: Head, features: FeatureSet, held: np.ndarray, rng: np.random.Generator) -> float:
     """The threshold of the best accuracy on pairs of held-out rows; the head's own where these make no pairs."""
     pairs = draw_pairs(features.labels, held, rng) if len(held) else None
-    if pairs is None or not pairs.same.any() or pairs.same.all():
+    if pairs is None or not has_both_kinds(pairs.same):
         return head.threshold
     return best_threshold(score_rows(head, features.matrix, pairs.rows), pairs.same, pairs.weights)
 
 
 def score_rows(head: Head, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """A head's probabilities, float32 (n,), of pairs of rows, int (n, 2), of a matrix (N, D)."""
-    return head.score_pairs(matrix[rows[:, 0]], matrix[rows[:, 1]])
+    return np.concatenate([head.score_pairs(matrix[part[:, 0]], matrix[part[:, 1]]) for part in _blocks(rows)])
 
 
 def plain_scores(matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """What needs no head: the negative Euclidean distance and the cosine of pairs of rows, float32 (n,) each."""
-    a, b = matrix[rows[:, 0]], matrix[rows[:, 1]]
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine = np.einsum("nd,nd->n", a, b) / np.maximum(norms, np.finfo(np.float32).tiny)
-    return {EUCLIDEAN: -np.linalg.norm(a - b, axis=1), "cosine": cosine}
+    norms = np.maximum(np.linalg.norm(matrix, axis=1), np.finfo(np.float32).tiny)
+    distances, products = [], []
+    for part in _blocks(rows):
+        a, b = matrix[part[:, 0]], matrix[part[:, 1]]
+        distances.append(np.linalg.norm(a - b, axis=1))
+        products.append(np.einsum("nd,nd->n", a, b))
+    cosine = np.concatenate(products) / (norms[rows[:, 0]] * norms[rows[:, 1]])
+    return {EUCLIDEAN: -np.concatenate(distances), "cosine": cosine}
+
+
+def _blocks(rows: np.ndarray) -> list[np.ndarray]:
+    """Parts of pairs, since the features of all of them together may not fit into memory."""
+    return np.split(rows, range(BLOCK, len(rows), BLOCK))

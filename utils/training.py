@@ -21,7 +21,7 @@ from utils.calibration import (
 from utils.cli import InputError, counted
 from utils.distance import DISTANCES, EXTRACTOR, OFFSET, SCALE, distance_for_far, probability
 from utils.features import FeatureSet
-from utils.head import Head
+from utils.head import MOST_NUMBERS, Head
 from utils.metrics import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
@@ -330,9 +330,10 @@ def _operating_point(similarity, matrix, labels, held, target_far: float, rng):
         return {**rule, "held_out": None, "calibration": None}, None
     kept = held[labels[held] != NOBODY]
     kept = np.r_[kept[capped_rows(labels[kept], MOST_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
-    pairs = kept[positive_pairs(labels[kept])], kept[all_negative_pairs(labels[kept], MOST_HELD_PAIRS, rng)]
+    matrix, labels = matrix[kept], labels[kept]
+    pairs = positive_pairs(labels), all_negative_pairs(labels, MOST_HELD_PAIRS, rng)
     scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
-    people = len(np.unique(labels[kept][labels[kept] != NOBODY]))
+    people = len(set(labels.tolist()) - {NOBODY})
     calibration = None
     if people >= MIN_PEOPLE_TO_CALIBRATE:
         calibration = {
@@ -342,7 +343,7 @@ def _operating_point(similarity, matrix, labels, held, target_far: float, rng):
         rescale_logit(similarity, *fit_platt(scored))
         scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
-    distances = tuple(np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in pairs)
+    distances = tuple(_row_distances(matrix, part) for part in pairs)
     figures = verification_figures(scored.same, scored.different, distances, threshold, people)
     return {
         "threshold": threshold,
@@ -358,11 +359,16 @@ def _operating_point(similarity, matrix, labels, held, target_far: float, rng):
 
 def score_pairs(head: Head, matrix, labels, same: np.ndarray, different: np.ndarray) -> ScoredPairs:
     """A head's probabilities of pairs of rows of a feature matrix, (p, 2) and (q, 2), and whose they are."""
-    first, second = (head.score_pairs(matrix[pairs[:, 0]], matrix[pairs[:, 1]]) for pairs in (same, different))
+    first, second = (head.score_rows(matrix, pairs) for pairs in (same, different))
     people = labels[different]
     # Strangers are told apart, though nobody knows it: each is a person of its own to the bootstrap.
     people = np.where(people == NOBODY, labels.max() + 1 + different, people)
     return ScoredPairs(first, second, labels[same[:, 0]], people)
+
+
+def _row_distances(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    parts = np.array_split(pairs, max(1, pairs.size * matrix.shape[1] // MOST_NUMBERS))
+    return np.concatenate([np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in parts])
 
 
 def plot_learning_curve(history: dict, path: Path) -> None:

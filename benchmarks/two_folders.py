@@ -1,0 +1,68 @@
+"""verify.py's rule for two folders, beside others: how often they accept the same person and different people.
+
+  python benchmarks/two_folders.py --features_path lfw_features --classification head
+
+Everybody whom the head held out (all people, where it held nobody out) with four photos or more is halved, up
+to five photos in each half; every half is compared with every person's other half, photo by photo.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.cli import bounded, clean_exit, file_path, script_parser
+
+PHOTOS = 5  # in a half, at most
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
+    )
+    parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
+    parser.add_argument("--seed", type=bounded(int, 0), default=0, help="of the halving")
+    return parser
+
+
+@clean_exit
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    import numpy as np
+
+    from utils.comparison import mean_log_odds
+    from utils.features import load_features
+    from utils.head import load_head
+
+    features, head = load_features(args.features_path), load_head(args.classification)
+    rng = np.random.default_rng(args.seed)
+    halves = []
+    for label, name in enumerate(features.names):
+        rows = rng.permutation(np.flatnonzero(features.labels == label))[: 2 * PHOTOS]
+        if len(rows) >= 4 and (name in head.held_out_people or not head.held_out_people):
+            halves.append(np.array_split(features.matrix[rows], 2))
+    rules = {
+        "mean of the log odds (verify.py)": mean_log_odds,
+        "a single pair of photos": lambda scores: scores[0, 0],
+        "best pair": np.max,
+        "median": np.median,
+        "mean probability": np.mean,
+    }
+    found = {rule: np.empty((len(halves), len(halves))) for rule in rules}
+    for i, (first, _) in enumerate(halves):
+        scores = head.score_gallery(first, np.concatenate([second for _, second in halves]))
+        parts = np.split(scores, np.cumsum([len(second) for _, second in halves])[:-1], axis=1)
+        for rule, score in rules.items():
+            found[rule][i] = [score(part) for part in parts]
+    same = np.eye(len(halves), dtype=bool)
+    print(f"{len(halves)} people; accepted above {head.threshold:.4f}")
+    for rule, scores in found.items():
+        accepted = scores > head.threshold
+        print(f"  {rule:<34}FAR {accepted[~same].mean():.5f}   TAR {accepted[same].mean():.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
