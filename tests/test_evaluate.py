@@ -436,6 +436,7 @@ def test_held_out_people_are_verified_and_drawn(enrolled, toy_head, capsys):
     words = ["-f", enrolled / "features", "-c", toy_head, "-o", out, "--faces_path", enrolled / "faces"]
     assert run(*words, "--bootstrap", 20) == 0
     printed = capsys.readouterr().out
+    assert "head − Euclidean: AUC +0.0000 [+0.0000, +0.0000]" in printed
     assert "16 people whom the head held out, 48 same and 732 different pairs" in printed
     for part in ("head ", "Euclidean ", "cosine ", "TAR at FAR 0.01", "expected calibration error", "own threshold"):
         assert part in printed

@@ -1,8 +1,9 @@
 """An evaluation in words and files: tables for the terminal, JSON, and a CSV of the people."""
 
 import csv
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, astuple, is_dataclass
 from pathlib import Path
 
 from utils.cli import counted
@@ -50,7 +51,7 @@ def open_set_text(found: OpenSet) -> str:
 
 
 def verification_table(scorers: dict[str, Scorer]) -> str:
-    """The scorers side by side, with their intervals below each figure."""
+    """The scorers side by side, each figure with its interval."""
     header = ["", "accuracy", "AUC", "EER", *(f"TAR at FAR {far:g}" for far in FARS)]
     rows = [header]
     for name, scorer in scorers.items():
@@ -63,9 +64,9 @@ def gain_line(name: str, scorer: Scorer) -> str:
     """By how much a scorer differs from Euclidean distance, on the same pairs and resampled people."""
     labels = dict(zip(CURVE_FIGURES, ("AUC", "EER", *(f"TAR at FAR {far:g}" for far in FARS)), strict=True))
     parts = [
-        f"{label} {figure.value:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
+        f"{label} {with_interval(scorer.gains[key], sign='+')}"
         for key, label in labels.items()
-        if (figure := scorer.gains[key]).value is not None
+        if scorer.gains[key].value is not None
     ]
     return f"{name} − {EUCLIDEAN}: {', '.join(parts)}"
 
@@ -83,7 +84,7 @@ def people_lines(table: list[dict], most: int) -> str:
     wrong = [row for row in table if row["false_rejects"] or row["false_accepts"]]
     if not wrong:
         return "no errors there"
-    rows = [["most errors there", "rejected as another", "accepted as another", "most alike"]]
+    rows = [["most errors there", "not recognised", "taken for others", "most alike"]]
     for row in wrong[:most]:
         rejects, accepts = (
             f"{row[error]} of {row[pairs]}"
@@ -109,20 +110,19 @@ def identification_table(results: dict[str, Identification]) -> str:
 def dir_gain_line(name: str, result: Identification) -> str:
     """By how much a rule's DIR is above that of the nearest Euclidean distance."""
     parts = [
-        f"DIR at FAR {far:g} {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        f"DIR at FAR {far:g} {with_interval(gain, 3, '+')}"
         for far, gain in result.gain.items()
         if gain.value is not None
     ]
     return f"{name} − {NEAREST}: {', '.join(parts) or 'too few strangers for a DIR'}"
 
 
-def with_interval(figure: Figure, digits: int = 4) -> str:
+def with_interval(figure: Figure, digits: int = 4, sign: str = "-") -> str:
     """ "0.9712 [0.9650, 0.9770]"; a dash where the data cannot show the figure."""
     if figure.value is None:
         return "–"
-    if figure.low is None or figure.low != figure.low:
-        return f"{figure.value:.{digits}f}"
-    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+    value, low, high = (None if part is None else f"{part:{sign}.{digits}f}" for part in astuple(figure))
+    return value if figure.low is None or math.isnan(figure.low) else f"{value} [{low}, {high}]"
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
@@ -148,7 +148,10 @@ def plain(value):
 
 def write_people(path: Path, table: list[dict]) -> None:
     """Write the table of people as CSV, atomically."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, table[0].keys())
         writer.writeheader()
         writer.writerows(table)
