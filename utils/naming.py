@@ -24,7 +24,8 @@ SURE_AT_ONCE = 1.0  # logits above the threshold at which one look is enough for
 BETTER_HALF = 0.5  # of the looks, by weight, that a person is judged by
 # Of log odds of strangers, measured on a film's with two kinds of heads: where they are on average (−5.8, −10.3),
 # the share of their variance that all looks at one face have in common (0.84, 0.86), and how much higher the
-# better half of many looks is than all (the standard deviation within a face, 1.0 and 1.7, times 0.8).
+# better half of many looks is than all: from 0.8 (0.8 standard deviations within a face of the film) to more for
+# photos of different days.
 STRANGER, SHARED, GAIN = -6.0, 0.85, 2.0
 # Beyond these a probability says no more: one look must not outvote all others. The upper one has to leave room
 # above the thresholds for many enrolled people, which are near 1 (9 for 1,000).
@@ -81,8 +82,9 @@ def evidence(looks: list[Look], now: float) -> np.ndarray:
 
     A face that turns away loses its likeness to itself, never gains one to others: each person is judged
     by the better half of the looks. What strangers gain by that is taken off. The rest scatters less than
-    a single look, for strangers by √(SHARED + (1 − SHARED)/n): stretched by that much, as many strangers
-    are beyond the threshold as with one look, and more of the person's own faces.
+    a single look, for strangers by √(SHARED + (1 − SHARED)/n): stretched by that much, about as many
+    strangers are beyond the threshold as with one look, and far more of the person's own faces. What comes
+    of it is measured by benchmarks/looks.py.
     """
     weight = weights(looks, now)
     weight /= weight.sum()
