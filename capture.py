@@ -180,7 +180,8 @@ class Screen:
         if view.countdown is not None and not self.paused:
             # Beside the face, where there is one.
             draw_countdown(preview, str(view.countdown), right=bool(boxes) and boxes[0][0] < preview.shape[1] // 4)
-        message = note or ("paused" if self.paused else collector.message(view))
+        paused = f"paused: {view.reason}" if view.reason else "paused"
+        message = note or (paused if self.paused else collector.message(view))
         if message:
             progress = collector.guide.progress if collector.guide and not note else None
             draw_message(preview, message, warning=bool(note), progress=progress)

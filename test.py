@@ -152,7 +152,8 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
     from utils.records import UnknownFaces
 
     recognizer = load_recognizer(
-        gallery, extractor, args.detector, args.min_size, bool(args.align), args.detect_width or LIVE_WIDTH
+        *(gallery, extractor, args.detector, args.min_size, bool(args.align), args.detect_width or LIVE_WIDTH),
+        threads=0 if source.live else 1,
     )
     if args.unknown_dir:
         unknown = UnknownFaces(args.unknown_dir)

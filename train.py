@@ -117,8 +117,9 @@ def main(argv: list[str] | None = None) -> int:
 def choose_options(args, features):
     """The TrainingOptions of the flags, with the head that the features are enough for; says so. Raises InputError."""
     from utils.distance import check_known
+    from utils.head_choice import check_trainable, suitable_head
     from utils.normalization import load_normalization
-    from utils.training import TrainingOptions, check_trainable, suitable_head
+    from utils.training import TrainingOptions
 
     kind, reason = args.head, None
     if kind == "auto":
@@ -129,6 +130,8 @@ def choose_options(args, features):
         check_trainable(features.labels)
     if reason:
         warn(f"{reason} (--head chooses another)")
+    if kind == "distance" and len(features.strangers):
+        warn(f"{counted(len(features.strangers), 'face')} of strangers teach the distance head nothing")
     normalization = None
     if args.normalize:
         normalization = load_normalization(args.features_path, features.matrix.shape[1], features.extractor)
@@ -161,7 +164,8 @@ def tensorboard(logdir: Path | None) -> tuple:
 def report(fitted, target_far: float) -> None:
     """Say on the terminal how good the head is, how that is known, and what the data was too little for."""
     from utils.distance import distance_for_far
-    from utils.training import MIN_PEOPLE_TO_CALIBRATE, MIN_PEOPLE_TO_HOLD_OUT
+    from utils.operating_point import MIN_PEOPLE_TO_CALIBRATE
+    from utils.training import MIN_PEOPLE_TO_HOLD_OUT
 
     rule, figures = fitted.description, fitted.figures
     if rule.get("head") == "distance":

@@ -78,12 +78,12 @@ class Bench:
         self.features, self.head, self.extractor = load_features(features), load_head(head), load_extractor(model)
         self.width = width
 
-    def recognizer(self, features=None):
+    def recognizer(self, features=None, threads: int = 1):
         from utils.gallery import Gallery
         from utils.recognizer import load_recognizer
 
         gallery = Gallery(features or self.features, self.head, self.head.threshold, self.head.min_votes)
-        recognizer = load_recognizer(gallery, self.extractor, "retinaface", 20, True, self.width)
+        recognizer = load_recognizer(gallery, self.extractor, "retinaface", 20, True, self.width, threads)
         recognizer.warm_up()
         return recognizer
 
@@ -152,7 +152,7 @@ class Bench:
         from utils.records import Outputs, Summary
 
         url, stop = start_camera_process()
-        recognizer = self.recognizer(self.drawn_people())
+        recognizer = self.recognizer(self.drawn_people(), threads=0)
         source, summary = Camera(url), Summary(timed=True)
         with ExitStack() as cleanup:
             cleanup.callback(stop)

@@ -134,6 +134,14 @@ def test_undo(looks, tmp_path, capsys):
     assert session.show("turned").saved  # its like is not there any more
 
 
+def test_a_view_that_stands_still_is_saved_once(looks, tmp_path):
+    session = Session(looks, tmp_path / "ada")
+    view = session.collector.save_shown(session.show("good"))
+    assert session.collector.save_shown(view).saved == view.saved
+    session.collector.save_shown(session.show("dark"))
+    assert session.files == ["ada_0.png"]
+
+
 def test_countdown_shows_the_last_seconds(looks, tmp_path):
     session = Session(looks, tmp_path / "ada", every=4 * RATE)
     session.show("good")

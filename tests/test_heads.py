@@ -20,10 +20,11 @@ from utils.features import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.gallery import Gallery, person_scores
 from utils.head import Head, load_head, save_head
+from utils.head_choice import confused_share, suitable_head
 from utils.pairs import NOBODY, capped_rows
 from utils.plda import estimate_covariances, fit_plda, make_plda
 from utils.similarity import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
-from utils.training import TrainingOptions, all_pairs_loss, confused_share, fit_head, suitable_head
+from utils.training import TrainingOptions, all_pairs_loss, fit_head
 
 
 def gaussian_people(people: int, photos: int, dimension: int = 12, seed: int = 0, spread: float = 0.5):
@@ -249,7 +250,8 @@ def test_one_person_and_five_photos(tmp_path, capsys):
     save_person(tmp_path / "features", STRANGERS, photos[:1] + 0.2, [["s.png", 1, 1]], EXTRACTOR, 0)
     assert train.main(["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head")]) == 0
     captured = capsys.readouterr()
-    assert "1 person is too few" in captured.err and "FAR 0.001 among other people" in captured.out
+    assert "1 person is too few" in captured.err and "1 face of strangers" in captured.err
+    assert "FAR 0.001 among other people" in captured.out
     content = read_json(tmp_path / "head" / "similarity.json")
     assert content["extractor"] == EXTRACTOR and content["head"] == "distance" and content["held_out_people"] == []
     assert not (tmp_path / "head" / "learning_curve.png").exists()
@@ -289,7 +291,7 @@ def test_people_choose_the_head():
     assert suitable_head(folder(10, 3, "toy-128-abc"), 0.2, 0.001)[0] == "dense"
     few = folder(12, 5)
     assert confused_share(few, 0.5065) == 0 and suitable_head(few, 0.2, 0.001)[0] == "distance"
-    assert suitable_head(folder(300, 3), 0.2, 1e-5)[0] == "distance"
+    assert suitable_head(few, 0.9, 0.5)[0] == suitable_head(folder(300, 3), 0.2, 1e-5)[0] == "distance"
     # Drawings, say: all nearer than two people's faces ever are.
     alike = folder(12, 5, scale=0.01)
     assert confused_share(alike, 0.5065) == 1

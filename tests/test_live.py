@@ -113,6 +113,12 @@ class SlowRecognizer:
     def __init__(self, seconds: float):
         self.seconds, self.indices = seconds, []
 
+    def find(self, frame):
+        return frame
+
+    def name(self, frame) -> Recognition:
+        return self.recognize(frame)
+
     def recognize(self, frame) -> Recognition:
         time.sleep(self.seconds)
         self.indices.append(frame.index)

@@ -177,6 +177,7 @@ def test_photos_are_recognised_into_a_folder(suite, tmp_path, capsys):
     events = tmp_path / "events.jsonl"
     assert recognize(suite, "--image_path", photos, "--output", tmp_path / "out", "--events", events) == 0
     assert "broken.jpg" in capsys.readouterr().err
+    assert [line["frame"] for line in read_events(events)] == [0, 1, 2]
     found = {line["image"]: [face["name"] for face in line["faces"]] for line in read_events(events)}
     assert found == {"nobody.png": [], "shot of 2.jpg": ["person 2"], "shot of 4.jpg": ["person 4"]}
     written = sorted(path.name for path in (tmp_path / "out").iterdir())

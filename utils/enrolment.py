@@ -20,7 +20,7 @@ from utils.extraction import image_entry
 from utils.faces import face_chip
 from utils.features import STRANGERS, PersonFeatures, delete_person, load_person, save_person
 from utils.files import make_folder
-from utils.naming import Look, settle
+from utils.naming import Look
 from utils.quality import judge, thumbnail
 from utils.recognizer import Recognizer
 from utils.tracks import Track
@@ -139,6 +139,7 @@ class Enrolment:
         # Who was denied this name before is now said to have it.
         track.denied.discard(change.name)
         track.looks.append(Look(embedding[0], self.gallery.scores(embedding)[0], track.quality, recognizer.now))
+        recognizer.settle()
         self._thumbnails.append(thumbnail(chip))
         self._saved_at = time.monotonic()
 
@@ -162,7 +163,7 @@ class Enrolment:
         track.denied.add(track.name)
         self.changes.append(change)
         self.tell(f"not {track.name}: kept for the next training")
-        settle([track], self.gallery, self.recognizer.now)
+        self.recognizer.settle()
 
     def undo(self) -> None:
         """Take back the last enrolment or rejection: files, features and gallery."""

@@ -18,6 +18,7 @@ CHIP_SIZE = 224  # pixels, on disk and in memory
 PADDING = 0.25  # of the unpadded chip's side, on each side of it
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
 DETECTION_SIZE = 1280  # pixels; by default, longer images are searched in a smaller copy and cropped from the original
+LEAST_PIXELS = 24  # of a face's longer side, from which RetinaFace finds it reliably
 SIDE_RATIO = 0.5  # a face smaller than this share of the largest one's height is a passer-by
 
 # RetinaFace's five points in a padded chip of side 1: their mean places in dlib's own chips.
@@ -72,10 +73,16 @@ def load_detector(
 
 def _find_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
     if min(search_size, max(image.shape[:2])) > DETECTION_SIZE:
-        # Its largest anchor has 512 px: of a larger face it sees a nostril, or nothing. Those come from a copy.
-        large = _find_retinaface(image, DETECTION_SIZE, min_score, threads)
-        small = _search_retinaface(image, search_size, min_score, threads)
-        return large + [face for face in small if not any(_covers(other.box, face.box) for other in large)]
+        # Its largest anchor has 512 px: of larger faces it sees a nostril, and in blurred folds a face. So
+        # what a smaller copy shows well enough is searched there, and only what is too small for it in full.
+        large = _search_retinaface(image, DETECTION_SIZE, min_score, threads)
+        most = LEAST_PIXELS * max(image.shape[:2]) / DETECTION_SIZE
+        in_full = _search_retinaface(image, search_size, min_score, threads)
+        return large + [
+            face
+            for face in in_full
+            if max(face.box[2:]) < most and not any(_covers(other.box, face.box) for other in large)
+        ]
     return _search_retinaface(image, search_size, min_score, threads)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.desk import Desk, annotate
 from utils.enrolment import Enrolment
-from utils.pipeline import BackgroundWriter, read_ahead
+from utils.pipeline import BackgroundWriter, map_ahead, read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.records import Outputs, Summary
 from utils.video import Frame, PhotoSource, VideoSource
@@ -96,13 +96,14 @@ def run_video(
 ) -> None:
     """Recognise every frame of a video, in order.
 
-    Decoding runs ahead and writing behind in threads of their own. In a window it is shown no faster
-    than it was filmed.
+    Decoding and the search for faces run ahead, and writing behind, in threads of their own. In a window
+    it is shown no faster than it was filmed.
     """
     with BackgroundWriter(AHEAD) as writer:
         shown_at = time.monotonic()
-        for frame in progress(read_ahead(source.frames(), AHEAD), screen is None):
-            faces = recognizer.recognize(frame).faces
+        found = map_ahead(recognizer.find, read_ahead(source.frames(), AHEAD), ahead=AHEAD)
+        for recognition in map(recognizer.name, progress(found, screen is None)):
+            frame, faces = recognition.frame, recognition.faces
             if outputs.video:
                 writer.submit(write_annotated, outputs, frame, faces)
             outputs.write_event(frame, faces)
@@ -165,8 +166,8 @@ def open_screen(recognizer: Recognizer, faces_path, features_path, mirrored: boo
     return Screen(Desk(enrolment), cleanup, mirrored)
 
 
-def progress(frames: Iterable[Frame], headless: bool) -> Iterable[Frame]:
-    """The frames, counted on stderr where there is no window and stderr is a terminal."""
+def progress(frames: Iterable, headless: bool) -> Iterable:
+    """The frames or what was made of them, counted on stderr where there is no window and stderr is a terminal."""
     from tqdm import tqdm
 
     return tqdm(frames, unit="frame", disable=None if headless else True)

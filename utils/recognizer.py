@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.extractor import Extractor, power_of_two
-from utils.faces import CHIP_SIZE, Detector, clip_box, face_chip, load_detector, warp_chip
+from utils.faces import CHIP_SIZE, Detector, Face, clip_box, face_chip, load_detector, warp_chip
 from utils.flow import follow, gray_copy, same_scene
 from utils.gallery import Gallery
-from utils.naming import Look, add_look, is_due, settle
+from utils.naming import MOST_LOOKS, Look, add_look, is_due, settle
 from utils.quality import difference, quality, thumbnail
 from utils.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
 from utils.video import Frame
@@ -62,6 +62,20 @@ class Recognition:
         ]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What one frame shows by itself, before it is known what came before.
+
+    gray: its small gray copy. faces, qualities, thumbnails: of each face that was found.
+    """
+
+    frame: Frame
+    gray: np.ndarray
+    faces: list[Face]
+    qualities: list[float]
+    thumbnails: list[np.ndarray]
+
+
 def _scale(gray: np.ndarray, image: np.ndarray) -> float:
     return max(gray.shape) / max(image.shape[:2])
 
@@ -84,20 +98,33 @@ class Recognizer:
         # Called after every picture, with this recognizer: enrolment saves its faces here.
         self.listeners: list[Callable[[Recognizer], None]] = []
 
+    def find(self, frame: Frame) -> Found:
+        """Find the faces of one frame. For any thread, and for several frames at a time."""
+        faces = self.detect(frame.image)
+        return Found(
+            frame,
+            gray_copy(frame.image),
+            faces,
+            [quality(frame.image, face) for face in faces],
+            [thumbnail(warp_chip(frame.image, face.transform, THUMBNAIL_SIZE)) for face in faces],
+        )
+
     def recognize(self, frame: Frame) -> Recognition:
         """Find, follow and name the faces of the next frame."""
+        return self.name(self.find(frame))
+
+    def name(self, found: Found) -> Recognition:
+        """Follow and name the faces that were found in the next frame."""
+        frame = found.frame
         self.image, self.now = frame.image, frame.time
-        gray = gray_copy(frame.image)
-        self._follow(gray)
-        faces = self.detect(frame.image)
-        qualities = [quality(frame.image, face) for face in faces]
-        self.visible = self.tracks.update(faces, qualities, self.now, self.sure_score)
-        self._doubt()
+        self._follow(found.gray)
+        self.visible = self.tracks.update(found.faces, found.qualities, self.now, self.sure_score)
+        self._doubt({id(face): seen for face, seen in zip(found.faces, found.thumbnails, strict=True)})
         self._look()
+        self.settle()
         for listener in self.listeners:
             listener(self)
-        settle([track for track in self.visible if track.looks], self.gallery, self.now)
-        return Recognition(frame, gray, [_seen(track) for track in self.visible])
+        return Recognition(frame, found.gray, [_seen(track) for track in self.visible])
 
     def _follow(self, gray: np.ndarray) -> None:
         if self.gray is not None and not same_scene(self.gray, gray):
@@ -107,10 +134,10 @@ class Recognizer:
             self.tracks.move(follow(self.gray, gray, boxes, _scale(gray, self.image)))
         self.gray = gray
 
-    def _doubt(self) -> None:
+    def _doubt(self, thumbnails: dict[int, np.ndarray]) -> None:
         """Doubt the tracks whose face suddenly looks different: it may be another one in the same place."""
         for track in self.visible:
-            seen = thumbnail(warp_chip(self.image, track.face.transform, THUMBNAIL_SIZE))
+            seen = thumbnails[id(track.face)]
             track.doubted |= track.thumbnail is not None and difference(track.thumbnail, seen) > CHANGED
             track.thumbnail = seen
 
@@ -137,8 +164,15 @@ class Recognizer:
         same = self.gallery.head.score_pairs(before, np.repeat(embedding[None], len(before), axis=0))
         return float(same.mean()) > SAME_FACE
 
+    def settle(self) -> None:
+        """Decide on the names of the faces in the newest picture."""
+        settle([track for track in self.visible if track.looks], self.gallery, self.now)
+
     def warm_up(self) -> None:
         """Compile the networks for every number of faces that `recognize` will ask of them."""
+        for count in sorted({power_of_two(count) for count in range(1, MOST_LOOKS + 1)}):
+            looks = np.zeros((count, self.extractor.dimension), np.float32)
+            self.gallery.head.score_pairs(looks, looks)
         for count in sorted({power_of_two(count) for count in range(1, MOST_LOOKS_AT_ONCE + 1)}):
             chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
             self.gallery.scores(self.extractor.embed(chips))
@@ -164,11 +198,15 @@ def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, g
 
 
 def load_recognizer(
-    gallery: Gallery, extractor: Extractor, detector: str, min_size: int, align: bool, width: int
+    gallery: Gallery, extractor: Extractor, detector: str, min_size: int, align: bool, width: int, threads: int = 0
 ) -> Recognizer:
-    """A Recognizer whose detector searches pictures at most `width` pixels wide."""
+    """A Recognizer whose detector searches pictures at most `width` pixels wide.
+
+    threads: that share the search of one picture, 0 for one a processor core; 1 where several are searched
+    at a time.
+    """
     is_dlib = detector == "dlib"
-    detect = load_detector(detector, min_size, align, width, WEAK_SCORE)
+    detect = load_detector(detector, min_size, align, width, WEAK_SCORE, threads)
     # dlib's scores have no upper end, and what it finds at all is sure enough.
     return Recognizer(detect, extractor, gallery, -np.inf if is_dlib else SURE_SCORE)
 

@@ -25,7 +25,7 @@ def load_retinaface(threads: int = 0):
     """The network on ONNX Runtime; one session serves all callers. Raises InputError for other weights.
 
     threads: that share the work of one image, 0 for one a processor core. Where several images are
-    searched at once, 1 is best: two callers with 1 finish 1.3 to 1.4 times as many as one with 2, and as
+    searched at once, 1 is best: two callers with 1 finish 1.2 to 1.4 times as many as one with 2, and as
     many as two with a session each (benchmarks/photos.py).
     """
     import onnxruntime

@@ -10,28 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from utils.batches import balanced_batches, both_kinds, labelled, pair_batches
-from utils.calibration import (
-    ScoredPairs,
-    bootstrap_operating_point,
-    cross_fitted_error,
-    expected_calibration_error,
-    fit_platt,
-    thresholds_by_rate,
-)
-from utils.cli import InputError, counted
-from utils.distance import DISTANCES, EXTRACTOR, OFFSET, SCALE, distance_for_far, probability
-from utils.features import FeatureSet
-from utils.head import MOST_NUMBERS, Head
-from utils.metrics import (
-    RECIPE_MIN_VOTES,
-    RECIPE_THRESHOLD,
-    VerificationFigures,
-    choose_threshold,
-    pairs_of_people,
-    verification_figures,
-)
+from utils.distance import DISTANCES, OFFSET, SCALE, distance_for_far, probability
+from utils.head import Head
+from utils.head_choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
+from utils.metrics import VerificationFigures
 from utils.normalization import Normalization
-from utils.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs, split_people
+from utils.operating_point import choose_operating_point
+from utils.pairs import NOBODY, split_people
 from utils.plda import fit_plda
 from utils.similarity import (
     all_pairs_logits,
@@ -39,22 +24,12 @@ from utils.similarity import (
     dense_similarity,
     distance_similarity,
     plda_similarity,
-    rescale_logit,
 )
 
-HEADS = ("plda", "dense", "distance")
 MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
-MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
-# With several photos each: fewer dlib features than this train no head that beats their distance (docs/heads.md).
-MIN_PEOPLE_TO_BEAT_DISTANCE = 50
-# Where more pairs of so many people are nearer than the distance that is to accept one in a thousand, they are not
-# faces of the kind that the constants are of: drawings for example.
-MIN_PEOPLE_TO_DOUBT, CONFUSED_PHOTOS, MOST_CONFUSED = 5, 5, 0.2
 # Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
 # towards 0 and 1, which makes strangers who look like somebody score high too.
 LEAST_PROGRESS = 0.005
-MOST_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
-MOST_HELD_PHOTOS = 10  # of a held-out person
 STEPS = 20  # of balanced batches in an epoch
 # The share of same pairs that the loss of plda heads assumes. It makes the negatives with the highest scores,
 # which are the hard ones for the head as it is at that step, count for more of the gradient than the rest.
@@ -66,7 +41,7 @@ LEARNING_RATES = {"plda": 3e-4, "dense": 1e-3}
 class TrainingOptions:
     """How a head is fitted.
 
-    head: one of HEADS. epochs: at most. holdout: share of the people kept for measuring. far: the false
+    head: plda, dense or distance. epochs: at most. holdout: share of the people kept for measuring. far: the false
     accept rate that the threshold is chosen for. learning_rate: of Adam, None for the head's own.
     For dense heads, negatives: per positive pair; batch_size: pairs a step, None for a fiftieth of all;
     patience: epochs without progress before it stops; normalization: statistics to build in, None for none.
@@ -101,53 +76,6 @@ class FittedHead:
     interrupted: bool = False
 
 
-def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str, str | None]:
-    """Which of HEADS these people are enough for, and why it is not the best one, if it is not.
-
-    PLDA where enough people have several photos. With dlib features enough must be held out, too, to know
-    the false accept rate `far`, else it is the distance head, which knows it of other people; unless it fails
-    on these. With features of other extractors few people get the original recipe's head.
-    """
-    counts = np.unique(features.labels, return_counts=True)[1]
-    several = int((counts > 1).sum())
-    known = features.extractor == EXTRACTOR
-    supported = not known or pairs_of_people(round(holdout * len(counts))) * far >= 1
-    if several >= MIN_PEOPLE_TO_BEAT_DISTANCE and supported:
-        return "plda", None
-    few = f"{counted(len(counts), 'person is', 'people are')} too few to train the best head"
-    if supported:
-        return "dense", f"{few}: it is the original recipe's"
-    few += f" and to know its false accept rate of {far:g}"
-    confused = confused_share(features, distance_for_far(far)) if len(counts) >= MIN_PEOPLE_TO_DOUBT else 0.0
-    if known and (confused <= MOST_CONFUSED or not several):
-        return "distance", f"{few}: it is distance itself, with constants fitted on other people"
-    reason = f"distance takes {confused:.0%} of pairs of these people for one person"
-    return "dense", f"{few}, and {reason}: it is the original recipe's"
-
-
-def confused_share(features: FeatureSet, distance: float) -> float:
-    """The share of pairs of people whose nearest photos, of CONFUSED_PHOTOS each, are nearer than a distance."""
-    rows = capped_rows(features.labels, CONFUSED_PHOTOS, np.random.default_rng(0))
-    matrix, labels = features.matrix[rows].astype(np.float64), features.labels[rows]
-    squares = (matrix**2).sum(axis=1)
-    near = squares[:, None] + squares - 2 * matrix @ matrix.T < distance**2
-    first, second = np.nonzero(near & (labels[:, None] < labels))
-    pairs = np.unique(np.stack([labels[first], labels[second]]), axis=1).shape[1]
-    return pairs / pairs_of_people(len(np.unique(labels)))
-
-
-def check_trainable(labels: np.ndarray) -> None:
-    """Raise InputError unless the labels int (n,) make both kinds of pairs."""
-    counts = np.unique(labels, return_counts=True)[1]
-    without = "; only dlib's extractor has a distance head, which needs no training (network.py --backbone dlib)"
-    if len(counts) < 2:
-        reason = "training needs at least two people: pairs of different people are half of what is learned"
-        raise InputError(reason + without)
-    if counts.max() < 2:
-        reason = "training needs a person with at least two images: there is no pair of the same person"
-        raise InputError(reason + without)
-
-
 def fit_head(
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -173,7 +101,7 @@ def fit_head(
     keras.utils.set_random_seed(int(rng.integers(2**32)))  # of initial weights and dropout, which Keras draws itself
     train = {"plda": _train_plda, "dense": _train_dense}[options.head]
     similarity, history, interrupted = train(matrix, labels, rows, held, options, rng, callbacks, verbose)
-    rule, figures = _operating_point(similarity, matrix, labels, held, options.far, rng)
+    rule, figures = choose_operating_point(similarity, matrix, labels, held, options.far, rng)
     description = {"head": options.head, **rule}
     head = Head(similarity, description)
     return FittedHead(head, description, held[labels[held] != NOBODY], figures, history, interrupted)
@@ -321,54 +249,6 @@ def _all_pairs_model(similarity, matrix: np.ndarray):
 
     rows = Input((), dtype="int32", name="rows")
     return Model(rows, all_pairs_logits(similarity, _feature_table(matrix)(rows)), name="all_pairs_by_row")
-
-
-def _operating_point(similarity, matrix, labels, held, target_far: float, rng):
-    """Calibrate the head, choose its rule, and describe both; figures are None where nobody is held out."""
-    if not len(held):
-        rule = {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None}
-        return {**rule, "held_out": None, "calibration": None}, None
-    kept = held[labels[held] != NOBODY]
-    kept = np.r_[kept[capped_rows(labels[kept], MOST_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
-    matrix, labels = matrix[kept], labels[kept]
-    pairs = positive_pairs(labels), all_negative_pairs(labels, MOST_HELD_PAIRS, rng)
-    scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
-    people = len(set(labels.tolist()) - {NOBODY})
-    calibration = None
-    if people >= MIN_PEOPLE_TO_CALIBRATE:
-        calibration = {
-            "error_before": expected_calibration_error(scored.same, scored.different),
-            "error_after": cross_fitted_error(scored, rng),
-        }
-        rescale_logit(similarity, *fit_platt(scored))
-        scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
-    threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
-    distances = tuple(_row_distances(matrix, part) for part in pairs)
-    figures = verification_figures(scored.same, scored.different, distances, threshold, people)
-    return {
-        "threshold": threshold,
-        # What the data cannot show needs the stricter vote.
-        "min_votes": None if supported == target_far else RECIPE_MIN_VOTES,
-        "far": supported,
-        "thresholds": thresholds_by_rate(scored.different, max(1 / pairs_of_people(people), 1 / len(pairs[1]))),
-        **bootstrap_operating_point(scored, threshold, supported, rng),
-        "held_out": figures.as_dict(),
-        "calibration": calibration,
-    }, figures
-
-
-def score_pairs(head: Head, matrix, labels, same: np.ndarray, different: np.ndarray) -> ScoredPairs:
-    """A head's probabilities of pairs of rows of a feature matrix, (p, 2) and (q, 2), and whose they are."""
-    first, second = (head.score_rows(matrix, pairs) for pairs in (same, different))
-    people = labels[different]
-    # Strangers are told apart, though nobody knows it: each is a person of its own to the bootstrap.
-    people = np.where(people == NOBODY, labels.max() + 1 + different, people)
-    return ScoredPairs(first, second, labels[same[:, 0]], people)
-
-
-def _row_distances(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    parts = np.array_split(pairs, max(1, pairs.size * matrix.shape[1] // MOST_NUMBERS))
-    return np.concatenate([np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in parts])
 
 
 def plot_learning_curve(history: dict, path: Path) -> None:

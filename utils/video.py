@@ -57,6 +57,7 @@ class PhotoSource:
         self.single = not path.is_dir()
 
     def frames(self) -> Iterator[Frame]:
+        index = 0
         for path in self.paths:
             try:
                 image = read_image(path)
@@ -65,7 +66,8 @@ class PhotoSource:
                     raise InputError(str(exc)) from None
                 warn(f"skipped: {exc}")
                 continue
-            yield Frame(image, 0.0, path.name)
+            yield Frame(image, 0.0, path.name, index)
+            index += 1
 
     def close(self) -> None:
         pass

@@ -1,0 +1,81 @@
+"""What is done with the people whom a head did not see: they calibrate it, choose its threshold, and measure it."""
+
+import numpy as np
+
+from utils.calibration import (
+    ScoredPairs,
+    bootstrap_operating_point,
+    cross_fitted_error,
+    expected_calibration_error,
+    fit_platt,
+    thresholds_by_rate,
+)
+from utils.head import MOST_NUMBERS, Head
+from utils.metrics import (
+    RECIPE_MIN_VOTES,
+    RECIPE_THRESHOLD,
+    VerificationFigures,
+    choose_threshold,
+    pairs_of_people,
+    verification_figures,
+)
+from utils.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs
+from utils.similarity import rescale_logit
+
+MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
+MOST_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
+MOST_HELD_PHOTOS = 10  # of a held-out person
+
+
+def choose_operating_point(
+    similarity, matrix: np.ndarray, labels: np.ndarray, held: np.ndarray, target_far: float, rng: np.random.Generator
+) -> tuple[dict, VerificationFigures | None]:
+    """Calibrate a head in place, choose its rule, and describe both for `similarity.json`.
+
+    held: rows, int (h,), of features (n, D) and labels (n,), NOBODY for strangers. The figures are None, and
+    the rule is the original recipe's, where nobody is held out.
+    """
+    if not len(held):
+        rule = {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None}
+        return {**rule, "held_out": None, "calibration": None}, None
+    kept = held[labels[held] != NOBODY]
+    kept = np.r_[kept[capped_rows(labels[kept], MOST_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
+    matrix, labels = matrix[kept], labels[kept]
+    pairs = positive_pairs(labels), all_negative_pairs(labels, MOST_HELD_PAIRS, rng)
+    scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
+    people = len(set(labels.tolist()) - {NOBODY})
+    calibration = None
+    if people >= MIN_PEOPLE_TO_CALIBRATE:
+        calibration = {
+            "error_before": expected_calibration_error(scored.same, scored.different),
+            "error_after": cross_fitted_error(scored, rng),
+        }
+        rescale_logit(similarity, *fit_platt(scored))
+        scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
+    threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
+    distances = tuple(_row_distances(matrix, part) for part in pairs)
+    figures = verification_figures(scored.same, scored.different, distances, threshold, people)
+    return {
+        "threshold": threshold,
+        # What the data cannot show needs the stricter vote.
+        "min_votes": None if supported == target_far else RECIPE_MIN_VOTES,
+        "far": supported,
+        "thresholds": thresholds_by_rate(scored.different, max(1 / pairs_of_people(people), 1 / len(pairs[1]))),
+        **bootstrap_operating_point(scored, threshold, supported, rng),
+        "held_out": figures.as_dict(),
+        "calibration": calibration,
+    }, figures
+
+
+def score_pairs(head: Head, matrix, labels, same: np.ndarray, different: np.ndarray) -> ScoredPairs:
+    """A head's probabilities of pairs of rows of a feature matrix, (p, 2) and (q, 2), and whose they are."""
+    first, second = (head.score_rows(matrix, pairs) for pairs in (same, different))
+    people = labels[different]
+    # Strangers are told apart, though nobody knows it: each is a person of its own to the bootstrap.
+    people = np.where(people == NOBODY, labels.max() + 1 + different, people)
+    return ScoredPairs(first, second, labels[same[:, 0]], people)
+
+
+def _row_distances(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    parts = np.array_split(pairs, max(1, pairs.size * matrix.shape[1] // MOST_NUMBERS))
+    return np.concatenate([np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in parts])
