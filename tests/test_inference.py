@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from keras import Input, Model, Sequential, layers
 
 from utils.backbones import build_extractor
 from utils.extractor import Extractor
@@ -11,6 +10,8 @@ from utils.inference import bfloat16_doubt, inference_model
 
 def shake(model, seed: int = 0) -> None:
     """Give every normalisation statistics that matter; fresh ones do nothing."""
+    from keras import layers
+
     rng = np.random.default_rng(seed)
     for layer in flat(model):
         if isinstance(layer, layers.BatchNormalization):
@@ -23,6 +24,8 @@ def flat(model):
 
 
 def normalizations(model) -> int:
+    from keras import layers
+
     return sum(isinstance(layer, layers.BatchNormalization) for layer in flat(model))
 
 
@@ -46,6 +49,8 @@ def test_folding_changes_no_feature(name, layer, size, left):
 
 def small_network(shape: str):
     """A convolution and a normalisation that may (chain, sequential) or must not (the rest) become one."""
+    from keras import Input, Model, Sequential, layers
+
     image = Input((8, 8, 3), name="rgb_0_255")
     convolution = layers.Conv2D(4, 3, activation="relu" if shape == "activated" else None)
     normalization = layers.BatchNormalization(axis=1 if shape == "rows" else -1, center=False)
