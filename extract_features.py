@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from utils.cli import add_switch, bounded, clean_exit, counted, file_path, script_parser, summarize, warn
+from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser, summarize, warn
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("float32", "bfloat16"),
         default="float32",
         help="what the network computes in; bfloat16 is about twice as fast where the processor or card has it, and "
-        "moves a feature vector by less than 1 %% of its length",
+        "moves a feature vector by about 1 %% of its length",
     )
     parser.add_argument("--overwrite", action="store_true", help="do everything again, not only what changed")
     return parser
@@ -67,6 +67,10 @@ def main(argv: list[str] | None = None) -> int:
     embed_people(people, extractor, store, args.jobs)
     report(people, time.monotonic() - start)
     report_orphans(args.features, {folder.name for folder in folders})
+    unwritten = [person.unwritten for person in people if person.unwritten]
+    if unwritten:
+        others = f" (and {counted(len(unwritten) - 1, 'person', 'people')} more)" if unwritten[1:] else ""
+        raise InputError(f"not all features could be written: {unwritten[0]}{others}")
     return 0
 
 

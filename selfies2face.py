@@ -18,6 +18,7 @@ from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 40  # pixels
 MAX_SIZE = 960  # pixels of the longer side that is searched
+UNLIMITED = 1 << 16  # pixels: no JPEG is longer
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,10 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max_size",
-        type=bounded(int, 0, 1 << 16),
+        type=bounded(int, 0, UNLIMITED),
         default=MAX_SIZE,
         help="a photo with a longer side is searched in a copy of so many pixels; the face is cut from the original. "
-        "0: every photo in full, slower by far",
+        "Faces that have few pixels in the copy are missed (see --detector). 0: every photo in full, slower by far",
     )
     parser.add_argument(
         "-j", "--jobs", type=bounded(int, 1, 256), help="photos at a time (default: one a processor core)"
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     make_folder(args.faces_path)
     chips = {photo: args.faces_path / photo.parent.name / png_name(photo.name) for photo in photos}
     todo = [photo for photo in photos if args.overwrite or not is_done(photo, chips[photo])]
-    search_size = args.max_size or 1 << 16
+    search_size = args.max_size or UNLIMITED
     # Photos are small to the detector and large to the user, so the size is judged here. One thread for
     # each photo and several photos at a time is faster than several threads for one photo after another.
     detect = load_detector(args.detector, 1, bool(args.align), search_size, threads=1)
@@ -108,11 +109,10 @@ def is_done(photo: Path, chip: Path) -> bool:
 
 def convert_photo(photo: Path, chip: Path, detect, search_size: int, min_size: int, largest: bool) -> str | None:
     """Save the face of one photo; returns the reason where none is taken, and then leaves no older face of it."""
-    import errno
-
     import cv2
 
     from utils.faces import main_faces
+    from utils.files import is_disk_full
     from utils.images import write_image
     from utils.photos import Photo
 
@@ -123,12 +123,12 @@ def convert_photo(photo: Path, chip: Path, detect, search_size: int, min_size: i
             write_image(chip, picture.chip(faces[0]))
             return None
         problem = f"{len(faces)} faces (--largest takes the biggest)" if faces else "no face found"
-    except (ValueError, MemoryError, cv2.error) as exc:
+    except (ValueError, cv2.error) as exc:
         problem = str(exc)
-    except OSError as exc:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise  # the next photo would fare no better
-        problem = str(exc)
+    except (OSError, MemoryError) as exc:  # which says nothing of the photo: an older face of it stays
+        if isinstance(exc, OSError) and is_disk_full(exc):
+            raise
+        return str(exc) or type(exc).__name__
     with contextlib.suppress(OSError):  # a name too long for a file, for one
         chip.unlink()
     return problem

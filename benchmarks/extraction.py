@@ -3,9 +3,10 @@
   python benchmarks/extraction.py --faces_path faces --output extraction.json
   python benchmarks/extraction.py --faces_path faces --growth 100 1000 10000
 
-All in one run and in turn, medians of several, so that the ratios hold on a noisy machine. faces/ is
-a folder of person folders with face crops; without --faces_path some are drawn. GFLOP/s counts the
-multiplications and additions of convolutions and dense layers; the peak is a large matrix product's.
+All in one run. The networks, dlib and the peak take turns, and medians count, so that their ratios hold
+on a noisy machine; whole processes run once each, less one on a single batch. faces/ is a folder of
+person folders with face crops; without --faces_path some are drawn. GFLOP/s counts the multiplications
+and additions of convolutions and dense layers; the peak is a large matrix product's.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=bounded(int, 1), default=5, help="rounds whose median counts")
     parser.add_argument(
         "--growth",
-        type=bounded(int, 1),
+        type=bounded(int, BATCH_SIZE + 1),
         nargs="*",
         default=[],
         help="numbers of faces, ten a person, to measure time and memory at, instead",
@@ -52,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.extractor import import_keras
 
-    import_keras()
+    if import_keras().backend.backend() != "tensorflow":
+        raise InputError("the peak is that of TensorFlow's matrix product: run this with KERAS_BACKEND=tensorflow")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         images = collect_images(args.faces_path, scratch)

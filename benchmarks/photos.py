@@ -28,7 +28,7 @@ REPEATED = 4  # times that selfies2face.py finds every photo in its folder, so t
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--photos", type=file_path, help="folder of photos, with folders in it or not (default: drawn)")
+    parser.add_argument("--photos", type=file_path, help="folder of JPEGs, with folders in it or not (default: drawn)")
     parser.add_argument("--repeats", type=bounded(int, 1), default=3, help="rounds whose median counts")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file to write")
     return parser
@@ -49,11 +49,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def find_photos(folder: Path) -> list[Path]:
-    from utils.images import is_image
+    from utils.images import jpeg_size
 
-    photos = sorted(path for path in folder.rglob("*") if is_image(path) and path.is_file())
+    def is_whole(path: Path) -> bool:
+        try:
+            return jpeg_size(path.read_bytes()) is not None
+        except ValueError:
+            return False
+
+    photos = sorted(path for path in folder.rglob("*") if path.is_file() and is_whole(path))
     if not photos:
-        raise InputError(f"{folder} has no photos")
+        raise InputError(f"{folder} has no JPEGs, which both sides read")
     return photos
 
 
@@ -92,11 +98,16 @@ def compare_pipelines(photos: list[Path], repeats: int, scratch: Path) -> list[d
 
     many = link_photos(photos * REPEATED, scratch / "many")
     few = link_photos(photos[:1], scratch / "few")
-    costs: dict[str, list] = {"selfies2face.py": [], "selfies2face.py --detector dlib": [], library: []}
-    start = measure.run_process("selfies2face.py", "-s", few, "-p", scratch / "started")
+    scripts = {"selfies2face.py": (), "selfies2face.py --detector dlib": ("--detector", "dlib")}
+    costs: dict[str, list] = {name: [] for name in (*scripts, library)}
     for turn in range(repeats):
-        for name, words in (("selfies2face.py", ()), ("selfies2face.py --detector dlib", ("--detector", "dlib"))):
-            whole = measure.run_process("selfies2face.py", "-s", many, "-p", scratch / f"{name} {turn}", *words)
+        for name, words in scripts.items():
+            start, whole = (
+                measure.run_process(
+                    "selfies2face.py", "-s", folder, "-p", scratch / f"{name} {turn} {folder.name}", *words
+                )
+                for folder in (few, many)
+            )
             costs[name].append((whole.wall - start.wall) / (len(photos) * REPEATED - 1))
         costs[library].append(measure.timed(theirs).wall / len(photos))
     base = statistics.median(costs[library])
@@ -104,7 +115,6 @@ def compare_pipelines(photos: list[Path], repeats: int, scratch: Path) -> list[d
     seconds = {name: statistics.median(found) for name, found in costs.items()}
     rows = [dict(zip(columns, [name, 1 / each, base / each], strict=True)) for name, each in seconds.items()]
     measure.print_table(columns, [list(row.values()) for row in rows])
-    print(f"(start-up of selfies2face.py, not counted: {start.wall:.1f} s)")
     return rows
 
 
@@ -187,7 +197,8 @@ def compare_sizes(photos: list[Path]) -> list[dict]:
 
 def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
     """Images a second that both detectors search at 960 px, by the number of threads and sessions."""
-    import itertools
+    import queue
+    import threading
 
     from utils import retinaface
     from utils.dlib_faces import detect_dlib
@@ -199,13 +210,18 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
     network = retinaface.load_retinaface
 
     def with_sessions(sessions: list, workers: int):
-        turns = itertools.cycle(sessions)
-
         def run():
-            retinaface.load_retinaface = lambda _: next(turns)
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(lambda image: retinaface.detect_retinaface(image, 0.8), images))
-            retinaface.load_retinaface = network
+            free, of_this_thread = queue.SimpleQueue(), threading.local()
+            for number in range(workers):
+                free.put(sessions[number % len(sessions)])
+            retinaface.load_retinaface = lambda _: of_this_thread.session
+            try:
+                with ThreadPoolExecutor(
+                    workers, initializer=lambda: setattr(of_this_thread, "session", free.get())
+                ) as pool:
+                    list(pool.map(lambda image: retinaface.detect_retinaface(image, 0.8), images))
+            finally:
+                retinaface.load_retinaface = network
 
         return run
 

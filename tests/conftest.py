@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# As utils.extractor.import_keras does; JAX, which TensorFlow imports where it is installed, would set another.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 

@@ -371,13 +371,24 @@ def test_strangers_are_nobody(tmp_path):
         load_features(tmp_path)
 
 
-def test_batches_jobs_and_precision_change_no_row(library, capsys):
+def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
+    from utils import extraction
+    from utils.extractor import Extractor
+
     _, features, extract = library
     assert extract() == 0
     plain = load_features(features).matrix
-    for words, tolerance in ((["--batch_size", "3", "--jobs", "1"], 1e-5), (["--precision", "bfloat16"], 0.02)):
-        assert extract("--overwrite", *words) == 0
-        assert np.linalg.norm(load_features(features).matrix - plain, axis=1).max() < tolerance
+    seen = []
+    embed, ahead = Extractor.embed, extraction.map_ahead
+    monkeypatch.setattr(
+        Extractor, "embed", lambda self, images, padded: seen.append(padded) or embed(self, images, padded)
+    )
+    monkeypatch.setattr(extraction, "map_ahead", lambda *words: seen.append(words[2:]) or ahead(*words))
+    assert extract("--overwrite", "--batch_size", "3", "--jobs", "1") == 0
+    assert seen == [(1, 3), 3, 3, 3, 3]  # jobs and read ahead, then four batches, the last of one image
+    assert np.abs(load_features(features).matrix - plain).max() < 1e-5
+    assert extract("--overwrite", "--precision", "bfloat16") == 0
+    assert 1e-4 < np.linalg.norm(load_features(features).matrix - plain, axis=1).max() < 0.02
     # Features of both precisions are one extractor's: nothing is made anew.
     assert extract() == 0
     assert "0 embedded, 10 unchanged" in capsys.readouterr().out
@@ -390,18 +401,103 @@ def test_bfloat16_without_instructions_for_it_is_said(library, monkeypatch, caps
     assert "warning: this processor has no bfloat16 instructions" in capsys.readouterr().err
 
 
-def test_a_write_that_fails_is_told_and_loses_nothing(library, monkeypatch, capsys):
+def test_a_person_who_cannot_be_written_stops_nobody_else(library, capsys):
     _, features, extract = library
-    written = []
+    (features / "person 0" / "person 0_features.json").mkdir(parents=True)
+    assert extract("--batch_size", "4") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: not all features could be written: ") and "person 0_features.json" in error
+    assert len(load_person(features, "person 1").matrix) == 5
 
-    def fail(folder, person, *_):
-        written.append(person)
-        raise OSError(28, "No space left on device")
+
+def test_a_full_disk_ends_the_run_with_what_is_written(library, monkeypatch, capsys):
+    _, features, extract = library
+
+    def fail(folder, person, *words):
+        if person == "person 1":
+            raise OSError(28, "No space left on device")
+        save_person(folder, person, *words)
 
     monkeypatch.setattr("utils.extraction.save_person", fail)
     assert extract("--batch_size", "4") == 2
     error = capsys.readouterr().err
-    assert error.strip().splitlines()[-1].startswith("error: ") and "No space left" in error and written
+    assert error.strip().splitlines()[-1].startswith("error: ") and "No space left" in error
+    assert [person.name for person in iterate_people(features)] == ["person 0"]
     monkeypatch.undo()
     assert extract() == 0
     assert len(load_features(features).matrix) == 10
+
+
+@pytest.mark.parametrize("words", [["--overwrite"], ["--align", "1"], []], ids=["overwrite", "align", "touched"])
+def test_images_that_cannot_be_read_cost_no_row(library, monkeypatch, capsys, words):
+    """A disk that stumbles says nothing of the images: what is stored of them stays."""
+    from pathlib import Path
+
+    faces, features, extract = library
+    assert extract() == 0
+    before = load_features(features)
+    for image in faces.rglob("*.png"):
+        os.utime(image)
+    read = Path.read_bytes
+
+    def stumble(path):
+        if path.suffix == ".png" and ("person 1" in str(path) or path.name.startswith("photo 0")):
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", stumble)
+    assert extract(*words) == 0
+    assert "skipped: 6 images" in capsys.readouterr().out
+    after = load_features(features)
+    np.testing.assert_array_equal(after.matrix[after.labels == 1], before.matrix[before.labels == 1])
+    # Rows of another way of looking at the images cannot stay beside new ones.
+    assert (after.labels == 0).sum() == (4 if words == ["--align", "1"] else 5)
+    monkeypatch.undo()
+    assert extract(*(word for word in words if word != "--overwrite")) == 0
+    assert "6 embedded" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_rows_of_images_that_were_only_touched(library, monkeypatch):
+    from utils.extractor import Extractor
+
+    faces, features, extract = library
+    assert extract() == 0
+    for image in faces.rglob("*.png"):
+        os.utime(image)
+    sorted((faces / "person 0").iterdir())[0].unlink()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Extractor, "embed", interrupt)
+    assert extract() == 130
+    assert [len(person.matrix) for person in iterate_people(features)] == [4, 5]
+
+
+def test_a_broken_installation_is_one_line_and_deletes_nothing(library, monkeypatch, capsys):
+    from utils import dlib_faces
+
+    _, features, extract = library
+    assert extract() == 0
+    dlib_faces.load_landmarks.cache_clear()
+    monkeypatch.setattr(dlib_faces, "LANDMARKS_SHA256", "of another file")
+    assert extract("--align", "1") == 2
+    assert "reinstall it" in capsys.readouterr().err
+    assert len(load_features(features).matrix) == 10
+
+
+def test_another_runs_changes_are_noticed(library, monkeypatch, capsys):
+    from utils.extraction import FeatureStore
+
+    faces, features, extract = library
+    assert extract() == 0
+    shutil.copy(next((faces / "person 0").iterdir()), faces / "person 0" / "zz new.png")
+    save = FeatureStore.save
+
+    def meanwhile(self, person):
+        save_person(features, person.name, np.ones((1, 128), np.float32), [["x.png", 1, 2]], self.extractor, 1)
+        save(self, person)
+
+    monkeypatch.setattr(FeatureStore, "save", meanwhile)
+    assert extract() == 2
+    assert "changed by another run" in capsys.readouterr().err

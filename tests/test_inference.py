@@ -4,18 +4,23 @@ import numpy as np
 import pytest
 
 from utils.backbones import build_extractor
+from utils.cli import InputError
 from utils.extractor import Extractor
 from utils.inference import bfloat16_doubt, inference_model
 
 
 def shake(model, seed: int = 0) -> None:
-    """Give every normalisation statistics that matter; fresh ones do nothing."""
+    """Give every normalisation statistics, and every convolution biases, that matter; fresh ones do nothing."""
     from keras import layers
 
     rng = np.random.default_rng(seed)
     for layer in flat(model):
+        values = layer.get_weights()
         if isinstance(layer, layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, values.shape) for values in layer.get_weights()])
+            values = [rng.uniform(0.5, 1.5, value.shape) for value in values]
+        elif isinstance(layer, layers.Conv2D):
+            values = [rng.uniform(-1, 1, value.shape) if value.ndim == 1 else value for value in values]
+        layer.set_weights(values)
 
 
 def flat(model):
@@ -89,9 +94,29 @@ def test_bfloat16_is_near_and_keeps_its_fingerprint(extractor_path):
 
 def test_doubts_about_bfloat16_follow_the_processor(monkeypatch):
     for flags, doubt in (("fpu avx2", "no bfloat16"), ("fpu avx512_bf16", None), ("fpu amx_bf16 bf16", None)):
+        monkeypatch.setattr("utils.inference.on_accelerator", lambda: False)
+        monkeypatch.setattr("sys.platform", "linux")
         monkeypatch.setattr("pathlib.Path.read_text", lambda _, flags=flags: f"flags : {flags}")
         found = bfloat16_doubt()
         assert found is None if doubt is None else doubt in found
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="float16"):
+        inference_model(small_network("chain"), "float16")
+
+
+def test_a_network_without_memory_is_one_line(monkeypatch):
+    class ResourceExhaustedError(Exception):  # named as TensorFlow names it
+        pass
+
+    def predict_on_batch(_):
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    extractor = Extractor(small_network("chain"))
+    monkeypatch.setattr(extractor.model, "predict_on_batch", predict_on_batch)
+    with pytest.raises(InputError, match="--batch_size"):
+        extractor.embed([np.zeros((8, 8, 3), np.uint8)])
 
 
 def test_batches_are_padded_to_few_sizes():

@@ -11,7 +11,7 @@ from utils.drawn_identity import draw_identity
 from utils.drawn_people import draw_selfie
 from utils.faces import face_chip, load_detector
 from utils.images import decode_image, jpeg_size
-from utils.photos import Photo
+from utils.photos import Photo, _rescale
 
 SEARCH_SIZE = 480
 
@@ -75,6 +75,24 @@ def test_faces_and_chips_are_those_of_the_whole_photo(scene, suffix, orientation
         middle = inverse @ [0.5, 0.5, 1]
         x, y, w, h = found.box
         assert x < middle[0] < x + w and y < middle[1] < y + h
+
+
+def test_a_pixels_middle_stays_its_middle():
+    """Pixel (i, j) of a copy of a quarter is the middle of the pixels 4i to 4i + 3 of the original, and back."""
+    transform = np.array([[0.02, -0.003, 0.1], [0.003, 0.02, -0.2]])
+    large = _rescale(transform, np.array([4.0, 2.0]))
+    for x, y in ((0, 0), (7, 3), (100, 50)):
+        middle = [4 * x + 1.5, 2 * y + 0.5]
+        np.testing.assert_allclose(large @ [*middle, 1], transform @ [x, y, 1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(_rescale(large, np.array([0.25, 0.5])), transform, rtol=0, atol=1e-12)
+
+
+def test_landmarks_keep_to_the_transform(scene):
+    photo = Photo(encode(scene, "JPEG"), SEARCH_SIZE)
+    detect = load_detector(min_size=1, search_size=SEARCH_SIZE)
+    for small, full in zip(detect(photo.small), photo.faces(detect), strict=True):
+        places = [np.column_stack([face.landmarks, np.ones(5)]) @ face.transform.T for face in (small, full)]
+        np.testing.assert_allclose(places[0], places[1], rtol=0, atol=1e-5)
 
 
 def test_a_small_face_is_cut_from_the_original(scene):

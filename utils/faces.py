@@ -78,11 +78,9 @@ def _find_retinaface(image: np.ndarray, search_size: int, min_score: float, thre
         large = _search_retinaface(image, DETECTION_SIZE, min_score, threads)
         most = LEAST_PIXELS * max(image.shape[:2]) / DETECTION_SIZE
         in_full = _search_retinaface(image, search_size, min_score, threads)
-        return large + [
-            face
-            for face in in_full
-            if max(face.box[2:]) < most and not any(_covers(other.box, face.box) for other in large)
-        ]
+        small = [face for face in in_full if max(face.box[2:]) < most]
+        small = [face for face in small if not any(_covers(other.box, face.box) for other in large)]
+        return sorted(large + small, key=lambda face: face.score, reverse=True)
     return _search_retinaface(image, search_size, min_score, threads)
 
 

@@ -1,6 +1,7 @@
 """Files that survive crashes: written whole or not at all, and recognised by their checksums."""
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import json
@@ -10,6 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from utils.cli import InputError
+
+# Read once: it can only be read by setting it, for all threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 @contextlib.contextmanager
@@ -28,16 +33,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide the file from other users
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide the file from other users
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def is_disk_full(error: OSError) -> bool:
+    """Whether nothing at all can be written there any more, so that the next file would fare no better."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def make_folder(path: Path) -> None:

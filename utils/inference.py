@@ -18,10 +18,13 @@ def inference_model(model, precision: str = "float32"):
     """A copy of a Keras model of one output that runs faster and gives the same features.
 
     Every batch normalisation that alone takes the output of a convolution is multiplied into that
-    convolution: γ·(conv(x) − μ)/√(σ² + ε) + β is a convolution again (Ioffe and Szegedy, "Batch
+    convolution, where no layer is called twice and the model is not one around another:
+    γ·(conv(x) − μ)/√(σ² + ε) + β is a convolution again (Ioffe and Szegedy, "Batch
     Normalization", 2015, as it is at inference). precision: one of PRECISIONS, of what is computed in
-    between; weights and output stay float32.
+    between; weights and output stay float32. Raises ValueError for another precision.
     """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
     from keras import Model, layers, models
 
     model = Model(model.inputs, model.outputs[0], name=model.name)  # of any kind: functional from here on
@@ -100,10 +103,13 @@ def on_accelerator() -> bool:
     """Whether Keras computes on a graphics card or a TPU, with whichever backend it runs."""
     import keras
 
-    if keras.backend.backend() == "torch":  # Keras' own list of devices knows the other two backends
+    backend = keras.backend.backend()
+    if backend == "torch":
         import torch
 
         return torch.cuda.is_available() or torch.backends.mps.is_available()
+    if backend not in ("tensorflow", "jax"):  # whose devices Keras does not list
+        return False
     return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 

@@ -51,7 +51,13 @@ def detect_retinaface(
     height, width = image.shape[:2]
     # swapRB turns our RGB into the BGR that the network was trained on.
     blob = cv2.dnn.blobFromImage(image, mean=MEAN_BGR, swapRB=True)
-    offsets, confidences, landmark_offsets = load_retinaface(threads).run(None, {"input": blob})
+    try:
+        offsets, confidences, landmark_offsets = load_retinaface(threads).run(None, {"input": blob})
+    except Exception as exc:
+        # Its exceptions have no common ancestor but this one. Of a sound network only memory can run out.
+        if not type(exc).__module__.startswith("onnxruntime"):
+            raise
+        raise MemoryError(f"{width}×{height} pixels cannot be searched at once: {exc}") from None
     keep = np.flatnonzero(confidences[0, :, 1] > min_score)
     scores = confidences[0, keep, 1]
     anchors = _anchors(width, height)[keep]
