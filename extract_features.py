@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batch_size",
         type=bounded(int, 1, 4096),
-        help="images a call of the network (default: 64 on a processor, 256 on a graphics card)",
+        help="images a call of the network (default: 64, or 32 large ones, on a processor; 256 on a graphics card)",
     )
     parser.add_argument(
         "-j",

@@ -127,8 +127,8 @@ def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) 
         functions[f"peak {precision}"] = measure.matrix_product(precision)
     for name, path in models.items():
         for precision in ("float32", "bfloat16"):
-            extractor = load_extractor(path, precision, BATCH_SIZE)
-            chips = [resize_chip(picture, extractor.size) for picture in pictures]
+            extractor = load_extractor(path, precision)
+            chips = [resize_chip(picture, extractor.size) for picture in pictures[: extractor.batch_size]]
             row = f"{name} {precision}"
             functions[row] = lambda extractor=extractor, chips=chips: extractor.embed(chips)
             faces[row], work[row] = len(chips), network_gigaflops(extractor.model)

@@ -83,7 +83,7 @@ def run_process(*words) -> Process:
 
 
 def matrix_product(dtype: str, size: int = 4096) -> Callable[[], object]:
-    """A function of TensorFlow's that multiplies two square matrices: 2·size³ operations, the most that the processor gives."""
+    """A function of TensorFlow's that multiplies two square matrices: 2·size³ operations, the processor's most."""
     import tensorflow as tf
 
     matrix = tf.cast(tf.random.stateless_uniform((size, size), (0, 0)), dtype)

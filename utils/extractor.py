@@ -27,9 +27,10 @@ HDF5_MAGIC = b"\x89HDF"
 # option does not make every stored feature foreign.
 FINGERPRINT_KEYS = ("activation", "axis", "data_format", "dilation_rate", "epsilon", "groups", "kernel_size", "offset")
 FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
-# Images a call. From here on a processor gains nothing more (benchmarks/extraction.py); a graphics
-# card has more cores to fill.
+# Images a call. From here on a processor gains nothing more (benchmarks/extraction.py), and half as many are
+# enough of more than LARGE_INPUT pixels, which would take memory instead; a graphics card has more cores to fill.
 BATCH_SIZE, BATCH_SIZE_ON_A_CARD = 64, 256
+LARGE_INPUT = 160  # pixels of the input's side
 
 
 @contextlib.contextmanager
@@ -140,7 +141,7 @@ class Extractor:
         self.size = model.inputs[0].shape[1]
         self.dimension = model.outputs[0].shape[1]
         self.fingerprint = model_fingerprint(model)
-        self.batch_size = batch_size or (BATCH_SIZE_ON_A_CARD if on_accelerator() else BATCH_SIZE)
+        self.batch_size = batch_size or suitable_batch_size(self.size)
         self.model = inference_model(model, precision)
 
     def embed(self, images: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
@@ -168,6 +169,13 @@ class Extractor:
             raise InputError(
                 f"there is no memory for batches of {len(batch)} images: --batch_size makes them smaller"
             ) from None
+
+
+def suitable_batch_size(input_size: int) -> int:
+    """How many images of an input's side in pixels are best computed in one call on this machine."""
+    if on_accelerator():
+        return BATCH_SIZE_ON_A_CARD
+    return BATCH_SIZE if input_size <= LARGE_INPUT else BATCH_SIZE // 2
 
 
 def power_of_two(count: int) -> int:
