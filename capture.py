@@ -17,7 +17,7 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import InputError, add_mirror_switch, add_switch, bounded, clean_exit, counted, file_path, script_parser
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
@@ -45,15 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after so many saved faces; 0: go on")
     parser.add_argument("--guide", action="store_true", help="ask for five poses and save them by itself")
     add_switch(parser, "--gate", default=1, help="1: save only faces that are good enough; 0: any face")
-    parser.add_argument(
-        "--mirror",
-        type=int,
-        nargs="?",
-        choices=(0, 1),
-        const=1,
-        help="1: show the picture as a looking glass does; saved faces never are mirrored "
-        "(default: 1 for a camera of this machine, else 0)",
-    )
+    add_mirror_switch(parser)
     parser.add_argument("--headless", action="store_true", help="open no window; needs --every or --guide")
     add_detection_arguments(parser, MIN_SIZE)
     return parser
@@ -65,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.headless and not (args.every or args.guide):
         raise InputError("--headless has no key to save with: add --every N or --guide")
     from utils.cameras import open_source
-    from utils.video import is_url
+    from utils.video import is_mirrored
     from utils.window import check_screen
 
     if not args.headless:
@@ -84,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         collector = Collector(
             FaceSaver(args.output), bool(args.gate), args.every, Guide() if args.guide else None, source.rate
         )
-        mirrored = args.mirror if args.mirror is not None else source.live and not is_url(args.camera)
+        mirrored = is_mirrored(args.mirror, args.camera, args.video_path)
         screen = None
         if not args.headless:
             screen = Screen(collector, mirrored, 0.0 if source.live else 1 / source.rate)

@@ -17,7 +17,16 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import (
+    InputError,
+    add_mirror_switch,
+    add_normalize_switch,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    script_parser,
+)
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
@@ -50,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="seconds after which a lost camera is not tried any more; 0: never",
     )
     parser.add_argument("--headless", action="store_true", help="open no window")
-    parser.add_argument("--mirror", action="store_true", help="show the picture as a looking glass does")
+    add_mirror_switch(parser)
     parser.add_argument(
         "--faces_path", type=file_path, help="folder of person folders with faces, for those enrolled in the window"
     )
@@ -150,6 +159,7 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
     from utils.live import open_screen, run_camera, run_video
     from utils.recognizer import BackgroundRecognizer, load_recognizer
     from utils.records import UnknownFaces
+    from utils.video import is_mirrored
 
     recognizer = load_recognizer(
         *(gallery, extractor, args.detector, args.min_size, bool(args.align), args.detect_width or LIVE_WIDTH),
@@ -160,7 +170,8 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
         recognizer.listeners.append(unknown)
         cleanup.callback(unknown.save)
     recognizer.warm_up()
-    screen = None if args.headless else open_screen(recognizer, args.faces_path, args.features, args.mirror, cleanup)
+    mirrored = is_mirrored(args.mirror, args.camera, args.video_path)
+    screen = None if args.headless else open_screen(recognizer, args.faces_path, args.features, mirrored, cleanup)
     summary.begin()
     if source.live:
         background = BackgroundRecognizer(recognizer, source)

@@ -128,6 +128,19 @@ def add_normalize_switch(parser: argparse.ArgumentParser, help: str) -> None:
     add_switch(parser, "-n", "--normalize", "--normaliza", default=0, help=help)
 
 
+def add_mirror_switch(parser: argparse.ArgumentParser) -> None:
+    """`--mirror`, `--mirror 1` or `--mirror 0`, None where it is not said: see utils.video.is_mirrored."""
+    parser.add_argument(
+        "--mirror",
+        type=int,
+        nargs="?",
+        choices=(0, 1),
+        const=1,
+        help="1: show the picture as a looking glass does; what is saved never is mirrored "
+        "(default: 1 for a camera of this machine, else 0)",
+    )
+
+
 def counted(number: int, singular: str, plural: str = "") -> str:
     """A number and its noun: "1 face", "2 faces", "1 person", "2 people"."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"

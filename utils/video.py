@@ -115,6 +115,11 @@ def is_url(text: str) -> bool:
     return re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
 
 
+def is_mirrored(choice: int | None, camera: str, video_path: Path | None) -> bool:
+    """Whether a picture is shown as a looking glass does: as chosen, else where people see themselves."""
+    return bool(choice) if choice is not None else video_path is None and not is_url(camera)
+
+
 def without_password(text: str) -> str:
     """A camera's address without the user name and password that it may hold: for messages."""
     return re.sub(r"(://)[^/]*@", r"\1…@", text)
