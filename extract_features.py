@@ -54,10 +54,12 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.extraction import FeatureStore, embed_people
     from utils.extractor import load_extractor
+    from utils.files import make_folder
     from utils.images import list_people
     from utils.inference import bfloat16_doubt
 
     folders = list_people(args.faces_path)
+    make_folder(args.features)  # before the work, not after it
     extractor = load_extractor(args.model_path, args.precision, args.batch_size)
     if args.precision == "bfloat16" and (doubt := bfloat16_doubt()):
         warn(f"{doubt}: --precision bfloat16 may well be slower than float32 here, and is never more exact")

@@ -66,7 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=file_path, help="annotated video to write (a folder for photos)")
     parser.add_argument("--events", type=file_path, help="JSON lines to write: a line a frame with its faces")
     parser.add_argument(
-        "--unknown_dir", type=file_path, help="folder for the best picture of each face that never got a name"
+        "--unknown_dir",
+        type=file_path,
+        help="folder for the best picture of each face that never got a name, and was seen in three pictures or more",
     )
     parser.add_argument(
         "--threshold",

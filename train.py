@@ -133,7 +133,9 @@ def choose_options(args, features):
     if kind == "distance" and len(features.strangers):
         warn(f"{counted(len(features.strangers), 'face')} of strangers teach the distance head nothing")
     normalization = None
-    if args.normalize:
+    if args.normalize and kind != "dense":
+        warn(f"--normalize 1 is for --head dense; the {kind} head has no use for it")
+    elif args.normalize:
         normalization = load_normalization(args.features_path, features.matrix.shape[1], features.extractor)
     return TrainingOptions(
         head=kind,

@@ -6,8 +6,8 @@ import numpy as np
 
 from utils.cli import counted
 from utils.comparison import Comparison, FoundFace, Side
-from utils.files import atomic_path
 from utils.images import read_image, resize_chip
+from utils.plots import save_figure
 
 SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and grey
 MOST_CHIPS = 9  # of a folder
@@ -35,8 +35,7 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
             axes.imshow(_chip_grid(faces))
         else:
             _draw_photo(axes, side, faces[0], color)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_figure(figure, path)
 
 
 def _title(side: Side, faces: int) -> str:

@@ -74,7 +74,9 @@ def find_model(path: str | Path) -> Path:
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in MODEL_SUFFIXES)):
         if candidate.is_file():
             return candidate
-    raise InputError(f"there is no model at {path}")
+    inside = sorted(each for each in path.glob("*") if each.suffix.lower() in MODEL_SUFFIXES)
+    hint = f"; this folder holds {', '.join(map(str, inside[:3]))}" if inside else ""
+    raise InputError(f"there is no model at {path}{hint}")
 
 
 def load_model(path: Path):

@@ -1,5 +1,6 @@
 """The plots of an evaluation, as PNG files: curves, histograms, identification."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ DPI = 120
 
 
 def save_figure(figure, path: Path) -> None:
-    """Write a matplotlib figure as PNG, atomically."""
-    with atomic_path(path) as temporary:
+    """Write a matplotlib figure, atomically; the suffix chooses the format."""
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # A name in a script that matplotlib's font lacks is drawn as boxes, which says it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(temporary, dpi=DPI)
 
 
