@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 
 from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser, summarize
-from utils.detection_arguments import add_detection_arguments
+from utils.detection_arguments import UNLIMITED, add_detection_arguments
 
 MIN_SIZE = 40  # pixels
 MAX_SIZE = 960  # pixels of the longer side that is searched
-UNLIMITED = 1 << 16  # pixels: no JPEG is longer
 
 
 def build_parser() -> argparse.ArgumentParser:

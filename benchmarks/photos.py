@@ -20,6 +20,7 @@ from pathlib import Path
 import measure  # it puts the project's root where the next lines find it
 
 from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
+from utils.detection_arguments import UNLIMITED
 
 MEGAPIXELS = (1, 2, 4, 8, 12)
 DRAWN = 4  # photos of each size
@@ -178,10 +179,10 @@ def compare_sizes(photos: list[Path]) -> list[dict]:
         seconds = measure.timed(run).wall
         return found, seconds
 
-    everything, _ = search(1 << 16)
+    everything, _ = search(UNLIMITED)
     columns = ["--max_size", "photos/s", "main faces", "of them found in full", "missed"]
     rows = []
-    for size in (640, 960, 1280, 1 << 16):
+    for size in (640, 960, 1280, UNLIMITED):
         found, seconds = search(size)
         common = sum(
             max((intersection_over_union(box, other) for other in boxes), default=0) > 0.5
@@ -189,7 +190,7 @@ def compare_sizes(photos: list[Path]) -> list[dict]:
             for box in whole
         )
         counts = [str(n) for n in (sum(map(len, found)), common, sum(map(len, everything)) - common)]
-        label = str(size) if size < 1 << 16 else "0 (in full)"
+        label = str(size) if size < UNLIMITED else "0 (in full)"
         rows.append(dict(zip(columns, [label, len(photos) / seconds, *counts], strict=True)))
     measure.print_table(columns, [list(row.values()) for row in rows])
     return rows

@@ -4,6 +4,8 @@ import argparse
 
 from utils.cli import add_switch, bounded
 
+UNLIMITED = 1 << 16  # pixels that are searched: no JPEG is longer
+
 
 def add_detection_arguments(parser: argparse.ArgumentParser, min_size: int) -> None:
     """The flags that say which faces are found and how they are cropped."""

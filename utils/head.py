@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.calibration import logits, probabilities
 from utils.cli import InputError
-from utils.extractor import MODEL_SUFFIXES, find_model, load_model, save_model
+from utils.extractor import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
 from utils.files import read_json, write_json
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 from utils.normalization import Normalization
@@ -145,7 +145,7 @@ def _parts(rows: int, width: int) -> list[slice]:
 def _predict(model, inputs: list[np.ndarray]) -> np.ndarray:
     # Padded to a power of two: each new number of rows would be compiled anew.
     rows = len(inputs[0])
-    padding = ((0, (1 << (rows - 1).bit_length()) - rows), (0, 0))
+    padding = ((0, power_of_two(rows) - rows), (0, 0))
     padded = [np.pad(array, padding) for array in inputs]
     return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
 

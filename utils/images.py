@@ -60,9 +60,11 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
     """
     if not data:
         raise ValueError("the file is empty")
-    if _suits_opencv(data):
+    is_jpeg = jpeg_size(data) is not None
+    # OpenCV is the faster reader; Pillow takes what OpenCV gets wrong: CMYK, transparency, HEIC, the rest.
+    if is_jpeg or _is_plain_png(data):
         try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCTIONS[shrink if jpeg_size(data) else 1])
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCTIONS[shrink if is_jpeg else 1])
         except cv2.error as exc:
             raise ValueError(f"cannot be decoded: {exc.err}") from None
         if bgr is None:
@@ -71,14 +73,12 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
     return _decode_with_pillow(data)
 
 
-def _suits_opencv(data: bytes) -> bool:
-    """OpenCV is the faster reader; Pillow takes what OpenCV gets wrong: CMYK, transparency, HEIC, the rest."""
-    if data.startswith(b"\xff\xd8"):
-        return jpeg_size(data) is not None
-    if data.startswith(b"\x89PNG") and len(data) > 26:
-        _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
-        return data[25] in (0, 2) and b"IEND" in data[-64:]  # grey or RGB without alpha, and whole
-    return False
+def _is_plain_png(data: bytes) -> bool:
+    """Whether these are a whole grey or RGB PNG without alpha. Raises ValueError for an absurd size."""
+    if not data.startswith(b"\x89PNG") or len(data) <= 26:
+        return False
+    _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+    return data[25] in (0, 2) and b"IEND" in data[-64:]
 
 
 def _check_size(width: int, height: int) -> None:
