@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import socket
 import time
 from contextlib import ExitStack
 from threading import Thread
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.cameras import Camera, PacedVideo
+from utils.cameras import DARK, Camera, PacedVideo
 from utils.cli import InputError
 from utils.desk import Desk
 from utils.drawn_camera import MjpegCamera
@@ -90,6 +91,56 @@ def test_a_camera_may_be_given_up_and_must_be_there_at_first(gray_camera):
     source.close()
     with pytest.raises(InputError, match="cannot be opened"):
         Camera(gray_camera.url)
+
+
+def assert_a_blank_window_is_quit(url: str, size_wh: tuple[int, int]) -> None:
+    """A window shows nothing but that the camera sends no pictures, until its key ends the run."""
+    source = Camera(url)
+    screen = fake_screen([(3.5, "q")])
+    with ExitStack() as cleanup:
+        background = BackgroundRecognizer(SlowRecognizer(0.0), source)
+        cleanup.callback(source.close)
+        cleanup.callback(background.close)
+        run_camera(source, background, outputs_of(source, cleanup), Summary(True), screen)
+        assert source.note == "the camera sends no pictures"
+    assert screen.frame.index == -1 and 3 <= len(screen.window.pictures) <= 40
+    for picture in screen.window.pictures:
+        assert picture.shape[1::-1] == size_wh
+        assert (picture == DARK).all(axis=2).mean() > 0.6 and (picture != DARK).any()
+
+
+def test_a_camera_that_takes_the_connection_and_sends_nothing_is_waited_for(gray_camera, capsys, monkeypatch):
+    monkeypatch.setattr("utils.cameras.TIMEOUT", 1000)
+    gray_camera.silent = True
+    assert_a_blank_window_is_quit(gray_camera.url, (640, 480))
+    source = Camera(gray_camera.url)
+    frames = source.frames()
+    Thread(target=lambda: (time.sleep(1), setattr(gray_camera, "silent", False)), daemon=True).start()
+    assert next(frames).image.shape == (120, 160, 3) and source.note is None
+    source.close()
+    gray_camera.silent = True
+    source = Camera(gray_camera.url, give_up=0.1)
+    assert list(source.frames()) == []
+    source.close()
+    # Each of the three was said once, however often it was tried.
+    err = capsys.readouterr().err
+    assert err.count("sends no pictures: trying again") == 3 and err.count("given up") == 1
+
+
+def test_a_camera_that_opens_and_sends_nothing_shows_its_size(monkeypatch):
+    """Uncompressed video says in its header all that there is to know, so that it is opened without a picture."""
+    monkeypatch.setattr("utils.cameras.TIMEOUT", 1000)
+    header = b"YUV4MPEG2 W320 H240 F30:1 Ip A1:1 C420\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answered = []
+
+        def answer() -> None:
+            while True:
+                answered.append(server.accept()[0])
+                answered[-1].sendall(b"HTTP/1.0 200 OK\r\n\r\n" + header)
+
+        Thread(target=answer, daemon=True).start()
+        assert_a_blank_window_is_quit(f"http://127.0.0.1:{server.getsockname()[1]}/film.y4m", (320, 240))
 
 
 def test_addresses_are_told_without_passwords():

@@ -7,7 +7,7 @@ import time
 import pytest
 from conftest import Screen, finish, needs_screen, start
 
-from utils.drawing import KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
+from utils.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
 from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import draw_identity
 from utils.drawn_scenes import webcam_clip
@@ -89,24 +89,41 @@ def test_a_stranger_is_enrolled_by_keys_and_taken_back(screen, suite, moving_str
     assert "Zoë B: " in finish(process)
 
 
+def warned(screen: Screen) -> bool:
+    """Whether the bar with a warning is there, through which the picture shines a little."""
+    return screen.count(WARNING_COLOR, within=24) > 4000
+
+
 def test_the_window_says_when_the_camera_is_lost(screen, suite, moving_stranger):
     words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
     process = start(screen, "test.py", *words, "--camera", moving_stranger.url)
     screen.wait_for("Siamese Faces")
     screen.wait_until(lambda: screen.count(UNKNOWN_COLOR) > 200)
-
-    def warned() -> bool:
-        """Whether the bar with the message is there, through which the picture shines a little."""
-        return screen.count(WARNING_COLOR, within=24) > 4000
-
-    assert not warned()
+    assert not warned(screen)
     moving_stranger.stop()
-    screen.wait_until(warned)
+    screen.wait_until(lambda: warned(screen))
     moving_stranger.start()
-    screen.wait_until(lambda: not warned())
+    screen.wait_until(lambda: not warned(screen))
     screen.run("key", "Escape")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "trying again" in err and "Traceback" not in err
+
+
+def test_a_camera_without_pictures_has_a_window_with_keys(screen, suite, moving_stranger):
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
+    moving_stranger.silent = True
+    process = start(screen, "test.py", *words, "--camera", moving_stranger.url)
+    screen.wait_for("Siamese Faces")
+    screen.wait_until(lambda: warned(screen))
+    assert screen.count(KEY_COLOR, within=24) > 100
+    screen.run("key", "h")
+    screen.wait_until(lambda: screen.count(KEY_COLOR, within=24) == 0)
+    moving_stranger.silent = False
+    screen.wait_until(lambda: screen.count(UNKNOWN_COLOR) > 200)
+    assert not warned(screen)
+    screen.run("key", "q")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and err.count("\n") == 1 and "sends no pictures" in err
 
 
 def test_photos_stay_until_a_key(screen, suite):

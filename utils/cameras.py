@@ -1,43 +1,50 @@
 """Cameras: each is read by a thread of its own that keeps only the newest picture and opens a lost one again."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
+import numpy as np
 
 from utils.cli import InputError, warn
-from utils.video import Frame, PhotoSource, VideoSource, declared_rate, is_url, without_password
+from utils.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size, is_url, without_password
 
 MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
 TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
 BACKOFF = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open a lost camera; the last goes on
 SILENCE = 2.0  # seconds without a picture after which that is said
 NOTE_EVERY = 0.2  # seconds between two pictures that only say that the camera is lost
+PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # where an address names none
+DARK = 32  # gray level, 0-255, of the picture that stands for one that has not come yet
 
 
 class LiveSource:
     """What films while others work: a thread reads it and keeps the newest frame only.
 
-    rate: frames a second as declared. note: what to tell the user while there is no picture, else None.
-    ended: whether there will be no more.
+    rate: frames a second, and size_wh: pixels, as declared. note: what to tell the user while there is no
+    picture, else None. ended: whether there will be no more.
     """
 
     live = True
     note: str | None = None
 
-    def __init__(self, rate: float):
-        self.rate = rate
+    def __init__(self, rate: float, size_wh: tuple[int, int]):
+        self.rate, self.size_wh = rate, size_wh
         self.ended = False
         self._frame: Frame | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._began = np.inf
 
     def start(self) -> None:
         """Begin to read, if that has not begun; what was filmed before is left out."""
         if self._thread is None:
+            self._began = time.monotonic()
             self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
             self._thread.start()
 
@@ -50,6 +57,11 @@ class LiveSource:
         with self._changed:
             self._changed.wait_for(lambda: is_new() or self.ended, timeout)
             return self._frame if is_new() else None
+
+    def blank(self) -> Frame:
+        """What to show as long as no picture has come: a plain dark one of the declared size, before all frames."""
+        width, height = self.size_wh
+        return Frame(np.full((height, width, 3), DARK, np.uint8), 0.0, index=-1)
 
     def frames(self) -> Iterator[Frame]:
         """One newest frame after another; while there is none, the last one again with a note."""
@@ -90,31 +102,36 @@ class Camera(LiveSource):
     """A camera by index, device path or URL; a lost one is opened again as soon as it answers.
 
     give_up: seconds after which a lost camera is not tried any more; 0 tries for ever. Raises InputError
-    where it cannot be opened at first.
+    where it cannot be opened at first. A network camera that takes the connection and sends nothing is
+    waited for like a lost one.
     """
 
     def __init__(self, location: str | int, give_up: float = 0.0):
         self.location, self.give_up = location, give_up
         self.what = f"camera {without_password(str(location))}"
+        asked = time.monotonic()
         self._capture = _open(location)
         if not self._capture.isOpened():
-            raise InputError(f"{self.what} cannot be opened: is it plugged in, and free? --camera chooses another")
-        super().__init__(declared_rate(self._capture))
-        self._lost = False
-        self._last = time.monotonic()
+            timed_out = time.monotonic() - asked > 0.9 * TIMEOUT / 1000
+            if not (timed_out and _takes_connections(location)):
+                raise InputError(f"{self.what} cannot be opened: is it plugged in, and free? --camera chooses another")
+        super().__init__(declared_rate(self._capture), declared_size(self._capture))
+        self._last = -np.inf  # when the newest picture came
+        self._lost_at: float | None = None  # None while pictures come
 
     @property
     def note(self) -> str | None:
-        if self._lost:
+        if self._lost_at is not None and self._frame is not None:
             return "camera lost, trying again"
-        return "the camera sends no pictures" if time.monotonic() - self._last > SILENCE else None
+        silent = time.monotonic() - max(self._last, self._began) > SILENCE
+        return "the camera sends no pictures" if self._lost_at is not None or silent else None
 
     def _run(self) -> None:
         index, start = 0, time.monotonic()
         while not self._stop.is_set():
             done, bgr = self._capture.read()
             if done:
-                self._last = time.monotonic()
+                self._last, self._lost_at = time.monotonic(), None
                 image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
                 self._put(Frame(image, self._last - start, index=index, arrived=self._last))
                 index += 1
@@ -124,21 +141,23 @@ class Camera(LiveSource):
         self._end()
 
     def _open_again(self) -> bool:
-        """Try until the camera answers, the run ends or it is given up. Returns whether it answers."""
-        lost_at = time.monotonic()
-        self._lost = True
-        warn(f"{self.what} gives no more pictures: trying again")
+        """Try until the camera answers, the run ends or it is given up. Returns whether it answers.
+
+        It is lost until a picture comes: what answers may still have nothing to show.
+        """
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            warn(f"{self.what} {'gives no more' if self._frame else 'sends no'} pictures: trying again")
         self._capture.release()
         attempt = 0
-        while not self._stop.wait(BACKOFF[min(attempt, len(BACKOFF) - 1)]):
+        while not (self.give_up and time.monotonic() - self._lost_at >= self.give_up):
+            if self._stop.wait(BACKOFF[min(attempt, len(BACKOFF) - 1)]):
+                return False
             attempt += 1
             self._capture = _open(self.location)
             if self._capture.isOpened():
-                self._lost, self._last = False, time.monotonic()
                 return True
-            if self.give_up and time.monotonic() - lost_at >= self.give_up:
-                warn(f"{self.what} is given up after {self.give_up:g} s")
-                return False
+        warn(f"{self.what} is given up after {self.give_up:g} s")
         return False
 
 
@@ -147,7 +166,7 @@ class PacedVideo(LiveSource):
 
     def __init__(self, path: Path):
         self._source = VideoSource(path)
-        super().__init__(self._source.rate)
+        super().__init__(self._source.rate, declared_size(self._source.capture))
 
     def _run(self) -> None:
         start = time.monotonic()
@@ -168,6 +187,19 @@ def _open(location: str | int) -> cv2.VideoCapture:
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT]
         return cv2.VideoCapture(location, cv2.CAP_FFMPEG, timeouts)
     return cv2.VideoCapture(location)
+
+
+def _takes_connections(location: str | int) -> bool:
+    """Whether there is somebody at a network camera's address, whatever is sent from there."""
+    if not (isinstance(location, str) and is_url(location)):
+        return False
+    try:
+        address = urlsplit(location)
+        port = address.port or PORTS[address.scheme.lower()]
+        with socket.create_connection((address.hostname, port), TIMEOUT / 1000):
+            return True
+    except (OSError, ValueError, KeyError):  # nobody there, no address, or none that is called up like this
+        return False
 
 
 def open_camera(camera: str, give_up: float = 0.0) -> Camera:

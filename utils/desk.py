@@ -128,7 +128,8 @@ class Desk:
         elif self.enrolment and time.monotonic() < self.enrolment.notice_until:
             drawing.draw_message(picture, self.enrolment.notice, progress=self.enrolment.progress)
         keys = KEYS if self.help and self.typed is None else ()
-        drawing.draw_status(picture, "paused" if self.paused else "", self._rate(latency), keys)
+        aside = "" if note else self._rate(latency)  # what is drawn again for its note is no picture a second
+        drawing.draw_status(picture, "paused" if self.paused else "", aside, keys)
         return picture
 
     def _rate(self, latency: float | None) -> str:

@@ -16,12 +16,14 @@ class MjpegCamera:
     """Streams pictures over HTTP as motion JPEG, `rate` a second, over and over, to whoever connects.
 
     pictures: RGB uint8 (H, W, 3). The film runs from `start` on, whoever looks. user: "name:password" that
-    its address holds, None for none; it is not checked.
+    its address holds, None for none; it is not checked. silent: whether it only takes connections, and
+    sends no picture.
     """
 
     def __init__(self, pictures: Sequence[np.ndarray], rate: float, user: str | None = None):
         self.jpegs = [cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes() for picture in pictures]
         self.rate = rate
+        self.silent = False
         with socket.socket() as probe:  # the same port again after a restart
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -53,12 +55,14 @@ class MjpegCamera:
         number = int((time.monotonic() - self.began) * self.rate)
         while not stopped.wait(max(0.0, self.began + number / self.rate - time.monotonic())):
             jpeg = self.jpegs[number % len(self.jpegs)]
+            number += 1
+            if self.silent:
+                continue
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
                 file.write(head.encode() + jpeg + b"\r\n")
             except OSError:  # who looked is gone
                 return
-            number += 1
 
     def stop(self) -> None:
         """Hang up on everybody and answer no more, as a camera without power."""

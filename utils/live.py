@@ -24,18 +24,24 @@ REDRAW = 0.1  # seconds between two drawings of a picture that stands still
 
 @dataclass
 class Screen:
-    """A window, opened with its first picture. desk: what is on it besides. mirrored: as a looking glass."""
+    """A window, opened with its first picture. desk: what is on it besides. mirrored: as a looking glass.
+
+    frame: what it shows, None before the first.
+    """
 
     desk: Desk
     cleanup: ExitStack
     mirrored: bool = False
     window: Window | None = field(default=None, init=False)
+    frame: Frame | None = field(default=None, init=False)
 
     def put(self, frame: Frame, faces: list[Seen], latency: float | None = None, note: str | None = None) -> None:
         """Draw a frame and show it."""
         if self.window is None:
             self.window = Window(TITLE, frame.image.shape[1::-1])
             self.cleanup.callback(self.window.close)
+        elif self.frame and self.frame.image.shape != frame.image.shape:  # a blank was shown, or the camera changed
+            self.window.resize(frame.image.shape[1::-1])
         self.frame, self.faces = frame, faces
         self.picture = self.desk.draw(frame.image, faces, latency, note, self.mirrored)
         self.window.put(self.picture)
@@ -156,6 +162,9 @@ def run_camera(
                 screen.put(frame, faces, latency)
         elif screen and frame and (camera.note or screen.desk.paused):
             screen.put_again(latency, camera.note)
+        elif screen and camera.note:  # no picture yet, and keys work all the same
+            frame = camera.blank()
+            screen.put(frame, [], None, camera.note)
         if screen and frame:
             screen.take_keys(POLL)
 

@@ -20,6 +20,7 @@ from utils.images import list_images, read_image
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its variable counts only before cv2 is loaded
 
 DEFAULT_RATE = 30.0  # frames a second, where a source does not tell
+DEFAULT_SIZE = (640, 480)  # pixels, likewise
 MOST_REPEATED = 1000  # times that a live picture is written in a row, however long the camera was away
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
@@ -108,6 +109,12 @@ def declared_rate(capture: cv2.VideoCapture) -> float:
     """The frames a second that a camera or a file says it has, or the usual ones where it says nothing."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     return float(rate) if 1 <= rate <= 1000 else DEFAULT_RATE
+
+
+def declared_size(capture: cv2.VideoCapture) -> tuple[int, int]:
+    """The width and height in pixels that a camera or a file says it has, or the usual ones where it says nothing."""
+    width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    return (width, height) if width > 0 and height > 0 else DEFAULT_SIZE
 
 
 def is_url(text: str) -> bool:

@@ -51,7 +51,7 @@ class Window:
         self.title = title
         self.due = time.monotonic()
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        cv2.resizeWindow(title, *size_wh)
+        self.resize(size_wh)
 
     def show(self, image: np.ndarray, interval: float = 0.0) -> str:
         """Show an image for at least `interval` seconds since the last; 0 does not wait.
@@ -66,6 +66,10 @@ class Window:
     def put(self, image: np.ndarray) -> None:
         """Show an image from the next `press` on."""
         self.cv2.imshow(self.title, self.cv2.cvtColor(image, self.cv2.COLOR_RGB2BGR))
+
+    def resize(self, size_wh: tuple[int, int]) -> None:
+        """Give the window another size in pixels."""
+        self.cv2.resizeWindow(self.title, *size_wh)
 
     def press(self, seconds: float) -> str:
         """Wait for a key, a millisecond at least; returns its character, its name (ESCAPE, …), or ""."""
