@@ -6,7 +6,7 @@ import pytest
 
 from utils.calibration import probabilities
 from utils.faces import Face, intersection_over_union
-from utils.flow import follow, gray_copy, same_scene
+from utils.flow import carry, follow, gray_copy, same_scene
 from utils.gallery import decide
 from utils.naming import (
     FIRST_LOOKS,
@@ -108,6 +108,16 @@ def test_a_cut_is_seen_and_a_lamp_is_none():
     assert same_scene(one, np.roll(one, 3, axis=1))
     assert not same_scene(one, two)
     assert same_scene(np.zeros_like(one), np.zeros_like(one))
+
+
+def test_boxes_are_carried_to_a_later_picture_and_cut_at_its_border():
+    rng = np.random.default_rng(4)
+    wall = cv2.resize(rng.integers(0, 255, (12, 20, 3), np.uint8), (1000, 480), interpolation=cv2.INTER_CUBIC)
+    before = gray_copy(wall[:, 100:740])
+    first, cut = carry(before, wall[:, 120:760], [(300, 200, 80, 100), (5, 50, 80, 100)])
+    assert first == pytest.approx((280, 200, 80, 100), abs=2)
+    assert cut[0] == 0 and 55 <= cut[2] <= 75  # they went to the left, by 20 pixels
+    assert carry(before, 255 - wall[:, 100:740], [(300, 200, 80, 100)]) == [None]
 
 
 class SmallGallery:

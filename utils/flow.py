@@ -8,6 +8,10 @@ overlap with a new detection is 0.92 by flow, 0.81 staying and 0.80 at constant 
 import cv2
 import numpy as np
 
+from utils.faces import clip_box
+
+Box = tuple[int, int, int, int]
+
 FLOW_SIZE = 320  # pixels, the longer side of the copy that is followed
 GRID = 6  # points along each side of a box
 INNER = 0.15  # of the box, on each side, that is background rather than face
@@ -42,6 +46,20 @@ def follow(before: np.ndarray, after: np.ndarray, boxes: np.ndarray, scale: floa
     moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, flat, None, winSize=(15, 15), maxLevel=3)
     moved, found = moved.reshape(points.shape), found.reshape(points.shape[:2]) > 0
     return np.stack([_move(*each, scale) for each in zip(boxes, points, moved, found, strict=True)])
+
+
+def carry(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box | None]:
+    """Where x, y, w, h boxes of a picture, of which `before` is the gray copy, are in a later one of the source.
+
+    image: RGB uint8 (H, W, 3). The boxes are in whole pixels, inside the image; None for one that has left
+    it, and for all where it shows another scene.
+    """
+    after = gray_copy(image)
+    if not same_scene(before, after):
+        return [None] * len(boxes)
+    moved = follow(before, after, np.array(boxes), max(after.shape) / max(image.shape[:2]))
+    clipped = [clip_box(box, image.shape) for box in moved]
+    return [box if min(box[2:]) > 0 else None for box in clipped]
 
 
 def _move(box, points, moved, found, scale: float) -> np.ndarray:

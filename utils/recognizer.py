@@ -1,15 +1,14 @@
 """From one picture to the next: faces found, followed, looked at when due, and named."""
 
-import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from utils.background import Background
 from utils.extractor import Extractor, power_of_two
-from utils.faces import CHIP_SIZE, Detector, Face, clip_box, face_chip, load_detector, warp_chip
-from utils.flow import follow, gray_copy, same_scene
+from utils.faces import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
+from utils.flow import carry, follow, gray_copy, same_scene
 from utils.gallery import Gallery
 from utils.naming import MOST_LOOKS, Look, add_look, is_due, settle
 from utils.quality import difference, quality, thumbnail
@@ -50,15 +49,11 @@ class Recognition:
         """The same faces where they are in a later frame of the source."""
         if frame.index == self.frame.index or not self.faces:
             return self.faces
-        after = gray_copy(frame.image)
-        if not same_scene(self.gray, after):
-            return []
-        boxes = follow(self.gray, after, np.array([face.box for face in self.faces]), _scale(after, frame.image))
-        moved = [clip_box(box, frame.image.shape) for box in boxes]
+        boxes = carry(self.gray, frame.image, [face.box for face in self.faces])
         return [
             Seen(box, face.name, face.score, face.track)
-            for box, face in zip(moved, self.faces, strict=True)
-            if min(box[2:]) > 0
+            for box, face in zip(boxes, self.faces, strict=True)
+            if box is not None
         ]
 
 
@@ -211,37 +206,11 @@ def load_recognizer(
     return Recognizer(detect, extractor, gallery, -np.inf if is_dlib else SURE_SCORE)
 
 
-class BackgroundRecognizer:
+class BackgroundRecognizer(Background):
     """A recognizer in a thread of its own that always takes a camera's newest frame.
 
-    `finished` hands over every Recognition since the last call. An error of the thread is raised there.
+    `finished` hands over every Recognition since the last call.
     """
 
     def __init__(self, recognizer: Recognizer, camera):
-        self.recognizer, self.camera = recognizer, camera
-        self._done: queue.SimpleQueue[Recognition] = queue.SimpleQueue()
-        self._error: BaseException | None = None
-        self._stop = threading.Event()
-        camera.start()
-        self._thread = threading.Thread(target=self._run, name="recognizer", daemon=True)
-        self._thread.start()
-
-    def finished(self) -> list[Recognition]:
-        if self._error is not None:
-            raise self._error
-        return [self._done.get_nowait() for _ in range(self._done.qsize())]
-
-    def _run(self) -> None:
-        try:
-            index = -1
-            while not self._stop.is_set():
-                frame = self.camera.newest(after=index, timeout=0.1)
-                if frame is not None:
-                    index = frame.index
-                    self._done.put(self.recognizer.recognize(frame))
-        except BaseException as exc:  # raised where the main thread sees it
-            self._error = exc
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=30)
+        super().__init__(recognizer.recognize, camera, "recognizer")
