@@ -22,15 +22,6 @@ from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
 LIVE_SEARCH_SIZE = 640  # pixels: a camera's larger pictures are searched in a copy of this size, to keep up
-KEYS = (("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"), ("q", "quit"), ("space", "pause"))
-HELP = (
-    ("s", "save the face as soon as it is good enough"),
-    ("u", "delete what was saved last"),
-    ("g", "ask for a few poses and save them"),
-    ("space", "pause, and go on"),
-    ("h", "show or hide these keys"),
-    ("q, Esc", "quit"),
-)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,122 +60,34 @@ def main(argv: list[str] | None = None) -> int:
         from utils.faces import DETECTION_SIZE, load_detector
         from utils.files import make_folder
         from utils.guide import Guide
+        from utils.preview import collect_from_camera, collect_from_frames, open_preview
 
         make_folder(args.output)
         search_size = LIVE_SEARCH_SIZE if source.live else DETECTION_SIZE
         detect = load_detector(args.detector, args.min_size, bool(args.align), search_size)
+        guide = Guide() if args.guide else None
         collector = Collector(
-            FaceSaver(args.output), bool(args.gate), args.every, Guide() if args.guide else None, source.rate
+            FaceSaver(args.output), bool(args.gate), args.every, guide, source.rate, args.count or None
         )
         mirrored = is_mirrored(args.mirror, args.camera, args.video_path)
-        screen = None
-        if not args.headless:
-            screen = Screen(collector, mirrored, 0.0 if source.live else 1 / source.rate)
-            cleanup.callback(screen.close)
-        return run(source, detect, collector, screen, args.count)
-
-
-def run(source, detect, collector, screen, count: int) -> int:
-    """Look for faces picture by picture and save what is wished for, until told to stop."""
-    saver = collector.saver
-    try:
-        view = None
-        for frame in source.frames():
-            if not frame.note:  # else it is the last picture again, and says that the camera is away
-                view = collector.look(frame.image, detect(frame.image), frame.time)
-            done = screen is None and collector.guide is not None and collector.guide.done
-            if screen is not None:
-                done = screen.show(view, frame.note)
-            if done or (count and saver.saved >= count):
-                break
-    finally:
-        print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
-        if screen is None and collector.refused:
-            reasons = (f"{reason} ({counted(number, 'frame')})" for reason, number in collector.refused.most_common())
-            print(f"not saved: {', '.join(reasons)}")
+        screen = None if args.headless else open_preview(collector, mirrored, cleanup)
+        try:
+            if screen and source.live:
+                collect_from_camera(source, detect, collector, screen)
+            else:
+                collect_from_frames(source, detect, collector, screen)
+        finally:
+            report(collector, args.headless)
     return 0
 
 
-class Screen:
-    """The window: what it shows of each view, and what its keys do. interval: seconds that a frame is shown."""
-
-    def __init__(self, collector, mirrored: bool, interval: float):
-        self.collector, self.mirrored, self.interval = collector, mirrored, interval
-        self.window = None
-        self.paused = self.helping = False
-
-    def show(self, view, note: str | None = None) -> bool:
-        """Show a view, for as long as it is paused, and do what keys say. Returns whether to quit.
-
-        note: what is wrong with the camera, None for nothing.
-        """
-        from utils.window import Window
-
-        if self.window is None:
-            self.window = Window("capture", view.image.shape[1::-1])
-        key = self.window.show(self.draw(view, note), self.interval)
-        while key != "q":
-            view = self._do(key, view)
-            if not self.paused:
-                return False
-            key = self.window.show(self.draw(view, note), 0.05)
-        return True
-
-    def _do(self, key: str, view):
-        from utils.guide import Guide
-
-        collector = self.collector
-        if key == "s" and self.paused:
-            return collector.save_shown(view)
-        if key == "s":
-            collector.wish()
-        elif key == "u":
-            collector.undo()
-        elif key == "g":
-            collector.guide = None if collector.guide else Guide()
-        elif key == " ":
-            self.paused = not self.paused
-        elif key == "h":
-            self.helping = not self.helping
-        return view
-
-    def draw(self, view, note: str | None = None):
-        """A copy of a view's picture with its faces, the chip that would be saved, a message and the keys."""
-        from utils.drawing import (
-            draw_countdown,
-            draw_help,
-            draw_inset,
-            draw_message,
-            draw_plain_face,
-            draw_status,
-            mirror,
-        )
-
-        collector, saver = self.collector, self.collector.saver
-        boxes = [face.box for face in view.faces]
-        preview = view.image.copy()
-        if self.mirrored:
-            preview, boxes = mirror(preview, boxes)
-        for box in boxes:
-            draw_plain_face(preview, box, good=view.reason is None)
-        if view.reason is None:
-            draw_inset(preview, view.chip)
-        if view.countdown is not None and not self.paused:
-            # Beside the face, where there is one.
-            draw_countdown(preview, str(view.countdown), right=bool(boxes) and boxes[0][0] < preview.shape[1] // 4)
-        paused = f"paused: {view.reason}" if view.reason else "paused"
-        message = note or (paused if self.paused else collector.message(view))
-        if message:
-            progress = collector.guide.progress if collector.guide and not note else None
-            draw_message(preview, message, warning=bool(note), progress=progress)
-        draw_status(preview, f"{saver.person}: {saver.saved} saved", keys=KEYS)
-        if self.helping:
-            draw_help(preview, HELP)
-        return preview
-
-    def close(self) -> None:
-        if self.window is not None:
-            self.window.close()
+def report(collector, headless: bool) -> None:
+    """Print how many faces were saved, and what a window would have said of the others."""
+    saver = collector.saver
+    print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
+    if headless and collector.refused:
+        reasons = (f"{reason} ({counted(number, 'frame')})" for reason, number in collector.refused.most_common())
+        print(f"not saved: {', '.join(reasons)}")
 
 
 if __name__ == "__main__":

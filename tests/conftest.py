@@ -88,6 +88,22 @@ def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> N
         assert part in lines[0]
 
 
+class FakeWindow:
+    """Takes pictures and gives keys at given moments."""
+
+    def __init__(self, keys=()):
+        self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
+
+    def put(self, picture) -> None:
+        self.pictures.append(picture)
+
+    def press(self, seconds: float) -> str:
+        time.sleep(max(seconds, 0.001))
+        if self.keys and time.monotonic() - self.start >= self.keys[0][0]:
+            return self.keys.pop(0)[1]
+        return ""
+
+
 needs_screen = pytest.mark.skipif(
     # CI sets REQUIRE_WINDOWS, so that a failed installation there is no silent skip.
     not (os.environ.get("REQUIRE_WINDOWS") or (shutil.which("Xvfb") and shutil.which("xdotool"))),

@@ -1,20 +1,24 @@
 """Collecting faces: what is asked, what is saved when, what the person is told; headless and in real windows."""
 
 import time
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
 import pytest
-from conftest import assert_one_error_line, finish, needs_screen, run_script, start
+from conftest import FakeWindow, assert_one_error_line, finish, needs_screen, run_script, start
 
+from utils.cameras import Camera
+from utils.cli import InputError
 from utils.collecting import WAIT_FOR_GOOD, Collector, FaceSaver
-from utils.drawing import KNOWN_COLOR
+from utils.drawing import KNOWN_COLOR, WARNING_COLOR
 from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import Shot, draw_identity
 from utils.drawn_people import add_noise, draw_on
-from utils.faces import load_detector
+from utils.faces import Face, load_detector
 from utils.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.images import read_image
+from utils.preview import collect_from_camera, open_preview
 from utils.quality import Pose, head_pose
 from utils.video import VideoOutput
 
@@ -253,6 +257,71 @@ def test_from_a_network_camera(tmp_path, capsys):
     assert "2 faces saved" in capsys.readouterr().out
 
 
+@pytest.fixture
+def gray_camera():
+    """30 pictures a second, each of another gray."""
+    camera = MjpegCamera([np.full((120, 160, 3), 40 + 3 * number, np.uint8) for number in range(60)], 30)
+    camera.start()
+    yield camera
+    camera.stop()
+
+
+class SlowDetector:
+    """Sees one face in the same place; takes its time. seen: the gray of every picture that it was shown."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self.seen = seconds, []
+
+    def __call__(self, image) -> list[Face]:
+        time.sleep(self.seconds)
+        self.seen.append(int(image[60, 80, 0]))
+        eye, side = np.array([65, 45]), 30
+        points = eye + side * np.array([[0, 0], [1, 0], [0.5, 0.6], [0.1, 1], [0.9, 1]], np.float32)
+        return [Face((60, 35, 40, 50), 0.99, points, np.array([[1 / 40, 0, -60 / 40], [0, 1 / 40, -40 / 40]]))]
+
+
+def collect(url, detect, folder, keys, **options):
+    """A run of capture.py before a camera with a window that gives keys at given seconds; what it was shown."""
+    folder.mkdir()
+    source = Camera(url)
+    collector = Collector(FaceSaver(folder), options.get("gate", False), options.get("every", 0), None, source.rate)
+    with ExitStack() as cleanup:
+        cleanup.callback(source.close)
+        screen = open_preview(collector, False, cleanup)
+        screen.window = FakeWindow(keys)
+        collect_from_camera(source, detect, collector, screen)
+    return screen.window.pictures
+
+
+def test_a_slow_detector_does_not_slow_the_window(gray_camera, tmp_path):
+    detect = SlowDetector(0.3)
+    pictures = collect(gray_camera.url, detect, tmp_path / "ada", [(4.0, "q")], every=2)
+    # 30 a second are filmed and three searched; a noisy machine may cost some of the 120.
+    grays = [int(picture[75, 2, 0]) for picture in pictures]
+    assert np.count_nonzero(np.diff(grays)) >= 60
+    assert 4 <= len(detect.seen) <= 14
+    # Every second of those that were searched is saved, and as it was when it was searched; the end may cut two off.
+    saved = [read_image(tmp_path / "ada" / f"ada_{n}.png") for n in range(len(list((tmp_path / "ada").iterdir())))]
+    assert len(detect.seen) - 2 <= 2 * len(saved) <= len(detect.seen) + 1
+    assert [int(chip[112, 112, 0]) for chip in saved] == detect.seen[::2][: len(saved)]
+
+
+def test_a_pause_shows_what_was_judged_and_saves_that(gray_camera, tmp_path):
+    detect = SlowDetector(0.3)
+    pictures = collect(gray_camera.url, detect, tmp_path / "ada", [(2.0, " "), (3.0, "s"), (3.5, "q")])
+    (chip,) = [read_image(path) for path in (tmp_path / "ada").iterdir()]
+    last = [int(picture[75, 2, 0]) for picture in pictures[-5:]]
+    assert set(last) == {int(chip[112, 112, 0])} and last[0] in detect.seen[:-2]  # it went on searching
+
+
+def test_an_error_of_the_detector_ends_the_run(gray_camera, tmp_path):
+    def broken(image):
+        raise InputError("the detector is gone")
+
+    with pytest.raises(InputError, match="the detector is gone"):
+        collect(gray_camera.url, broken, tmp_path / "ada", [(20, "q")])
+
+
 def test_what_has_no_sense_is_refused(tmp_path):
     result = run_script("capture.py", "-o", tmp_path / "ada", "-v", tmp_path / "none.mp4", "--headless", "--guide")
     assert_one_error_line(result, "none.mp4")
@@ -260,6 +329,30 @@ def test_what_has_no_sense_is_refused(tmp_path):
     # OpenCV has a lot to say about a camera that is not there; it is not asked.
     result = run_script("capture.py", "-o", tmp_path / "ada", "--headless", "--guide", "--camera", "60000")
     assert_one_error_line(result, "camera 60000 cannot be opened")
+
+
+@needs_screen
+def test_the_window_waits_for_a_camera_without_pictures(screen, tmp_path):
+    camera = MjpegCamera([view(seed=seed) for seed in range(5)], RATE)
+    camera.silent = True
+    camera.start()
+    try:
+        process = start(screen, "capture.py", "-o", tmp_path / "ada", "--camera", camera.url)
+        screen.wait_for("capture")
+        screen.wait_until(lambda: screen.count(WARNING_COLOR, within=24) > 4000)
+        camera.silent = False
+        screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 300)
+        assert screen.count(WARNING_COLOR, within=24) == 0
+        screen.run("key", "s")
+        screen.wait_until(lambda: (tmp_path / "ada" / "ada_0.png").exists())
+        camera.silent = True
+        screen.wait_until(lambda: screen.count(WARNING_COLOR, within=24) > 4000)
+        screen.run("key", "Escape")
+        out, err = process.communicate(timeout=60)
+    finally:
+        camera.stop()
+    assert process.returncode == 0 and "1 face saved" in out
+    assert err.count("sends no pictures: trying again") == 1 and "Traceback" not in err
 
 
 @needs_screen

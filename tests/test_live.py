@@ -10,6 +10,7 @@ from threading import Thread
 import cv2
 import numpy as np
 import pytest
+from conftest import FakeWindow
 
 from utils.cameras import DARK, Camera, PacedVideo
 from utils.cli import InputError
@@ -24,10 +25,11 @@ from utils.features import load_features, load_person
 from utils.gallery import Gallery
 from utils.head import load_head
 from utils.images import read_image
-from utils.live import Screen, run_camera, run_video
+from utils.live import run_camera, run_video
 from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
+from utils.screen import Screen
 from utils.video import Frame, VideoOutput, VideoSource, without_password
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 
@@ -71,8 +73,7 @@ def test_a_lost_camera_is_noted_and_opened_again(gray_camera, capsys):
     assert source.note is None
     gray_camera.stop()
     wait_until(lambda: source.note is not None)
-    shown = next(frame for frame in source.frames() if frame.note)
-    assert "lost" in shown.note and shown.image.shape == (120, 160, 3)
+    assert "lost" in source.note
     gray_camera.start()
     wait_until(lambda: source.note is None)
     after = source.newest(before.index, timeout=20)
@@ -175,22 +176,6 @@ class SlowRecognizer:
         self.indices.append(frame.index)
         gray = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         return Recognition(frame, gray, [Seen((40, 30, 50, 60), "ada", 0.9, 1)])
-
-
-class FakeWindow:
-    """Takes pictures and gives keys at given moments."""
-
-    def __init__(self, keys=()):
-        self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
-
-    def put(self, picture) -> None:
-        self.pictures.append(picture)
-
-    def press(self, seconds: float) -> str:
-        time.sleep(max(seconds, 0.001))
-        if self.keys and time.monotonic() - self.start >= self.keys[0][0]:
-            return self.keys.pop(0)[1]
-        return ""
 
 
 def fake_screen(keys=(), enrolment=None, tmp_path=None) -> Screen:

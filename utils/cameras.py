@@ -17,7 +17,7 @@ MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenC
 TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
 BACKOFF = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open a lost camera; the last goes on
 SILENCE = 2.0  # seconds without a picture after which that is said
-NOTE_EVERY = 0.2  # seconds between two pictures that only say that the camera is lost
+WAIT = 0.2  # seconds between two looks at whether there will be no more frames
 PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # where an address names none
 DARK = 32  # gray level, 0-255, of the picture that stands for one that has not come yet
 
@@ -64,18 +64,16 @@ class LiveSource:
         return Frame(np.full((height, width, 3), DARK, np.uint8), 0.0, index=-1)
 
     def frames(self) -> Iterator[Frame]:
-        """One newest frame after another; while there is none, the last one again with a note."""
+        """One newest frame after another, until there are no more."""
         self.start()
-        last = None
+        index = -1
         while True:
-            frame = self.newest(last.index if last else -1, NOTE_EVERY)
+            frame = self.newest(index, WAIT)
             if frame is not None:
-                last = frame
+                index = frame.index
                 yield frame
             elif self.ended:
                 return
-            elif last is not None and self.note:
-                yield Frame(last.image, last.time, index=last.index, note=self.note)
 
     def _run(self) -> None:
         """Read until told to stop."""

@@ -74,10 +74,13 @@ class Collector:
 
     gate: whether a face must be good enough. every: a face is saved every so many pictures, 0 for never.
     guide: asks for poses and saves those, None for no guide. rate: pictures a second, for the countdown.
+    count: of faces, which are enough; None for no end.
     """
 
-    def __init__(self, saver: FaceSaver, gate: bool, every: int, guide: Guide | None, rate: float):
-        self.saver, self.gate, self.every, self.guide, self.rate = saver, gate, every, guide, rate
+    def __init__(
+        self, saver: FaceSaver, gate: bool, every: int, guide: Guide | None, rate: float, count: int | None = None
+    ):
+        self.saver, self.gate, self.every, self.guide, self.rate, self.count = saver, gate, every, guide, rate, count
         self.index = -1
         self._wished_until = -np.inf
         self._due = False
@@ -86,6 +89,11 @@ class Collector:
         self._told, self._told_until = "", -np.inf
         self._now = 0.0
         self.refused = Counter()  # reasons, of the pictures in which a face was wished for and not saved
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many faces are saved as were asked for."""
+        return self.count is not None and self.saver.saved >= self.count
 
     def wish(self) -> None:
         """Have the face saved as soon as it is good enough, now or within WAIT_FOR_GOOD seconds."""

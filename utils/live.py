@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,55 +11,11 @@ from utils.enrolment import Enrolment
 from utils.pipeline import BackgroundWriter, map_ahead, read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.records import Outputs, Summary
+from utils.screen import NO_WINDOW_POLL, POLL, TITLE, Screen
 from utils.video import Frame, PhotoSource, VideoSource
 from utils.window import Window
 
-TITLE = "Siamese Faces"
 AHEAD = 8  # frames decoded early, and frames waiting to be written
-POLL = 0.004  # seconds between two looks for a camera's next frame, in which keys are taken
-NO_WINDOW_POLL = 0.1  # the same where there are no keys; a frame ends the wait
-REDRAW = 0.1  # seconds between two drawings of a picture that stands still
-
-
-@dataclass
-class Screen:
-    """A window, opened with its first picture. desk: what is on it besides. mirrored: as a looking glass.
-
-    frame: what it shows, None before the first.
-    """
-
-    desk: Desk
-    cleanup: ExitStack
-    mirrored: bool = False
-    window: Window | None = field(default=None, init=False)
-    frame: Frame | None = field(default=None, init=False)
-
-    def put(self, frame: Frame, faces: list[Seen], latency: float | None = None, note: str | None = None) -> None:
-        """Draw a frame and show it."""
-        if self.window is None:
-            self.window = Window(TITLE, frame.image.shape[1::-1])
-            self.cleanup.callback(self.window.close)
-        elif self.frame and self.frame.image.shape != frame.image.shape:  # a blank was shown, or the camera changed
-            self.window.resize(frame.image.shape[1::-1])
-        self.frame, self.faces = frame, faces
-        self.picture = self.desk.draw(frame.image, faces, latency, note, self.mirrored)
-        self.window.put(self.picture)
-        self.put_at = time.monotonic()
-
-    def put_again(self, latency: float | None, note: str | None) -> None:
-        """Draw the last frame anew, now and then, for what the desk has to say."""
-        if time.monotonic() - self.put_at >= REDRAW:
-            self.put(self.frame, self.faces, latency, note)
-
-    def take_keys(self, seconds: float) -> None:
-        """Let the window live for some seconds, and act on every key."""
-        end = time.monotonic() + seconds
-        while True:
-            key = self.window.press(end - time.monotonic())
-            if key:
-                self.desk.press(key, self.faces, self.picture)
-            if self.desk.quit or time.monotonic() >= end:
-                return
 
 
 class PhotoWindow:
@@ -106,7 +61,6 @@ def run_video(
     it is shown no faster than it was filmed.
     """
     with BackgroundWriter(AHEAD) as writer:
-        shown_at = time.monotonic()
         found = map_ahead(recognizer.find, read_ahead(source.frames(), AHEAD), ahead=AHEAD)
         for recognition in map(recognizer.name, progress(found, screen is None)):
             frame, faces = recognition.frame, recognition.faces
@@ -117,12 +71,7 @@ def run_video(
             summary.frames += 1
             if screen is None:
                 continue
-            screen.put(frame, faces)
-            shown_at = max(shown_at + 1 / source.rate, time.monotonic())
-            screen.take_keys(shown_at - time.monotonic())
-            while screen.desk.paused and not screen.desk.quit:
-                screen.put(frame, faces)
-                screen.take_keys(REDRAW)
+            screen.play(frame, faces, 1 / source.rate)
             if screen.desk.quit:
                 break
 

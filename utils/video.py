@@ -31,7 +31,6 @@ class Frame:
 
     image: RGB uint8 (H, W, 3). time: seconds since the source's start. name: a photo's file name. index:
     its number in the source, from 0. arrived: the monotonic clock's time at which a camera's was read.
-    note: why there is no new picture, None where this is one.
     """
 
     image: np.ndarray
@@ -39,7 +38,6 @@ class Frame:
     name: str | None = None
     index: int = 0
     arrived: float = 0.0
-    note: str | None = None
 
 
 class PhotoSource:

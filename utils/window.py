@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 
@@ -49,19 +48,13 @@ class Window:
 
         self.cv2 = cv2
         self.title = title
-        self.due = time.monotonic()
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self.resize(size_wh)
 
-    def show(self, image: np.ndarray, interval: float = 0.0) -> str:
-        """Show an image for at least `interval` seconds since the last; 0 does not wait.
-
-        Returns the key that was pressed as a character, "q" when Esc was or the window was closed, else "".
-        """
+    def show(self, image: np.ndarray) -> str:
+        """Show an image. Returns the key that was pressed as a character, "q" for Esc or a closed window, else ""."""
         self.put(image)
-        now = time.monotonic()
-        self.due = max(self.due + interval, now)
-        return self._quit_or_key(self.press(self.due - now))
+        return self._quit_or_key(self.press(0))
 
     def put(self, image: np.ndarray) -> None:
         """Show an image from the next `press` on."""

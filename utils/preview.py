@@ -1,0 +1,167 @@
+"""capture.py's window and loops: over a film frame by frame, and before a camera that never waits."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils import drawing
+from utils.background import Background
+from utils.collecting import Collector, View
+from utils.faces import Detector, Face
+from utils.flow import Box, carry, gray_copy
+from utils.guide import Guide
+from utils.screen import NO_WINDOW_POLL, POLL, Screen
+from utils.video import Frame
+from utils.window import CLOSED, ESCAPE
+
+TITLE = "capture"
+KEYS = (("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"), ("q", "quit"), ("space", "pause"))
+HELP = (
+    ("s", "save the face as soon as it is good enough"),
+    ("u", "delete what was saved last"),
+    ("g", "ask for a few poses and save them"),
+    ("space", "pause, and go on"),
+    ("h", "show or hide these keys"),
+    ("q, Esc", "quit"),
+)
+
+
+class Preview:
+    """What the window shows besides the picture, and what its keys do: the desk of a Screen.
+
+    view: of the picture that was looked at last, None before the first. quit, paused: what the keys asked for.
+    """
+
+    def __init__(self, collector: Collector):
+        self.collector = collector
+        self.view: View | None = None
+        self.quit = self.paused = self.helping = False
+
+    def press(self, key: str, boxes: list[Box], picture: np.ndarray) -> None:
+        """Act on a key."""
+        collector = self.collector
+        if key in ("q", ESCAPE, CLOSED):
+            self.quit = True
+        elif key == "s" and self.paused and self.view:
+            self.view = collector.save_shown(self.view)
+        elif key == "s":
+            collector.wish()
+        elif key == "u":
+            collector.undo()
+        elif key == "g":
+            collector.guide = None if collector.guide else Guide()
+        elif key == " ":
+            self.paused = not self.paused
+        elif key == "h":
+            self.helping = not self.helping
+
+    def draw(self, image: np.ndarray, boxes: list[Box], latency: float | None, note: str | None, mirrored: bool):
+        """A copy of an RGB uint8 frame with its faces, the chip that would be saved, a message and the keys.
+
+        latency: is not shown here. note: about the camera.
+        """
+        view, saver = self.view, self.collector.saver
+        good = view is not None and view.reason is None
+        picture = image.copy()
+        if mirrored:
+            picture, boxes = drawing.mirror(picture, boxes)
+        for box in boxes:
+            drawing.draw_plain_face(picture, box, good)
+        if good:
+            drawing.draw_inset(picture, view.chip)
+        if view and view.countdown is not None and not self.paused:
+            # Beside the face, where there is one.
+            right = bool(boxes) and boxes[0][0] < picture.shape[1] // 4
+            drawing.draw_countdown(picture, str(view.countdown), right)
+        self._draw_message(picture, note)
+        drawing.draw_status(picture, f"{saver.person}: {saver.saved} saved", keys=KEYS)
+        if self.helping:
+            drawing.draw_help(picture, HELP)
+        return picture
+
+    def _draw_message(self, picture: np.ndarray, note: str | None) -> None:
+        collector, view = self.collector, self.view
+        if note:
+            drawing.draw_message(picture, note, warning=True)
+            return
+        message = collector.message(view) if view else ""
+        if self.paused:
+            message = f"paused: {view.reason}" if view and view.reason else "paused"
+        if message:
+            drawing.draw_message(picture, message, progress=collector.guide.progress if collector.guide else None)
+
+
+def open_preview(collector: Collector, mirrored: bool, cleanup: ExitStack) -> Screen:
+    """The window's state; the window itself opens with the first picture."""
+    return Screen(Preview(collector), cleanup, mirrored, TITLE)
+
+
+def collect_from_frames(source, detect: Detector, collector: Collector, screen: Screen | None) -> None:
+    """Look for faces picture by picture and save what is wished for, until there are enough or a key says so.
+
+    Without a window, a guide that has asked for all its poses ends it too.
+    """
+    for frame in source.frames():
+        view = collector.look(frame.image, detect(frame.image), frame.time)
+        if screen:
+            screen.desk.view = view
+            screen.play(frame, _boxes(view), 1 / source.rate)
+        done = screen.desk.quit if screen else collector.guide and collector.guide.done
+        if done or collector.complete:
+            break
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A frame and the faces in it. gray: its small gray copy, which the boxes are moved on from."""
+
+    frame: Frame
+    gray: np.ndarray
+    faces: list[Face]
+
+
+def collect_from_camera(camera, detect: Detector, collector: Collector, screen: Screen) -> None:
+    """Show every frame of a camera, and look at those that were searched for faces meanwhile.
+
+    Nothing here waits for the detector: faces are shown where they have moved since. What is judged and
+    saved is the frame that was searched, and in a pause that one is shown.
+    """
+    preview = screen.desk
+    search = Background(lambda frame: Searched(frame, gray_copy(frame.image), detect(frame.image)), camera, "detector")
+    frame = searched = None
+    try:
+        while not (preview.quit or collector.complete):
+            for each in search.finished():
+                if not preview.paused and not collector.complete:
+                    searched = each
+                    preview.view = collector.look(each.frame.image, each.faces, each.frame.time)
+            new = camera.newest(frame.index if frame else -1, 0.0 if frame else NO_WINDOW_POLL)
+            if new is None and camera.ended:
+                break
+            frame = new or frame
+            if preview.paused and searched and screen.frame is not searched.frame:
+                screen.put(searched.frame, _boxes(preview.view), None, camera.note)
+            elif new and not preview.paused:
+                screen.put(frame, _moved(searched, preview.view, frame) if searched else [])
+            elif frame and (camera.note or preview.paused):
+                screen.put_again(None, camera.note)
+            elif camera.note:  # no picture yet, and keys work all the same
+                frame = camera.blank()
+                screen.put(frame, [], None, camera.note)
+            if frame:
+                screen.take_keys(POLL)
+    finally:
+        search.close()
+
+
+def _boxes(view: View) -> list[Box]:
+    return [face.box for face in view.faces]
+
+
+def _moved(searched: Searched, view: View, frame: Frame) -> list[Box]:
+    """The boxes of a view, which is of the frame that was searched, where they are in a later frame."""
+    boxes = _boxes(view)
+    if not boxes or frame.index == searched.frame.index:
+        return boxes
+    return [box for box in carry(searched.gray, frame.image, boxes) if box is not None]
