@@ -134,14 +134,14 @@ def load_models(features_path, model_path, head_path, normalize: bool, threshold
     head = load_head(head_path, normalization)
     extractor = load_extractor(model_path)
     check_same_extractor(features, head, extractor)
-    threshold = head.threshold_for(len(features.names)) if threshold is None else threshold
     min_votes = head.min_votes if min_votes is None else min_votes
+    gallery = Gallery(features, head, threshold, min_votes)
     rule = f"the best {BEST}" if min_votes is None else f"more than {min_votes:.0%}"
     print(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
-        f"accepted above {threshold:.3f} by {rule} of a person's images"
+        f"accepted above {gallery.threshold:.3f} by {rule} of a person's images"
     )
-    return Gallery(features, head, threshold, min_votes), extractor
+    return gallery, extractor
 
 
 def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:

@@ -60,6 +60,9 @@ class FakeHead:
         self.calls += 1
         return np.exp(-np.linalg.norm(probes[:, None] - gallery[None], axis=2))
 
+    def threshold_for(self, people):
+        return 0.5 + people / 100
+
 
 def test_all_faces_are_scored_in_one_call():
     # Rows of the two people are mixed on purpose.
@@ -74,10 +77,28 @@ def test_all_faces_are_scored_in_one_call():
     assert gallery.identify(np.empty((0, 2), np.float32)) == []
 
 
-def small_gallery():
+def small_gallery(threshold=0.8):
     """Two people in the plane, two images each, mixed."""
     matrix = np.array([[0, 0], [9, 9], [0, 0.1], [9, 9.1]], np.float32)
-    return Gallery(FeatureSet(matrix, np.array([1, 0, 1, 0]), ["far", "near"], None), FakeHead(), 0.8, 0.5)
+    return Gallery(FeatureSet(matrix, np.array([1, 0, 1, 0]), ["far", "near"], None), FakeHead(), threshold, 0.5)
+
+
+def test_the_heads_threshold_follows_the_people_and_the_users_does_not():
+    for given, expected in ((None, [0.52, 0.53, 0.53, 0.53, 0.52]), (0.8, [0.8] * 5)):
+        gallery = small_gallery(given)
+        thresholds = [gallery.threshold]
+        for change in (("add", "new", np.ones((2, 2))), ("add", "far", np.ones((1, 2))), ("remove", "new", 1)):
+            getattr(gallery, change[0])(*change[1:])
+            thresholds.append(gallery.threshold)
+        gallery.remove("new", 1)
+        assert [*thresholds, gallery.threshold] == pytest.approx(expected)
+    # What the new threshold does not clear is unknown at once.
+    gallery = small_gallery(None)
+    probe = np.array([[0, 0.62]], np.float32)  # 0.54 from "near"
+    assert gallery.identify(probe)[0].name == "near"
+    for number in range(3):
+        gallery.add(f"new {number}", np.full((1, 2), 50 + number))
+    assert gallery.identify(probe)[0].name is None
 
 
 def test_deciding_on_scores_is_identifying():

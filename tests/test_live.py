@@ -481,6 +481,24 @@ def test_undo_leaves_nothing_of_an_enrolment(desk_of, monkeypatch):
     assert enrolment.notice == "nothing to undo"
 
 
+def test_the_threshold_rises_with_an_enrolment_and_undo_takes_it_back(suite, desk_of, monkeypatch, capsys):
+    """As test.py loads the gallery, without and with --threshold."""
+    recognizer, enrolment, *_ = desk_of
+    load = importlib.import_module("test").load_models
+    for given in (None, 0.5):
+        gallery, _ = load(suite["features"], suite["extractor"], suite["head"], False, given, None)
+        monkeypatch.setattr(gallery.head, "threshold_for", lambda people: 0.5 + people / 100)
+        recognizer.gallery = enrolment.gallery = gallery
+        before = gallery.threshold
+        assert before == pytest.approx(0.57 if given is None else given)
+        enrol(recognizer, enrolment, "Zoë", view(500, 6), monkeypatch)
+        assert gallery.threshold == pytest.approx(0.58 if given is None else given)
+        enrolment.ask(enrolment.undo)
+        show(recognizer, view(500, 1), start=3)
+        assert gallery.threshold == before
+        recognizer.tracks.cut()
+
+
 def test_a_wrong_name_goes_to_the_strangers_and_comes_back_with_undo(desk_of):
     recognizer, enrolment, faces, features = desk_of
     pictures = view(101, 4)

@@ -53,17 +53,24 @@ class Gallery:
     A person's score is that of the person's BEST images together (docs/heads.md has the figures of other rules).
     With `min_votes` it is the one that more than this share of the images reach; so it clears the
     threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
+    A `threshold` of None is the head's for as many people as there are, also after somebody came or went.
     """
 
-    def __init__(self, features: FeatureSet, head: Head, threshold: float, min_votes: float | None):
+    def __init__(self, features: FeatureSet, head: Head, threshold: float | None, min_votes: float | None):
         self.head = head
-        self.threshold = threshold
+        self._fixed_threshold = threshold
         self.min_votes = min_votes
         self.names = list(features.names)
         # Rows by person, so that each person's scores are one slice.
         order = np.argsort(features.labels, kind="stable")
         self.matrix = features.matrix[order]
         self.ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
+
+    @property
+    def threshold(self) -> float:
+        """The probability that accepts, 0-1."""
+        fixed = self._fixed_threshold
+        return self.head.threshold_for(len(self.names)) if fixed is None else fixed
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """The persons' scores, probabilities float32 (f, p) in the order of `names`, of faces (f, D)."""
