@@ -3,13 +3,15 @@
   python extract_features.py --faces_path faces --model_path models/dlib --features features
 
 Expects one folder a person in --faces_path; writes <person>/<person>_features.cPickle and a .json
-beside it. A second run does only what is new or changed, and drops the rows of deleted images.
+beside it. A second run does only what is new or changed, and drops the rows of deleted images; another
+extractor's features are replaced.
 Ctrl-C keeps what is finished.
 """
 
 import argparse
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser, summarize, warn
@@ -66,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
     people = [store.plan(folder, args.overwrite) for folder in folders]
+    report_replaced(people, extractor.fingerprint)
     embed_people(people, extractor, store, args.jobs)
     report(people, time.monotonic() - start)
     report_orphans(args.features, {folder.name for folder in folders})
@@ -74,6 +77,14 @@ def main(argv: list[str] | None = None) -> int:
         others = f" (and {counted(len(unwritten) - 1, 'person', 'people')} more)" if unwritten[1:] else ""
         raise InputError(f"not all features could be written: {unwritten[0]}{others}")
     return 0
+
+
+def report_replaced(people: list, fingerprint: str) -> None:
+    """Say which other extractors' features the run replaces, from a list of PersonWork: whose --model_path this is."""
+    former = Counter(person.former for person in people if person.former)
+    if former:
+        parts = (f"{extractor} ({counted(number, 'person', 'people')})" for extractor, number in former.most_common())
+        print(f"features of {', of '.join(parts)} are replaced: --model_path is {fingerprint}")
 
 
 def report(people: list, seconds: float) -> None:

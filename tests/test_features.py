@@ -243,6 +243,28 @@ def test_a_second_run_does_only_what_changed(library, capsys):
     assert "10 embedded" in capsys.readouterr().out
 
 
+def test_another_extractors_features_are_replaced_and_it_is_said(library, capsys):
+    faces, features, extract = library
+    for number, extractor in ((2, "resnet50-2048-abc"), (3, "resnet50-2048-abc")):
+        shutil.copytree(faces / "person 0", faces / f"person {number}")
+        save_person(features, f"person {number}", np.ones((1, 4), np.float32), [["a.png", 1, 2]], extractor, 0)
+    save_person(features, "person 1", np.ones((1, 4), np.float32), [["a.png", 1, 2]], "any", 0)
+    feature_path(features, "person 1").with_suffix(".json").unlink()  # as the original recipe left it
+    shutil.copytree(features / "person 2", features / "gone")
+    assert extract() == 0
+    said, *others = capsys.readouterr().out.splitlines()
+    ours = load_person(features, "person 0").manifest.extractor
+    assert said == (
+        "features of resnet50-2048-abc (2 people), of an unknown extractor (1 person) are replaced: "
+        f"--model_path is {ours}"
+    )
+    assert "4 people, 20 images: 20 embedded" in others[0]
+    assert {load_person(features, f"person {number}").manifest.extractor for number in range(4)} == {ours}
+    for words in ([], ["--overwrite"], ["--align", "1"]):  # these are our own
+        assert extract(*words) == 0
+        assert "replaced" not in capsys.readouterr().out
+
+
 def test_deleted_people_and_damaged_files(library, capsys):
     faces, features, extract = library
     assert extract() == 0

@@ -12,7 +12,7 @@ from utils.cli import InputError
 from utils.dlib_faces import load_landmarks
 from utils.extractor import Extractor, power_of_two
 from utils.faces import align_crop
-from utils.features import delete_person, feature_path, load_person, save_person
+from utils.features import PersonFeatures, delete_person, feature_path, load_person, save_person
 from utils.files import is_disk_full
 from utils.images import decode_image, list_images, resize_chip
 from utils.pipeline import BackgroundWriter, map_ahead
@@ -24,7 +24,8 @@ class PersonWork:
 
     entries: image file name → its entry in the manifest, in the order of the names. todo: the names of
     those that are to be embedded. changed: whether the stored rows are to be written anew. replaces:
-    whether a file is there whose rows are all to be made anew. rows: name → its features (D,) until they
+    whether a file is there whose rows are all to be made anew. former: the other extractor that they are of,
+    None where they are of none or of this one. rows: name → its features (D,) until they
     are saved. left: how many of todo are not done. skipped: "path: reason" of images that cannot be used; they
     are no longer in entries. unread: names of images that may be good but could not be read; a row that is
     stored of them stays. unwritten: why the file could not be written, None if it was not tried or was.
@@ -35,6 +36,7 @@ class PersonWork:
     todo: list[str]
     changed: bool
     replaces: bool
+    former: str | None = None
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
@@ -61,23 +63,36 @@ class FeatureStore:
 
     def known_rows(self, person: str) -> dict[str, tuple[list, np.ndarray]]:
         """Image file name → (its entry in the manifest, its features (D,)) of what is stored for a person."""
+        return self._rows(self._stored(person))
+
+    def _stored(self, person: str) -> PersonFeatures | None:
         try:
-            stored = load_person(self.folder, person)
+            return load_person(self.folder, person)
         except (ValueError, FileNotFoundError):
-            return {}  # missing or damaged: made anew
-        manifest = stored.manifest
+            return None  # missing or damaged: made anew
+
+    def _rows(self, stored: PersonFeatures | None) -> dict[str, tuple[list, np.ndarray]]:
+        manifest = stored.manifest if stored else None
         if manifest is None or manifest.extractor != self.extractor or manifest.align != self.align:
             return {}
         return {entry[0]: (entry, row) for entry, row in zip(manifest.images, stored.matrix, strict=True)}
 
+    def _former(self, stored: PersonFeatures | None) -> str | None:
+        """The extractor that stored rows are of, None where that is ours, or where there are none."""
+        if stored is None:
+            return None
+        extractor = stored.manifest.extractor if stored.manifest else "an unknown extractor"
+        return None if extractor == self.extractor else extractor
+
     def plan(self, folder: Path, overwrite: bool) -> PersonWork:
         """What of a person's images has to be embedded. Nothing of the features stays in memory."""
-        known = {} if overwrite else self.known_rows(folder.name)
+        stored = self._stored(folder.name)
+        known = {} if overwrite else self._rows(stored)
         entries = {path.name: entry for path in list_images(folder) if (entry := image_entry(path))}
         todo = [name for name, entry in entries.items() if name not in known or known[name][0] != entry]
         replaces = not known and feature_path(self.folder, folder.name).is_file()
         gone = bool(known.keys() - entries.keys()) or (replaces and not entries)
-        return PersonWork(folder, entries, todo, gone, replaces)
+        return PersonWork(folder, entries, todo, gone, replaces, self._former(stored) if todo else None)
 
     def save(self, person: PersonWork) -> None:
         """Write a person's new rows and the stored ones that are still right, by image name.
