@@ -85,9 +85,13 @@ def verify(args: argparse.Namespace) -> int:
 
 def check_paths(args: argparse.Namespace) -> None:
     """Raise InputError where a path cannot be, before the models are loaded."""
+    from utils.comparison import list_photos
+
     for path in (args.first, args.second):
         if not path.exists():
             raise InputError(f"{path} does not exist")
+        if path.is_dir():
+            list_photos(path)
     if args.output:
         if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg") or args.output.is_dir():
             raise InputError(f"--output {args.output}: expected a picture, .png or .jpg")

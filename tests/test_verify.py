@@ -162,12 +162,15 @@ def test_a_folders_faces_are_the_largest_of_its_photos(photos, tmp_path):
         ("wall.jpg", "ada/1.jpg", ["wall.jpg: no face found"]),
         ("ada/1.jpg", "wall.jpg", ["wall.jpg: no face found"]),
         ("empty", "ada/1.jpg", ["empty has no photos"]),
+        ("people", "ada/1.jpg", ["people has no photos, only folders", "person's folder such as ", "people/bea"]),
         ("walls", "ada/1.jpg", ["walls: no face found in 1 photos"]),
         ("broken.jpg", "ada/1.jpg", ["broken.jpg", "cannot be decoded"]),
     ],
 )
 def test_what_cannot_be_compared_is_2_and_one_line(models, photos, capsys, a, b, parts):
     (photos / "empty").mkdir(exist_ok=True)
+    (photos / "people" / "aa").mkdir(parents=True, exist_ok=True)
+    write_image(photos / "people" / "bea" / "1.jpg", read_image(photos / "bea/1.jpg"))
     write_image(photos / "walls" / "1.jpg", read_image(photos / "wall.jpg"))
     (photos / "broken.jpg").write_bytes(b"not an image")
     assert run(models, photos / a, photos / b) == 2

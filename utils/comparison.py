@@ -47,10 +47,18 @@ def find_side(path: Path, detect: Detector) -> Side:
     return Side(path, [[face] for face in faces], [], 0)
 
 
-def _find_in_folder(folder: Path, detect: Detector) -> Side:
+def list_photos(folder: Path) -> list[Path]:
+    """The photos of one person's folder. Raises InputError where it has none, which says what else it has."""
     photos = list_images(folder)
     if not photos:
-        raise InputError(f"{folder} has no photos")
+        people = sorted(path for path in folder.iterdir() if path.is_dir() and list_images(path))
+        hint = f", only folders with photos: give a photo, or one person's folder such as {people[0]}" if people else ""
+        raise InputError(f"{folder} has no photos{hint}")
+    return photos
+
+
+def _find_in_folder(folder: Path, detect: Detector) -> Side:
+    photos = list_photos(folder)
     found, skipped, crowded = [], [], 0
     for photo in photos:
         try:
