@@ -2,6 +2,7 @@
 
   python network.py --output models --model resnet --print_model 0
   python network.py --output models --model dlib --backbone dlib
+  python network.py --output models --model dlib_flip --backbone dlib --flip 1
 
 The default is the original recipe: ResNet50 trained on ImageNet, cut at activation_46 (7×7×2048)
 and averaged to 2048 features. It downloads Keras' ImageNet weights on first use. `--backbone dlib`
@@ -12,7 +13,7 @@ come with the installed packages, and nothing is downloaded.
 import argparse
 import sys
 
-from utils.cli import add_switch, bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
 
 # What you may want to change; every one is also a flag.
 BACKBONE = "resnet50"
@@ -53,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
         default="imagenet",
         help="imagenet (dlib: the ones that its package ships), none (random), or a file",
     )
+    add_switch(
+        parser,
+        "--flip",
+        default=0,
+        help="1: features are the mean of a face's and its mirror image's, which makes fewer errors and takes twice "
+        "the time",
+    )
     return parser
 
 
@@ -63,15 +71,17 @@ def main(argv: list[str] | None = None) -> int:
     from utils.extractor import import_keras, model_fingerprint, new_model_path, save_model
     from utils.files import make_folder
 
+    path = new_model_path(args.output / args.model_name)
+    if args.flip and path.suffix.lower() != ".keras":
+        raise InputError(f"--flip 1 needs a .keras file, HDF5 knows no such operation. Received: {path.name}")
     make_folder(args.output)  # before the work, not after it
     import_keras()
     backbone = args.backbone.lower()
     layer = args.layer or (RESNET50_LAYER if backbone == "resnet50" else None)
     weights = "pretrained" if args.weights == "imagenet" else args.weights
-    model = build_extractor(backbone, layer, args.pooling, args.input_size, weights)
+    model = build_extractor(backbone, layer, args.pooling, args.input_size, weights, bool(args.flip))
     if args.print_model:
         model.summary(expand_nested=True)
-    path = new_model_path(args.output / args.model_name)
     save_model(model, path)
     print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({model_fingerprint(model)})")
     return 0

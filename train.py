@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     verbose = 1 if sys.stdout.isatty() else 2  # Keras' moving bar makes a mess of a log file
     rng = np.random.default_rng(args.seed)
     fitted = fit_head(features.matrix, features.labels, options, rng, features.strangers, callbacks, verbose)
-    report(fitted, options.far)
+    report(fitted, options)
     description = {
         "dimension": features.matrix.shape[1],
         "extractor": features.extractor,
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def choose_options(args, features):
     """The TrainingOptions of the flags, with the head that the features are enough for; says so. Raises InputError."""
-    from utils.distance import check_known
+    from utils.distance import constants_of
     from utils.head_choice import check_trainable, suitable_head
     from utils.normalization import load_normalization
     from utils.training import TrainingOptions
@@ -124,9 +124,8 @@ def choose_options(args, features):
     kind, reason = args.head, None
     if kind == "auto":
         kind, reason = suitable_head(features, args.holdout, args.far)
-    if kind == "distance":
-        check_known(features.extractor)
-    else:
+    distance = constants_of(features.extractor) if kind == "distance" else None
+    if distance is None:
         check_trainable(features.labels)
     if reason:
         warn(f"{reason} (--head chooses another)")
@@ -147,6 +146,7 @@ def choose_options(args, features):
         batch_size=args.batch_size,
         patience=args.patience,
         normalization=normalization,
+        distance=distance,
     )
 
 
@@ -163,15 +163,15 @@ def tensorboard(logdir: Path | None) -> tuple:
     return (TensorBoard(str(logdir), write_graph=False),)
 
 
-def report(fitted, target_far: float) -> None:
+def report(fitted, options) -> None:
     """Say on the terminal how good the head is, how that is known, and what the data was too little for."""
-    from utils.distance import distance_for_far
     from utils.operating_point import MIN_PEOPLE_TO_CALIBRATE
     from utils.training import MIN_PEOPLE_TO_HOLD_OUT
 
     rule, figures = fitted.description, fitted.figures
-    if rule.get("head") == "distance":
-        print(f"accepts distances below {distance_for_far(target_far):.3f}: FAR {rule['far']:g} among other people")
+    if options.distance:
+        distance = options.distance.distance_for_far(options.far)
+        print(f"accepts distances below {distance:.3f}: FAR {rule['far']:g} among other people")
         return
     if figures is None:
         warn(
@@ -201,10 +201,10 @@ def report(fitted, target_far: float) -> None:
             f"threshold {rule['threshold']:.4f}, 95% of it within {low:.4f}-{high:.4f}; "
             f"its FAR within {least:.5f}-{most:.5f} (people drawn anew)"
         )
-    if rule["far"] > target_far:
+    if rule["far"] > options.far:
         warn(
             f"{figures.people} held-out people make {counted(figures.person_pairs, 'pair')} of people, too few to know "
-            f"a FAR of {target_far:g} (1/n is the least that n pairs show): the threshold clears them all and the "
+            f"a FAR of {options.far:g} (1/n is the least that n pairs show): the threshold clears them all and the "
             "vote is the original recipe's; more people make it surer"
         )
 

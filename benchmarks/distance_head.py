@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     same, different = pair_distances(features, rng)
     print(f"{len(same)} same and {len(different)} different pairs, {PHOTOS} photos at most of each person")
     scale, offset = fit_logistic(-same, -different)
-    print(f"SCALE, OFFSET = {scale:.3f}, {offset:.3f}")
+    print(f"scale, offset = {scale:.3f}, {offset:.3f}")
     desks = desk_distances(features, rng)
     print(f"{len(desks)} desks of a person with {PHOTOS} photos each, {desks[0].size} faces or so of others come by")
     everybody = np.concatenate(desks)

@@ -5,6 +5,7 @@ import pytest
 from conftest import run_script
 
 import train
+from utils.backbones import build_extractor
 from utils.batches import PEOPLE, draw_balanced_rows
 from utils.calibration import (
     ScoredPairs,
@@ -14,8 +15,8 @@ from utils.calibration import (
     logits,
     thresholds_by_rate,
 )
-from utils.distance import DISTANCES, EXTRACTOR, distance_for_far, probability
-from utils.extractor import load_extractor
+from utils.distance import CONSTANTS
+from utils.extractor import load_extractor, model_fingerprint
 from utils.features import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.gallery import Gallery, person_scores
@@ -25,6 +26,8 @@ from utils.pairs import NOBODY, capped_rows
 from utils.plda import estimate_covariances, fit_plda, make_plda
 from utils.similarity import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
 from utils.training import TrainingOptions, all_pairs_loss, fit_head
+
+EXTRACTOR = next(iter(CONSTANTS))  # dlib's, without --flip
 
 
 def gaussian_people(people: int, photos: int, dimension: int = 12, seed: int = 0, spread: float = 0.5):
@@ -256,19 +259,23 @@ def test_one_person_and_five_photos(tmp_path, capsys):
     assert content["extractor"] == EXTRACTOR and content["head"] == "distance" and content["held_out_people"] == []
     assert not (tmp_path / "head" / "learning_curve.png").exists()
     head = load_head(tmp_path / "head")
-    assert head.threshold == pytest.approx(probability(distance_for_far(0.001)))
+    constants = CONSTANTS[EXTRACTOR]
+    assert head.threshold == pytest.approx(constants.probability(constants.distance_for_far(0.001)))
     gallery = Gallery(load_features(tmp_path / "features"), head, head.threshold_for(1), head.min_votes)
     beyond = photos[5] + (0.6 * (direction := rng.normal(size=128)) / np.linalg.norm(direction))
     names = [decision.name for decision in gallery.decide(gallery.scores(np.stack([photos[5], beyond])))]
     assert names == ["p000", None]
 
 
-def test_the_constants_are_of_the_extractor_that_network_py_builds(extractor_path):
-    assert load_extractor(extractor_path).fingerprint == EXTRACTOR
-    rates = sorted(DISTANCES)
-    assert [DISTANCES[rate] for rate in rates] == sorted(DISTANCES.values())
-    assert distance_for_far(0.001) == DISTANCES[1e-3] and distance_for_far(1e-9) == DISTANCES[1e-6]
-    assert probability(0.4) > 0.99 and probability(0.9) < 0.01
+def test_the_constants_are_of_the_extractors_that_network_py_builds(extractor_path):
+    flipped = model_fingerprint(build_extractor("dlib", None, "avg", None, "pretrained", flip=True))
+    assert [load_extractor(extractor_path).fingerprint, flipped] == list(CONSTANTS)
+    for constants in CONSTANTS.values():
+        distances = constants.distances
+        assert [distances[rate] for rate in sorted(distances)] == sorted(distances.values())
+        assert constants.distance_for_far(0.001) == distances[1e-3]
+        assert constants.distance_for_far(1e-9) == distances[1e-6]
+        assert constants.probability(0.4) > 0.99 and constants.probability(0.9) < 0.01
 
 
 def test_another_extractors_few_people_get_no_distance_head(tmp_path):

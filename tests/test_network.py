@@ -9,7 +9,7 @@ import pytest
 from conftest import assert_one_error_line, run_script
 
 import network
-from utils.backbones import build_extractor, find_layer
+from utils.backbones import build_extractor, find_layer, with_flip
 from utils.cli import InputError
 from utils.dlib_network import find_dlib_weights, read_dlib_weights
 from utils.extractor import Extractor, find_model, load_extractor, new_model_path, save_model
@@ -116,6 +116,21 @@ def test_activation_46_is_what_old_keras_numbered_so(resnet):
     assert cut.name == "conv5_block2_out" and cut.output.shape == (None, 7, 7, 2048)
     assert resnet.input_shape == (None, 224, 224, 3) and resnet.output_shape == (None, 2048)
     assert resnet.layers[-1].input.shape == (None, 7, 7, 2048)
+
+
+@pytest.mark.parametrize("backbone", ["dlib", "resnet50"])
+def test_flip_takes_the_mean_with_the_mirror_image(backbone, tmp_path):
+    path, chips = tmp_path / "flip.keras", np.random.default_rng(0).integers(0, 256, (3, 150, 150, 3), np.uint8)
+    options = (
+        ("dlib", None, "avg", None, "pretrained") if backbone == "dlib" else ("resnet50", None, "avg", 150, "none")
+    )
+    plain = build_extractor(*options)
+    save_model(with_flip(plain), path)
+    flipped, plain = load_extractor(path), Extractor(plain)
+    assert flipped.fingerprint != plain.fingerprint and "_flip-" in flipped.fingerprint
+    expected = (plain.embed(chips) + plain.embed(chips[:, :, ::-1])) / 2
+    np.testing.assert_allclose(flipped.embed(chips), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(flipped.embed(chips[:, :, ::-1]), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_old_and_new_layer_names_give_the_same_features(resnet):
@@ -246,6 +261,7 @@ def test_another_network_has_another_fingerprint():
         (["--weights", "none", "--layer", "activation_50"], ["activation_49"]),
         (["--backbone", "dlib", "--input_size", "224"], ["150"]),
         (["--weights", "missing.h5"], ["missing.h5"]),
+        (["--backbone", "dlib", "--flip", "1", "--model", "m.h5"], ["m.h5", ".keras"]),
     ],
 )
 def test_bad_arguments_are_one_line(tmp_path, words, parts, capsys):

@@ -12,7 +12,7 @@ from conftest import ROOT
 import utils.extractor
 import verify
 from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
-from utils.distance import EXTRACTOR
+from utils.distance import CONSTANTS
 from utils.drawn_identity import draw_identity
 from utils.drawn_people import draw_selfie
 from utils.faces import load_detector
@@ -32,9 +32,11 @@ def one_extractor():
 @pytest.fixture(scope="module")
 def models(extractor_path, tmp_path_factory) -> dict:
     """The extractor, and the head that is its distance, which knows people it has never seen."""
-    fitted = fit_head(np.zeros((1, 128)), np.zeros(1, int), TrainingOptions(head="distance"), np.random.default_rng(0))
+    extractor, constants = next(iter(CONSTANTS.items()))
+    options = TrainingOptions(head="distance", distance=constants)
+    fitted = fit_head(np.zeros((1, 128)), np.zeros(1, int), options, np.random.default_rng(0))
     head = tmp_path_factory.mktemp("head")
-    save_head(head / "similarity.keras", fitted.head.model, {**fitted.description, "extractor": EXTRACTOR})
+    save_head(head / "similarity.keras", fitted.head.model, {**fitted.description, "extractor": extractor})
     return {"extractor": extractor_path, "head": head}
 
 

@@ -18,16 +18,36 @@ INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
 
 
-def build_extractor(backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str):
+def build_extractor(
+    backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str, flip: bool = False
+):
     """A functional Keras model from RGB 0-255 (N, S, S, 3) to float32 (N, D).
 
     backbone: "dlib" or the name of a `keras.applications` network, in any case. layer: where to cut,
     None for its end. pooling: "avg", "max" or "none" (flattened). input_size: S in pixels, None for
-    the network's own. weights: "pretrained", "none" (random) or a file. Raises InputError.
+    the network's own. weights: "pretrained", "none" (random) or a file. flip: see `with_flip`.
+    Raises InputError.
     """
     if backbone == "dlib":
-        return _build_dlib(layer, pooling, input_size, weights)
-    return _build_application(backbone, layer, pooling, input_size, weights)
+        model = _build_dlib(layer, pooling, input_size, weights)
+    else:
+        model = _build_application(backbone, layer, pooling, input_size, weights)
+    return with_flip(model) if flip else model
+
+
+def with_flip(model):
+    """An extractor whose features are the mean of those of each image and of its mirror image.
+
+    A face and its mirror image are one person's, and what the network sees in one of them only is noise:
+    docs/heads.md has what leaving it out is worth. It costs twice the time.
+    """
+    from keras import Input, Model, ops
+
+    image = Input(model.input_shape[1:], name=INPUT_NAME)
+    # As one batch of twice the size: a network that is called once can be made quick (utils/inference.py).
+    both = model(ops.concatenate([image, ops.flip(image, axis=2)], axis=0))
+    features = ops.mean(ops.reshape(both, (2, -1, model.output_shape[1])), axis=0)
+    return Model(image, features, name=f"{model.name}_flip")
 
 
 def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights: str):

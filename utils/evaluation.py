@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
-from utils.distance import check_known
+from utils.distance import constants_of
 from utils.extractor import import_keras
 from utils.features import FeatureSet
 from utils.head import Head
@@ -41,14 +41,13 @@ def fitter(features: FeatureSet, kind: str, seed: int) -> Fit:
     Raises InputError for a distance head of an extractor whose distances are not known.
     """
     import_keras()
-    if kind == "distance":
-        check_known(features.extractor)
+    options = TrainingOptions(head=kind, distance=constants_of(features.extractor) if kind == "distance" else None)
 
     def fit(rows):
         is_stranger = features.labels[rows] >= stranger_label(features.names)
         strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
         matrix, labels = features.matrix[rows], features.labels[rows]
-        fitted = fit_head(matrix, labels, TrainingOptions(head=kind), np.random.default_rng(seed), strangers)
+        fitted = fit_head(matrix, labels, options, np.random.default_rng(seed), strangers)
         if fitted.interrupted:  # Ctrl-C is meant for the whole evaluation, not for one fold's training
             raise KeyboardInterrupt
         return fitted.head, rows[fitted.held]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from utils.cli import InputError, counted
-from utils.distance import EXTRACTOR, distance_for_far
+from utils.distance import CONSTANTS
 from utils.features import FeatureSet
 from utils.metrics import pairs_of_people
 from utils.pairs import capped_rows
@@ -26,14 +26,14 @@ def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str
     counts = np.unique(features.labels, return_counts=True)[1]
     several = int((counts > 1).sum())
     enough = several >= MIN_PEOPLE_TO_BEAT_DISTANCE
-    known = features.extractor == EXTRACTOR
+    known = CONSTANTS.get(features.extractor)
     if enough and (not known or pairs_of_people(round(holdout * len(counts))) * far >= 1):
         return "plda", None
     purpose = f"to know a false accept rate of {far:g}" if enough else "to train the best head"
     few = f"{counted(len(counts), 'person is', 'people are')} too few {purpose}"
     if not known:
         return "dense", f"{few}: it is the original recipe's"
-    confused = confused_share(features, distance_for_far(CONFUSING_FAR))
+    confused = confused_share(features, known.distance_for_far(CONFUSING_FAR))
     if confused <= MOST_CONFUSED or len(counts) < MIN_PEOPLE_TO_DOUBT or not several:
         return "distance", f"{few}: it is distance itself, with constants fitted on other people"
     reason = f"distance takes {confused:.0%} of pairs of these people for one person"

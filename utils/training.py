@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.batches import balanced_batches, both_kinds, labelled, pair_batches
-from utils.distance import DISTANCES, OFFSET, SCALE, distance_for_far, probability
+from utils.distance import DistanceConstants
 from utils.head import Head
 from utils.head_choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
 from utils.metrics import VerificationFigures
@@ -45,6 +45,7 @@ class TrainingOptions:
     accept rate that the threshold is chosen for. learning_rate: of Adam, None for the head's own.
     For dense heads, negatives: per positive pair; batch_size: pairs a step, None for a fiftieth of all;
     patience: epochs without progress before it stops; normalization: statistics to build in, None for none.
+    distance: for distance heads, the extractor's constants.
     """
 
     head: str = "plda"
@@ -56,6 +57,7 @@ class TrainingOptions:
     batch_size: int | None = None
     patience: int = 4
     normalization: Normalization | None = None
+    distance: DistanceConstants | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def fit_head(
     import keras
 
     if options.head == "distance":
-        return _distance_head(matrix.shape[1], options.far)
+        return _distance_head(matrix.shape[1], options.far, options.distance)
     check_trainable(labels)
     matrix, labels, rows, held = _split(matrix, labels, strangers, options.holdout, rng)
     keras.utils.set_random_seed(int(rng.integers(2**32)))  # of initial weights and dropout, which Keras draws itself
@@ -119,17 +121,17 @@ def _split(matrix, labels, strangers, holdout: float, rng):
     return matrix, labels, np.r_[rows, nobodies[count:]], np.r_[held, nobodies[:count]].astype(int)
 
 
-def _distance_head(dimension: int, far: float) -> FittedHead:
+def _distance_head(dimension: int, far: float, constants: DistanceConstants) -> FittedHead:
     description = {
         "head": "distance",
-        "threshold": probability(distance_for_far(far)),
+        "threshold": constants.probability(constants.distance_for_far(far)),
         "min_votes": None,
-        "far": max(far, min(DISTANCES)),
-        "thresholds": [[rate, probability(distance)] for rate, distance in DISTANCES.items()],
+        "far": max(far, min(constants.distances)),
+        "thresholds": [[rate, constants.probability(distance)] for rate, distance in constants.distances.items()],
         "held_out": None,
         "calibration": "constants of other people, see utils/distance.py",
     }
-    head = Head(distance_similarity(dimension, SCALE, OFFSET), description)
+    head = Head(distance_similarity(dimension, constants.scale, constants.offset), description)
     return FittedHead(head, description, np.empty(0, int))
 
 
