@@ -4,8 +4,7 @@
 
 Expects one folder a person in --faces_path; writes <person>/<person>_features.cPickle and a .json
 beside it. A second run does only what is new or changed, and drops the rows of deleted images; another
-extractor's features are replaced.
-Ctrl-C keeps what is finished.
+extractor's features are replaced. Ctrl-C keeps what is finished.
 """
 
 import argparse
