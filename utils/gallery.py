@@ -53,6 +53,7 @@ class Gallery:
     A person's score is that of the person's BEST images together (docs/heads.md has the figures of other rules).
     With `min_votes` it is the one that more than this share of the images reach; so it clears the
     threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
+    names: of the persons, in the order of their scores; persons: each name's place in it.
     """
 
     def __init__(self, features: FeatureSet, head: Head, threshold: float, min_votes: float | None):
@@ -60,6 +61,7 @@ class Gallery:
         self.threshold = threshold
         self.min_votes = min_votes
         self.names = list(features.names)
+        self.persons = {name: person for person, name in enumerate(self.names)}
         # Rows by person, so that each person's scores are one slice.
         order = np.argsort(features.labels, kind="stable")
         self.matrix = features.matrix[order]
@@ -86,10 +88,11 @@ class Gallery:
             raise ValueError(f"rows must be (n, {self.matrix.shape[1]}). Received: {rows.shape}")
         if not len(rows):
             return
-        if name not in self.names:
+        if name not in self.persons:
+            self.persons[name] = len(self.names)
             self.names.append(name)
             self.ends = np.append(self.ends, len(self.matrix))
-        person = self.names.index(name)
+        person = self.persons[name]
         self.matrix = np.insert(self.matrix, self.ends[person], rows, axis=0)
         self.ends[person:] += len(rows)
 
@@ -98,7 +101,7 @@ class Gallery:
 
         Raises ValueError where the person has not so many.
         """
-        person = self.names.index(name) if name in self.names else None
+        person = self.persons.get(name)
         end = self.ends[person] if person is not None else 0
         start = self.ends[person - 1] if person else 0
         if not 0 <= count <= end - start:
@@ -109,6 +112,7 @@ class Gallery:
         self.ends[person:] -= count
         if count == end - start:
             del self.names[person]
+            self.persons = {name: person for person, name in enumerate(self.names)}
             self.ends = np.delete(self.ends, person)
 
 
