@@ -92,7 +92,7 @@ def look(embeddings, gallery) -> tuple[list, list]:
     track, over = Track(1, None, np.zeros(4), 0.5, 0.0, 0.0), []
     for number, (embedding, row) in enumerate(zip(embeddings, scores, strict=True)):
         add_look(track, Look(embedding, row, 0.5, number * GAP), gallery)
-        settle([track], gallery, number * GAP)
+        settle([track], gallery)
         over.append(track.name)
     return single, over
 

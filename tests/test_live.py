@@ -485,9 +485,9 @@ def test_the_threshold_rises_with_an_enrolment_and_undo_takes_it_back(suite, des
     """As test.py loads the gallery, without and with --threshold."""
     recognizer, enrolment, *_ = desk_of
     load = importlib.import_module("test").load_models
+    monkeypatch.setattr("utils.head.Head.threshold_for", lambda _, people: 0.5 + people / 100)
     for given in (None, 0.5):
         gallery, _ = load(suite["features"], suite["extractor"], suite["head"], False, given, None)
-        monkeypatch.setattr(gallery.head, "threshold_for", lambda people: 0.5 + people / 100)
         recognizer.gallery = enrolment.gallery = gallery
         before = gallery.threshold
         assert before == pytest.approx(0.57 if given is None else given)

@@ -1,5 +1,7 @@
 """Following faces: overlap, association, optical flow, and names over several looks."""
 
+from types import MappingProxyType
+
 import cv2
 import numpy as np
 import pytest
@@ -124,6 +126,7 @@ class SmallGallery:
     """Names and the gallery's own rule, without features."""
 
     names = ("ada", "bea")
+    persons = MappingProxyType({"ada": 0, "bea": 1})
     threshold = 0.8
 
     def decide(self, scores):
@@ -134,7 +137,7 @@ def track_with(*scores, quality=0.5, gap=0.5) -> Track:
     track = Track(1, face(100), np.zeros(4), quality, 0.0, 0.0)
     for index, row in enumerate(scores):
         add_look(track, Look(np.zeros(2), np.array(row), quality, index * gap), SmallGallery())
-        settle([track], SmallGallery(), index * gap)
+        settle([track], SmallGallery())
     return track
 
 
@@ -164,27 +167,27 @@ def test_looks_of_somebody_else_begin_anew():
 
 def test_a_name_never_goes_to_two_faces_and_stays_where_it_is():
     first, second = track_with([0.9, 0.1], [0.9, 0.1]), track_with([0.3, 0.2])
-    second.looks = [Look(np.zeros(2), np.array([0.93, 0.1]), 0.5, 0.5)] * 2
-    settle([first, second], SmallGallery(), 0.5)
+    second.looks, second.odds = [Look(np.zeros(2), np.array([0.93, 0.1]), 0.5, 0.5)] * 2, None
+    settle([first, second], SmallGallery())
     assert (first.name, second.name) == ("ada", None)
-    settle([second, first], SmallGallery(), 0.5)
+    settle([second, first], SmallGallery())
     assert (first.name, second.name) == ("ada", None)
 
 
 def test_a_denied_name_is_not_given_again():
     track = track_with([0.99, 0.4], [0.99, 0.4])
     track.denied.add("ada")
-    settle([track], SmallGallery(), 1.0)
+    settle([track], SmallGallery())
     assert track.name is None
 
 
 def test_good_looks_count_more_and_crowded_ones_less():
     good = Look(np.zeros(2), np.array([0.95, 0.1]), 0.9, 0.0)
     bad = Look(np.zeros(2), np.array([0.05, 0.1]), 0.1, 1.0)
-    assert probabilities(evidence([good, bad], 1.0))[0] > 0.8
+    assert probabilities(evidence([good, bad]))[0] > 0.8
     burst = [Look(np.zeros(2), np.array([0.3, 0.1]), 0.5, t / 100) for t in range(5)]
     later = Look(np.zeros(2), np.array([0.97, 0.1]), 0.5, 2.0)
-    assert probabilities(evidence([*burst, later], 2.0))[0] > 0.7
+    assert probabilities(evidence([*burst, later]))[0] > 0.7
     track = track_with(*[[0.9, 0.1]] * (MOST_LOOKS + 5))
     assert len(track.looks) == MOST_LOOKS and track.looks[-1].time == (MOST_LOOKS + 4) * 0.5
 

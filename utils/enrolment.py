@@ -20,7 +20,7 @@ from utils.extraction import image_entry
 from utils.faces import face_chip
 from utils.features import STRANGERS, PersonFeatures, delete_person, load_person, save_person
 from utils.files import make_folder
-from utils.naming import Look
+from utils.naming import Look, add_look
 from utils.quality import judge, thumbnail
 from utils.recognizer import Recognizer
 from utils.tracks import Track
@@ -138,7 +138,8 @@ class Enrolment:
         recognizer.rescore()
         # Who was denied this name before is now said to have it.
         track.denied.discard(change.name)
-        track.looks.append(Look(embedding[0], self.gallery.scores(embedding)[0], track.quality, recognizer.now))
+        look = Look(embedding[0], self.gallery.scores(embedding)[0], track.quality, recognizer.now)
+        add_look(track, look, self.gallery)
         recognizer.settle()
         self._thumbnails.append(thumbnail(chip))
         self._saved_at = time.monotonic()

@@ -53,24 +53,21 @@ class Gallery:
     A person's score is that of the person's BEST images together (docs/heads.md has the figures of other rules).
     With `min_votes` it is the one that more than this share of the images reach; so it clears the
     threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
-    A `threshold` of None is the head's for as many people as there are, also after somebody came or went.
+    A `threshold` of None follows the people: it is the head's for as many as there are.
+    names: of the persons, in the order of their scores; persons: each name's place in it.
     """
 
     def __init__(self, features: FeatureSet, head: Head, threshold: float | None, min_votes: float | None):
         self.head = head
-        self._fixed_threshold = threshold
+        self.follows = threshold is None
         self.min_votes = min_votes
         self.names = list(features.names)
+        self.persons = {name: person for person, name in enumerate(self.names)}
         # Rows by person, so that each person's scores are one slice.
         order = np.argsort(features.labels, kind="stable")
         self.matrix = features.matrix[order]
         self.ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
-
-    @property
-    def threshold(self) -> float:
-        """The probability that accepts, 0-1."""
-        fixed = self._fixed_threshold
-        return self.head.threshold_for(len(self.names)) if fixed is None else fixed
+        self.threshold = head.threshold_for(len(self.names)) if self.follows else threshold
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """The persons' scores, probabilities float32 (f, p) in the order of `names`, of faces (f, D)."""
@@ -93,10 +90,12 @@ class Gallery:
             raise ValueError(f"rows must be (n, {self.matrix.shape[1]}). Received: {rows.shape}")
         if not len(rows):
             return
-        if name not in self.names:
+        if name not in self.persons:
+            self.persons[name] = len(self.names)
             self.names.append(name)
             self.ends = np.append(self.ends, len(self.matrix))
-        person = self.names.index(name)
+            self._follow()
+        person = self.persons[name]
         self.matrix = np.insert(self.matrix, self.ends[person], rows, axis=0)
         self.ends[person:] += len(rows)
 
@@ -105,7 +104,7 @@ class Gallery:
 
         Raises ValueError where the person has not so many.
         """
-        person = self.names.index(name) if name in self.names else None
+        person = self.persons.get(name)
         end = self.ends[person] if person is not None else 0
         start = self.ends[person - 1] if person else 0
         if not 0 <= count <= end - start:
@@ -116,7 +115,14 @@ class Gallery:
         self.ends[person:] -= count
         if count == end - start:
             del self.names[person]
+            self.persons = {name: person for person, name in enumerate(self.names)}
             self.ends = np.delete(self.ends, person)
+            self._follow()
+
+    def _follow(self) -> None:
+        """After somebody came or went."""
+        if self.follows:
+            self.threshold = self.head.threshold_for(len(self.names))
 
 
 def person_scores(scores: np.ndarray, ends: np.ndarray, min_votes: float | None) -> np.ndarray:

@@ -61,23 +61,25 @@ def is_due(track, now: float) -> bool:
     return gap >= LEAST_GAP and track.quality >= BETTER * max(look.quality for look in track.looks)
 
 
-def weights(looks: list[Look], now: float) -> np.ndarray:
-    """How much each look counts, float (n,): its quality, halved every HALF_LIFE seconds.
+def weights(looks: list[Look]) -> np.ndarray:
+    """How much each look counts, float (n,), of 1 in all: its quality, halved every HALF_LIFE seconds.
 
-    Looks that see nearly the same picture share what one would count.
+    Looks that see nearly the same picture share what one would count. The time that has passed since the
+    last look does not matter: it halves all alike.
     """
     quality = np.array([look.quality for look in looks]) + LEAST_WEIGHT
-    age = np.array([now - look.time for look in looks])
-    return quality / crowding(looks) * 0.5 ** (np.maximum(age, 0) / HALF_LIFE)
+    times = np.array([look.time for look in looks])
+    weight = quality / crowding(looks) * 0.5 ** ((times.max() - times) / HALF_LIFE)
+    return weight / weight.sum()
 
 
-def keep_best(looks: list[Look], now: float) -> None:
+def keep_best(looks: list[Look]) -> None:
     """Drop, in place, the looks that count least until MOST_LOOKS are left; the newest stays."""
     while len(looks) > MOST_LOOKS:
-        del looks[int(weights(looks[:-1], now).argmin())]
+        del looks[int(weights(looks[:-1]).argmin())]
 
 
-def evidence(looks: list[Look], now: float) -> np.ndarray:
+def evidence(looks: list[Look]) -> np.ndarray:
     """The persons' log odds, float (p,), over several looks: on the scale of one look's, for the same threshold.
 
     A face that turns away loses its likeness to itself, never gains one to others: each person is judged
@@ -86,8 +88,7 @@ def evidence(looks: list[Look], now: float) -> np.ndarray:
     strangers are beyond the threshold as with one look, and far more of the person's own faces. What comes
     of it is measured by benchmarks/looks.py.
     """
-    weight = weights(looks, now)
-    weight /= weight.sum()
+    weight = weights(looks)
     odds = bounded_logits(np.stack([look.scores for look in looks]))
     order = np.argsort(-odds, axis=0)
     sorted_weight = weight[order]
@@ -106,7 +107,7 @@ def crowding(looks: list[Look]) -> np.ndarray:
     return np.exp(-np.abs(times[:, None] - times[None]) / ALIKE).sum(axis=1)
 
 
-def settle(tracks: list, gallery: Gallery, now: float) -> None:
+def settle(tracks: list, gallery: Gallery) -> None:
     """Decide, in place, on the names and scores of the tracks in one picture, each with a look or more.
 
     The gallery's own rule decides, on the scores over all looks; so no name goes to two faces. The name
@@ -114,21 +115,24 @@ def settle(tracks: list, gallery: Gallery, now: float) -> None:
     """
     if not tracks:
         return
-    odds = np.stack([evidence(track.looks, now) for track in tracks])
-    plain = probabilities(odds)
-    names = {name: person for person, name in enumerate(gallery.names)}
+    for track in tracks:
+        if track.odds is None:
+            track.odds = evidence(track.looks)
+    odds = np.stack([track.odds for track in tracks])
+    persons = gallery.persons
     for row, track in enumerate(tracks):
-        if track.name in names:
-            odds[row, names[track.name]] += HEAD_START
-        for name in track.denied & names.keys():
-            odds[row, names[name]] = LEAST_LOGIT
-    clear = probabilities(logits(gallery.threshold) + SURE_AT_ONCE)
-    for row, (track, decision) in enumerate(zip(tracks, gallery.decide(probabilities(odds)), strict=True)):
+        if track.name in persons:
+            odds[row, persons[track.name]] += HEAD_START
+        for name in track.denied & persons.keys():
+            odds[row, persons[name]] = LEAST_LOGIT
+    clear = logits(gallery.threshold) + SURE_AT_ONCE
+    for track, decision in zip(tracks, gallery.decide(probabilities(odds)), strict=True):
         name = decision.name
-        if name is not None and name != track.name and len(track.looks) < 2 and plain[row, names[name]] < clear:
+        if name is not None and name != track.name and len(track.looks) < 2 and track.odds[persons[name]] < clear:
             name = None
         track.name = name
-        track.score = float(plain[row].max() if name is None else plain[row, names[name]]) if names else 0.0
+        best = track.odds.max(initial=-np.inf) if name is None else track.odds[persons[name]]
+        track.score = float(probabilities(best))
 
 
 def add_look(track, look: Look, gallery: Gallery) -> None:
@@ -137,11 +141,12 @@ def add_look(track, look: Look, gallery: Gallery) -> None:
     That is what happens when two people cross and a track goes on with the wrong one.
     """
     track.looks.append(look)
-    if track.name in gallery.names:
-        own = look.scores[gallery.names.index(track.name)]
+    track.odds = None
+    if track.name in gallery.persons:
+        own = look.scores[gallery.persons[track.name]]
         contradicts = look.scores.max() > gallery.threshold and own < 0.5 * gallery.threshold
         track.contradictions = track.contradictions + 1 if contradicts else 0
         if track.contradictions >= ENOUGH_CONTRADICTIONS:
             del track.looks[: -track.contradictions]
             track.name, track.contradictions = None, 0
-    keep_best(track.looks, look.time)
+    keep_best(track.looks)

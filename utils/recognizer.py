@@ -161,7 +161,7 @@ class Recognizer:
 
     def settle(self) -> None:
         """Decide on the names of the faces in the newest picture."""
-        settle([track for track in self.visible if track.looks], self.gallery, self.now)
+        settle([track for track in self.visible if track.looks], self.gallery)
 
     def warm_up(self) -> None:
         """Compile the networks for every number of faces that `recognize` will ask of them."""
@@ -175,6 +175,8 @@ class Recognizer:
     def rescore(self) -> None:
         """Compare all looks with the gallery anew: after somebody was added to it or taken out."""
         looks = [look for track in self.tracks.alive for look in track.looks]
+        for track in self.tracks.alive:
+            track.odds = None
         if looks:
             embeddings = np.stack([look.embedding for look in looks])
             for look, scores in zip(looks, self.gallery.scores(embeddings), strict=True):

@@ -26,8 +26,9 @@ class Track:
     number: its id, from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
     it is now. quality: of the face as last detected, 0-1. first, last: seconds, when it was detected.
     thumbnail: what the face looked like last. doubted: it was out of sight or looks very different, and
-    whether it is the same face is not known yet. name, score: who it is by its looks, None for unknown,
-    and the best candidate's probability. denied: names that the user took from it.
+    whether it is the same face is not known yet. looks: embeddings of it. odds: the persons' log odds,
+    float (p,), over all looks, None where they must be computed anew. name, score: who it is by these, None
+    for unknown, and the best candidate's probability. denied: names that the user took from it.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Track:
     thumbnail: np.ndarray | None = None
     doubted: bool = False
     looks: list[Look] = field(default_factory=list)
+    odds: np.ndarray | None = None
     name: str | None = None
     score: float = 0.0
     contradictions: int = 0
