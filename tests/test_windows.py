@@ -46,7 +46,7 @@ def moving_stranger():
     """A network camera before which a drawn stranger turns the head this way and that."""
     # Still frames of a visit's middle, then back: nobody comes or goes.
     frames = [frame for frame, _ in webcam_clip({}, [draw_identity(500)], 3, 150)]
-    frames = frames[40:110]
+    frames = frames[20:90]
     camera = MjpegCamera(frames + frames[::-1], 15)
     camera.start()
     yield camera
