@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1, "blas")  # as test.py does
     bench = Bench(args.features, args.model, args.classification, args.detect_width)
+    threadpool_limits(1, "blas")  # as test.py does, of the libraries that are loaded by now
     figures = {"cores": os.cpu_count(), "detect_width": args.detect_width}
     if "video" in args.parts:
         figures["video"] = bench.video(args.video_path)
