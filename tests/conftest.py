@@ -88,14 +88,34 @@ def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> N
         assert part in lines[0]
 
 
+def gray_pictures(count: int) -> list[np.ndarray]:
+    """Plain pictures, RGB uint8 (120, 160, 3), each lighter than the one before."""
+    return [np.full((120, 160, 3), 40 + 3 * number, np.uint8) for number in range(count)]
+
+
+@pytest.fixture
+def gray_camera():
+    """A network camera that sends 30 pictures a second, each of another gray."""
+    from utils.drawn_camera import MjpegCamera
+
+    camera = MjpegCamera(gray_pictures(60), 30)
+    camera.start()
+    yield camera
+    camera.stop()
+
+
 class FakeWindow:
-    """Takes pictures and gives keys at given moments."""
+    """Takes pictures and gives keys at given moments. sizes: width and height that it was given, one after another."""
 
     def __init__(self, keys=()):
         self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
+        self.sizes: list[tuple[int, int]] = []
 
     def put(self, picture) -> None:
         self.pictures.append(picture)
+
+    def resize(self, size_wh: tuple[int, int]) -> None:
+        self.sizes.append(size_wh)
 
     def press(self, seconds: float) -> str:
         time.sleep(max(seconds, 0.001))
@@ -111,7 +131,7 @@ needs_screen = pytest.mark.skipif(
 )
 
 
-class Screen:
+class Display:
     """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
 
     def __init__(self, folder):
@@ -160,7 +180,7 @@ class Screen:
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
-    screen = Screen(tmp_path_factory.mktemp("screen"))
+    screen = Display(tmp_path_factory.mktemp("screen"))
     yield screen
     screen.server.terminate()
     screen.server.wait()
@@ -169,7 +189,7 @@ def screen(tmp_path_factory):
 _started: list[subprocess.Popen] = []
 
 
-def start(screen: Screen, script: str, *words) -> subprocess.Popen:
+def start(screen: Display, script: str, *words) -> subprocess.Popen:
     command = [sys.executable, script, *map(str, words)]
     process = subprocess.Popen(
         command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

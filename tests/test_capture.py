@@ -257,15 +257,6 @@ def test_from_a_network_camera(tmp_path, capsys):
     assert "2 faces saved" in capsys.readouterr().out
 
 
-@pytest.fixture
-def gray_camera():
-    """30 pictures a second, each of another gray."""
-    camera = MjpegCamera([np.full((120, 160, 3), 40 + 3 * number, np.uint8) for number in range(60)], 30)
-    camera.start()
-    yield camera
-    camera.stop()
-
-
 class SlowDetector:
     """Sees one face in the same place; takes its time. seen: the gray of every picture that it was shown."""
 
@@ -280,11 +271,11 @@ class SlowDetector:
         return [Face((60, 35, 40, 50), 0.99, points, np.array([[1 / 40, 0, -60 / 40], [0, 1 / 40, -40 / 40]]))]
 
 
-def collect(url, detect, folder, keys, **options):
-    """A run of capture.py before a camera with a window that gives keys at given seconds; what it was shown."""
+def collect(url, detect, folder, keys, every=0):
+    """Run capture.py, without a gate, before a camera, in a window that gives keys at given seconds; its pictures."""
     folder.mkdir()
     source = Camera(url)
-    collector = Collector(FaceSaver(folder), options.get("gate", False), options.get("every", 0), None, source.rate)
+    collector = Collector(FaceSaver(folder), False, every, None, source.rate)
     with ExitStack() as cleanup:
         cleanup.callback(source.close)
         screen = open_preview(collector, False, cleanup)

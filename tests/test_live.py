@@ -10,7 +10,7 @@ from threading import Thread
 import cv2
 import numpy as np
 import pytest
-from conftest import FakeWindow
+from conftest import FakeWindow, gray_pictures
 
 from utils.cameras import DARK, Camera, PacedVideo
 from utils.cli import InputError
@@ -34,23 +34,11 @@ from utils.video import Frame, VideoOutput, VideoSource, without_password
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 
 
-def gray_pictures(count: int) -> list[np.ndarray]:
-    return [np.full((120, 160, 3), 40 + 2 * number, np.uint8) for number in range(count)]
-
-
 def wait_until(condition, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
-
-
-@pytest.fixture
-def gray_camera():
-    camera = MjpegCamera(gray_pictures(60), 30)
-    camera.start()
-    yield camera
-    camera.stop()
 
 
 def test_a_camera_gives_its_newest_frame_without_backlog(gray_camera):

@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from conftest import Screen, finish, needs_screen, start
+from conftest import Display, finish, needs_screen, start
 
 from utils.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
 from utils.drawn_camera import MjpegCamera
@@ -53,7 +53,7 @@ def moving_stranger():
     camera.stop()
 
 
-def type_slowly(screen: Screen, text: str) -> None:
+def type_slowly(screen: Display, text: str) -> None:
     """Type as slowly as a busy machine needs: of two keys that come at once, OpenCV tells the second only."""
     for character in text:
         screen.run("type", "--delay", "60", character)
@@ -89,7 +89,7 @@ def test_a_stranger_is_enrolled_by_keys_and_taken_back(screen, suite, moving_str
     assert "Zoë B: " in finish(process)
 
 
-def warned(screen: Screen) -> bool:
+def warned(screen: Display) -> bool:
     """Whether the bar with a warning is there, through which the picture shines a little."""
     return screen.count(WARNING_COLOR, within=24) > 4000
 
@@ -151,7 +151,7 @@ def test_capture_saves_on_s_and_quits_on_q(screen, long_clip, tmp_path):
     assert len(list(folder.iterdir())) == 2
 
 
-def close_window(screen: Screen, title: str) -> None:
+def close_window(screen: Display, title: str) -> None:
     """Ask a window to close, as its button in a window manager does."""
     from Xlib import X, display
     from Xlib.protocol.event import ClientMessage
