@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, gray_pictures
 
-from utils.cameras import DARK, Camera, PacedVideo
+from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
 from utils.desk import Desk
 from utils.drawn_camera import MjpegCamera
@@ -225,6 +225,21 @@ def test_a_film_in_real_time_leaves_frames_out_and_keeps_its_time(gray_film, tmp
     assert 55 <= len(frames) <= 61  # two seconds of it, whatever was left out
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert all(line["latency"] >= 0.2 and "clock" in line for line in events)
+
+
+def test_an_error_of_a_camera_is_raised_where_its_frames_are_taken():
+    class Unplugged(LiveSource):
+        def _film(self):
+            self._put(Frame(gray_pictures(1)[0], 0.0))
+            raise InputError("somebody fell over the cable")
+
+    source = Unplugged(30.0, (160, 120))
+    frames = source.frames()
+    assert next(frames).index == 0
+    with pytest.raises(InputError, match="the cable"):
+        next(frames)
+    wait_until(lambda: source.ended)
+    source.close()
 
 
 class BrokenRecognizer:

@@ -219,6 +219,19 @@ def test_bad_sources_are_one_line(suite, words, parts):
     assert "secret" not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["--realtime"]])
+def test_a_film_without_a_picture_is_one_line(suite, tmp_path, words):
+    """Cut off behind its header, it opens like any other."""
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    video = VideoOutput(whole, 15)
+    video.write(np.full((120, 160, 3), 90, np.uint8))
+    video.close()
+    data = whole.read_bytes()
+    cut.write_bytes(data[: data.index(b"movi") + len(b"movi")])
+    line = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless", "-v", cut, *words]
+    assert_one_error_line(run_script("test.py", *line), "cut.avi gives no picture")
+
+
 def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):
     line = ["test.py", "-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless"]
     video = ["--video_path", clip[0]]

@@ -26,7 +26,7 @@ class LiveSource:
     """What films while others work: a thread reads it and keeps the newest frame only.
 
     rate: frames a second, and size_wh: pixels, as declared. note: what to tell the user while there is no
-    picture, else None. ended: whether there will be no more.
+    picture, else None. ended: whether there will be no more. An error of the thread is raised by `newest`.
     """
 
     live = True
@@ -36,27 +36,33 @@ class LiveSource:
         self.rate, self.size_wh = rate, size_wh
         self.ended = False
         self._frame: Frame | None = None
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._began = np.inf
 
     def start(self) -> None:
         """Begin to read, if that has not begun; what was filmed before is left out."""
         if self._thread is None:
-            self._began = time.monotonic()
             self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
             self._thread.start()
 
     def newest(self, after: int = -1, timeout: float = 0.0) -> Frame | None:
-        """The newest frame if its index is above `after`, waited for at most `timeout` seconds; else None."""
+        """The newest frame if its index is above `after`, waited for at most `timeout` seconds; else None.
+
+        Raises what ended the filming before its time, once its last frame was taken.
+        """
 
         def is_new() -> bool:
             return self._frame is not None and self._frame.index > after
 
         with self._changed:
             self._changed.wait_for(lambda: is_new() or self.ended, timeout)
-            return self._frame if is_new() else None
+            if is_new():
+                return self._frame
+            if self._error is not None:
+                raise self._error
+            return None
 
     def blank(self) -> Frame:
         """What to show as long as no picture has come: a plain dark one of the declared size, before all frames."""
@@ -76,17 +82,22 @@ class LiveSource:
                 return
 
     def _run(self) -> None:
-        """Read until told to stop."""
+        try:
+            self._film()
+        except BaseException as exc:  # raised where the frames are taken
+            self._error = exc
+        finally:
+            with self._changed:
+                self.ended = True
+                self._changed.notify_all()
+
+    def _film(self) -> None:
+        """Read until told to stop, and `_put` every frame."""
         raise NotImplementedError
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
             self._frame = frame
-            self._changed.notify_all()
-
-    def _end(self) -> None:
-        with self._changed:
-            self.ended = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -114,18 +125,19 @@ class Camera(LiveSource):
             if not (timed_out and _takes_connections(location)):
                 raise InputError(f"{self.what} cannot be opened: is it plugged in, and free? --camera chooses another")
         super().__init__(declared_rate(self._capture), declared_size(self._capture))
-        self._last = -np.inf  # when the newest picture came
+        self._last = np.inf  # when the newest picture came, before there is one when the reading began
         self._lost_at: float | None = None  # None while pictures come
 
     @property
     def note(self) -> str | None:
         if self._lost_at is not None and self._frame is not None:
             return "camera lost, trying again"
-        silent = time.monotonic() - max(self._last, self._began) > SILENCE
+        silent = time.monotonic() - self._last > SILENCE
         return "the camera sends no pictures" if self._lost_at is not None or silent else None
 
-    def _run(self) -> None:
+    def _film(self) -> None:
         index, start = 0, time.monotonic()
+        self._last = start
         while not self._stop.is_set():
             done, bgr = self._capture.read()
             if done:
@@ -136,7 +148,6 @@ class Camera(LiveSource):
             elif not self._open_again():
                 break
         self._capture.release()
-        self._end()
 
     def _open_again(self) -> bool:
         """Try until the camera answers, the run ends or it is given up. Returns whether it answers.
@@ -166,13 +177,12 @@ class PacedVideo(LiveSource):
         self._source = VideoSource(path)
         super().__init__(self._source.rate, declared_size(self._source.capture))
 
-    def _run(self) -> None:
+    def _film(self) -> None:
         start = time.monotonic()
         for frame in self._source.frames():
             if self._stop.wait(max(0.0, start + frame.time - time.monotonic())):
                 break
             self._put(Frame(frame.image, frame.time, index=frame.index, arrived=time.monotonic()))
-        self._end()
 
     def close(self) -> None:
         super().close()
