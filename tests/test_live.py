@@ -132,6 +132,28 @@ def test_a_camera_that_opens_and_sends_nothing_shows_its_size(monkeypatch):
         assert_a_blank_window_is_quit(f"http://127.0.0.1:{server.getsockname()[1]}/film.y4m", (320, 240))
 
 
+def test_the_window_takes_the_size_of_the_pictures_that_follow_a_blank():
+    """A camera declared 640×480, as one that is not there yet is, and sends pictures of 160×120."""
+
+    class LateCamera(LiveSource):
+        note = "the camera sends no pictures"
+
+        def _film(self):
+            wait_until(lambda: screen.window.pictures)
+            self.note = None
+            for index, picture in enumerate(gray_pictures(5)):
+                self._put(Frame(picture, index / 10, index=index, arrived=time.monotonic()))
+                time.sleep(0.1)
+
+    screen, source = fake_screen(), LateCamera(30.0, (640, 480))
+    with ExitStack() as cleanup:
+        background = BackgroundRecognizer(SlowRecognizer(0.0), source)
+        cleanup.callback(background.close)
+        run_camera(source, background, outputs_of(source, cleanup), Summary(True), screen)
+    assert screen.window.sizes == [(160, 120)]
+    assert screen.window.pictures[0].shape == (480, 640, 3) and screen.window.pictures[-1].shape == (120, 160, 3)
+
+
 def test_addresses_are_told_without_passwords():
     assert without_password("rtsp://user:p@ss@host/cam") == "rtsp://…@host/cam"
     assert without_password("/dev/video0") == "/dev/video0"

@@ -98,7 +98,7 @@ def run_camera(
             outputs.write_event(recognition.frame, recognition.faces, latency)
             summary.add(recognition.frame, recognition.faces)
             summary.frames += not wants_pictures
-        new = camera.newest(frame.index if frame else -1, 0.0 if screen and frame else NO_WINDOW_POLL)
+        new = camera.newest(frame.index if frame else -1, 0.0 if screen and screen.frame else NO_WINDOW_POLL)
         if new is None and camera.ended:
             break
         if new is not None:
@@ -109,12 +109,9 @@ def run_camera(
                 write_annotated(outputs, frame, faces)
             if screen and not screen.desk.paused:
                 screen.put(frame, faces, latency)
-        elif screen and frame and (camera.note or screen.desk.paused):
-            screen.put_again(latency, camera.note)
-        elif screen and camera.note:  # no picture yet, and keys work all the same
-            frame = camera.blank()
-            screen.put(frame, [], None, camera.note)
-        if screen and frame:
+        elif screen:
+            screen.hold(camera, latency)
+        if screen and screen.frame:  # a blank one has its keys too
             screen.take_keys(POLL)
 
 

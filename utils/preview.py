@@ -136,7 +136,7 @@ def collect_from_camera(camera, detect: Detector, collector: Collector, screen: 
                 if not preview.paused and not collector.complete:
                     searched = each
                     preview.view = collector.look(each.frame.image, each.faces, each.frame.time)
-            new = camera.newest(frame.index if frame else -1, 0.0 if frame else NO_WINDOW_POLL)
+            new = camera.newest(frame.index if frame else -1, 0.0 if screen.frame else NO_WINDOW_POLL)
             if new is None and camera.ended:
                 break
             frame = new or frame
@@ -144,12 +144,9 @@ def collect_from_camera(camera, detect: Detector, collector: Collector, screen: 
                 screen.put(searched.frame, _boxes(preview.view), None, camera.note)
             elif new and not preview.paused:
                 screen.put(frame, _moved(searched, preview.view, frame) if searched else [])
-            elif frame and (camera.note or preview.paused):
-                screen.put_again(None, camera.note)
-            elif camera.note:  # no picture yet, and keys work all the same
-                frame = camera.blank()
-                screen.put(frame, [], None, camera.note)
-            if frame:
+            else:
+                screen.hold(camera)
+            if screen.frame:  # a blank one has its keys too
                 screen.take_keys(POLL)
     finally:
         search.close()

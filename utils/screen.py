@@ -3,7 +3,9 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
+
+import numpy as np
 
 from utils.video import Frame
 from utils.window import Window
@@ -14,21 +16,42 @@ NO_WINDOW_POLL = 0.1  # the same where there are no keys; a frame ends the wait
 REDRAW = 0.1  # seconds between two drawings of a picture that stands still
 
 
+class Controls(Protocol):
+    """What draws on a Screen and acts on its keys: utils.desk.Desk, utils.preview.Preview.
+
+    quit, paused: what the keys asked for. faces: what each takes for its own, Seen or Box.
+    """
+
+    quit: bool
+    paused: bool
+
+    def press(self, key: str, faces: list, picture: np.ndarray) -> None:
+        """Act on a key. picture: as it is shown, RGB uint8 (H, W, 3)."""
+
+    def draw(
+        self, image: np.ndarray, faces: list, latency: float | None, note: str | None, mirrored: bool
+    ) -> np.ndarray:
+        """What to show of an RGB uint8 frame (H, W, 3). latency, note: see utils.desk.Desk.draw."""
+
+
 @dataclass
 class Screen:
     """A window, opened with its first picture.
 
-    desk: draws what else is on it and acts on its keys, utils.desk.Desk or utils.preview.Preview. mirrored:
-    as a looking glass. frame, faces: what it shows, None before the first.
+    mirrored: as a looking glass. frame, faces, picture: what it shows, as filmed and as drawn; frame and
+    picture are None before the first. put_at: when that was shown, on the monotonic clock. due: when the
+    next picture of a film is.
     """
 
-    desk: Any
+    desk: Controls
     cleanup: ExitStack
     mirrored: bool = False
     title: str = TITLE
     window: Window | None = field(default=None, init=False)
     frame: Frame | None = field(default=None, init=False)
-    faces: list | None = field(default=None, init=False)
+    faces: list = field(default_factory=list, init=False)
+    picture: np.ndarray | None = field(default=None, init=False)
+    put_at: float = field(default=-np.inf, init=False)
     due: float = field(default_factory=time.monotonic, init=False)
 
     def put(self, frame: Frame, faces: list, latency: float | None = None, note: str | None = None) -> None:
@@ -43,10 +66,10 @@ class Screen:
         self.window.put(self.picture)
         self.put_at = time.monotonic()
 
-    def put_again(self, latency: float | None, note: str | None) -> None:
-        """Draw the last frame anew, now and then, for what the desk has to say."""
-        if time.monotonic() - self.put_at >= REDRAW:
-            self.put(self.frame, self.faces, latency, note)
+    def hold(self, camera, latency: float | None = None) -> None:
+        """Nothing new came: draw the last frame, or a blank before the first, now and then for what is to be said."""
+        if (camera.note or self.desk.paused) and time.monotonic() - self.put_at >= REDRAW:
+            self.put(self.frame or camera.blank(), self.faces, latency, camera.note)
 
     def play(self, frame: Frame, faces: list, interval: float) -> None:
         """Show a film's frame for at least `interval` seconds since the last, and for as long as it is paused."""
