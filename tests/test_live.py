@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, gray_pictures
 
+from utils import drawing
 from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
 from utils.desk import Desk
@@ -346,9 +347,23 @@ def test_keys_are_decoded(code, key):
     assert decode_key(code) == key
 
 
+class NobodyEnrolled:
+    """An enrolment that does nothing yet. asked: what it was asked for."""
+
+    gallery = type("EmptyGallery", (), {"names": []})
+    notice, notice_until, progress = "", 0.0, None
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, task, *_) -> None:
+        self.asked.append(task)
+
+    def undo(self) -> None: ...
+
+
 def typed(*keys: str) -> str | None:
-    enrolment = type("Nobody", (), {"gallery": type("G", (), {"names": []}), "notice_until": 0})()
-    desk = Desk(enrolment)
+    desk = Desk(NobodyEnrolled())
     for key in ("e", *keys):
         desk.press(key, [Seen((0, 0, 9, 9), None, 0.1, 3)], np.zeros((9, 9, 3), np.uint8))
     return desk.typed
@@ -392,6 +407,63 @@ def test_keys_pause_hide_save_and_quit(tmp_path):
         desk = Desk(None, tmp_path)
         desk.press(key, faces, picture)
         assert desk.quit
+
+
+LOST = "camera lost, trying again"
+
+
+def drawn(desk: Desk, note: str | None) -> dict[str, str]:
+    """What a desk without faces writes on a picture, given the camera's note."""
+    texts = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "draw_message", lambda _, text, **options: texts.update(message=text))
+        patch.setattr(drawing, "draw_entry", lambda _, prompt, text, hint: texts.update(entry=text))
+        patch.setattr(drawing, "draw_status", lambda _, text, aside, keys: texts.update(status=text, aside=aside))
+        desk.draw(np.full((480, 640, 3), 128, np.uint8), [], None, note, False)
+    return texts
+
+
+def test_a_name_is_typed_in_sight_whatever_the_camera_says():
+    desk = Desk(NobodyEnrolled())
+    for key in "eq":
+        desk.press(key, [Seen((0, 0, 9, 9), None, 0.1, 3)], None)
+    assert drawn(desk, None)["entry"] == "Q" and "message" not in drawn(desk, None)
+    assert drawn(desk, LOST)["entry"] == "Q" and drawn(desk, LOST)["message"] == LOST
+    for key in (BACKSPACE, ENTER):
+        desk.press(key, [], None)
+    assert drawn(desk, LOST)["message"] == "a name is needed"
+
+
+def test_keys_are_answered_under_a_note(tmp_path):
+    enrolment, faces = NobodyEnrolled(), [Seen((0, 0, 9, 9), "ada", 0.9, 3)]
+    desk = Desk(enrolment, tmp_path)
+    assert drawn(desk, LOST)["message"] == LOST
+    for key in "en":  # whose face it was is not there any more
+        desk.press(key, faces, None)
+        assert desk.typed is None and enrolment.asked == []
+        assert "no picture" in drawn(desk, LOST)["message"]
+    desk.press("u", faces, None)
+    assert enrolment.asked == [enrolment.undo] and "undone as soon as" in drawn(desk, LOST)["message"]
+    desk.press("s", faces, np.zeros((9, 9, 3), np.uint8))
+    assert drawn(desk, LOST)["message"].endswith(".png saved")
+    desk.message_until = 0.0
+    assert drawn(desk, LOST)["message"] == LOST
+    # What an enrolment has done is told too, what it asks for is in vain now.
+    enrolment.notice, enrolment.notice_until = "undone: Zoë", time.monotonic() + 60
+    assert drawn(desk, LOST)["message"] == "undone: Zoë"
+    enrolment.progress = 0.4
+    assert drawn(desk, LOST)["message"] == LOST and drawn(desk, None)["message"] == "undone: Zoë"
+    desk.press("e", faces, None)
+    assert desk.typed == ""  # there are pictures again
+
+
+def test_a_rate_is_shown_of_pictures_that_follow_one_another():
+    desk = Desk(None)
+    for note, shown in ((None, True), (LOST, False)):
+        drawn(desk, note)
+        assert drawn(desk, note)["aside"].endswith("fps") is shown
+    desk.press(" ", [], None)
+    assert drawn(desk, None) == {"status": "paused", "aside": ""}
 
 
 def test_everything_is_drawn_at_any_size_and_mirrored():

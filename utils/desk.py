@@ -33,6 +33,7 @@ class Desk:
         self.typed: str | None = None  # the name that is being typed
         self.number: int | None = None  # the track that it is for
         self.message, self.message_until = "", 0.0
+        self.note: str | None = None  # about the camera, as drawn last
         self._capital = self._capitals = False
         self._accent = ""
         self._shown: list[float] = []
@@ -67,6 +68,10 @@ class Desk:
             self.tell("start with --faces_path faces to enrol people")
         elif key == "u":
             self.enrolment.ask(self.enrolment.undo)
+            if self.note:  # the enrolment works after each picture
+                self.tell("undone as soon as there is a picture again")
+        elif self.note:
+            self.tell(f"no picture to {'enrol from' if key == 'e' else 'say no to'}: {self.note}")
         elif key == "n":
             named = [face for face in faces if face.name is not None]
             if not named:
@@ -114,23 +119,28 @@ class Desk:
 
         latency: seconds from camera to name, None where there is no camera. note: about the camera.
         """
+        self.note = note
         if self.typed is not None and any(face.track == self.number for face in faces):
             faces = [face for face in faces if face.track == self.number]  # so that it is seen whose name is typed
         picture = annotate(image, faces, mirrored)
-        if note:
-            drawing.draw_message(picture, note, warning=True)
-        elif self.typed is not None:
+        if self.typed is not None:
             drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enrol    Esc: cancel")
-            if time.monotonic() < self.message_until:
-                drawing.draw_message(picture, self.message, warning=True)
-        elif time.monotonic() < self.message_until:
-            drawing.draw_message(picture, self.message)
-        elif self.enrolment and time.monotonic() < self.enrolment.notice_until:
-            drawing.draw_message(picture, self.enrolment.notice, progress=self.enrolment.progress)
+        self._draw_message(picture)
         keys = KEYS if self.help and self.typed is None else ()
-        aside = "" if note else self._rate(latency)  # what is drawn again for its note is no picture a second
+        aside = "" if note or self.paused else self._rate(latency)  # what is drawn again is no picture a second
         drawing.draw_status(picture, "paused" if self.paused else "", aside, keys)
         return picture
+
+    def _draw_message(self, picture: np.ndarray) -> None:
+        """Answers to keys come first, for their seconds; then the camera's note, then what an enrolment asks for."""
+        now, typing, enrolment = time.monotonic(), self.typed is not None, self.enrolment
+        noticed = enrolment is not None and not typing and now < enrolment.notice_until
+        if now < self.message_until:
+            drawing.draw_message(picture, self.message, warning=typing)
+        elif self.note and not (noticed and enrolment.progress is None):
+            drawing.draw_message(picture, self.note, warning=True)
+        elif noticed:
+            drawing.draw_message(picture, enrolment.notice, progress=enrolment.progress)
 
     def _rate(self, latency: float | None) -> str:
         now = time.monotonic()
