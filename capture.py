@@ -17,7 +17,17 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from utils.cli import InputError, add_mirror_switch, add_switch, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import (
+    InputError,
+    add_give_up,
+    add_mirror_switch,
+    add_switch,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    script_parser,
+)
 from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
@@ -32,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of the camera")
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
+    add_give_up(parser)
     parser.add_argument("--every", type=bounded(int, 0), default=0, help="save by itself every N frames; 0: never")
     parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after so many saved faces; 0: go on")
     parser.add_argument("--guide", action="store_true", help="ask for five poses and save them by itself")
@@ -54,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.headless:
         check_screen()
     with ExitStack() as cleanup:
-        source = open_source(args.camera, args.video_path, None)
+        source = open_source(args.camera, args.video_path, None, give_up=args.give_up)
         cleanup.callback(source.close)
         from utils.collecting import Collector, FaceSaver
         from utils.faces import DETECTION_SIZE, load_detector

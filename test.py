@@ -19,6 +19,7 @@ from contextlib import ExitStack
 
 from utils.cli import (
     InputError,
+    add_give_up,
     add_mirror_switch,
     add_normalize_switch,
     bounded,
@@ -52,12 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--realtime", action="store_true", help="play a video at its own speed and leave frames out, as a camera would"
     )
-    parser.add_argument(
-        "--give_up",
-        type=bounded(float, 0),
-        default=0,
-        help="seconds after which a lost camera is not tried any more; 0: never",
-    )
+    add_give_up(parser)
     parser.add_argument("--headless", action="store_true", help="open no window")
     add_mirror_switch(parser)
     parser.add_argument(

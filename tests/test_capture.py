@@ -257,6 +257,17 @@ def test_from_a_network_camera(tmp_path, capsys):
     assert "2 faces saved" in capsys.readouterr().out
 
 
+def test_a_silent_camera_is_given_up(gray_camera, tmp_path, capsys, monkeypatch):
+    import capture
+
+    monkeypatch.setattr("utils.cameras.TIMEOUT", 1000)
+    gray_camera.silent = True
+    line = ["-o", str(tmp_path / "ada"), "--camera", gray_camera.url, "--headless", "--every", "1", "--give_up", "0.5"]
+    assert capture.main(line) == 0
+    captured = capsys.readouterr()
+    assert "0 faces saved" in captured.out and "given up after 0.5 s" in captured.err
+
+
 class SlowDetector:
     """Sees one face in the same place; takes its time. seen: the gray of every picture that it was shown."""
 

@@ -141,6 +141,16 @@ def add_mirror_switch(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_give_up(parser: argparse.ArgumentParser) -> None:
+    """`--give_up SECONDS`: see utils.cameras.Camera."""
+    parser.add_argument(
+        "--give_up",
+        type=bounded(float, 0),
+        default=0,
+        help="seconds after which a lost or silent camera is not tried any more; 0: never",
+    )
+
+
 def counted(number: int, singular: str, plural: str = "") -> str:
     """A number and its noun: "1 face", "2 faces", "1 person", "2 people"."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
