@@ -144,6 +144,8 @@ def test_a_view_that_stands_still_is_saved_once(looks, tmp_path):
     assert session.collector.save_shown(view).saved == view.saved
     session.collector.save_shown(session.show("dark"))
     assert session.files == ["ada_0.png"]
+    session.collector.undo()
+    assert session.collector.save_shown(view).saved.exists() and len(session.files) == 1
 
 
 def test_countdown_shows_the_last_seconds(looks, tmp_path):

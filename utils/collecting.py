@@ -120,7 +120,7 @@ class Collector:
 
     def save_shown(self, view: View) -> View:
         """Save the face of a view that stands still, if it is good enough and not saved already."""
-        return self._save(view) if view.reason is None and view.saved is None else view
+        return self._save(view) if view.reason is None and view.saved not in self.saver.paths else view
 
     def _reason(self, image: np.ndarray, faces: list[Face], chip: np.ndarray | None) -> str | None:
         if chip is None:
