@@ -43,7 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of the camera")
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
     add_give_up(parser)
-    parser.add_argument("--every", type=bounded(int, 0), default=0, help="save by itself every N frames; 0: never")
+    parser.add_argument(
+        "--every", type=bounded(int, 0), default=0, help="save by itself every N frames of the source; 0: never"
+    )
     parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after so many saved faces; 0: go on")
     parser.add_argument("--guide", action="store_true", help="ask for five poses and save them by itself")
     add_switch(parser, "--gate", default=1, help="1: save only faces that are good enough; 0: any face")

@@ -20,7 +20,7 @@ from utils.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.images import read_image
 from utils.preview import collect_from_camera, open_preview
 from utils.quality import Pose, head_pose
-from utils.video import VideoOutput
+from utils.video import Frame, VideoOutput
 
 RATE = 15
 
@@ -58,10 +58,11 @@ class Session:
         self.collector = Collector(FaceSaver(folder), gate, every, guide, RATE)
         self.count = 0
 
-    def show(self, name):
-        result = self.collector.look(*self.looks[name], self.count / RATE)
+    def show(self, name, filmed=0.0):
+        image, faces = self.looks[name]
+        frame = Frame(image, self.count / RATE, index=self.count, arrived=filmed)
         self.count += 1
-        return result
+        return self.collector.look(frame, faces)
 
     @property
     def files(self) -> list[str]:
@@ -80,6 +81,14 @@ def test_a_wish_waits_for_a_good_face(looks, tmp_path):
     assert session.collector.message(saved) == "ada_0.png saved"
     assert (read_image(saved.saved) == saved.chip).all()
     assert session.show("turned").saved is None  # one wish, one face
+
+
+def test_a_wish_is_for_what_is_filmed_after_it(looks, tmp_path):
+    session = Session(looks, tmp_path / "ada")
+    before = time.monotonic()
+    session.collector.wish()
+    assert session.show("good", filmed=before).saved is None
+    assert session.show("turned", filmed=time.monotonic()).saved.name == "ada_0.png"
 
 
 def test_a_wish_ends(looks, tmp_path):
@@ -119,6 +128,19 @@ def test_every_waits_for_good_faces_behind_a_gate_and_not_without(looks, tmp_pat
     assert [gated.show(name).saved is not None for name in names] == [True, False, True] + [False] * 3 + [True, False]
     every = Session(looks, tmp_path / "every", gate=False, every=2)
     assert [every.show(name).saved is not None for name in names] == [True, False] * 4
+
+
+def test_every_counts_the_frames_that_nobody_looked_at_too(looks, tmp_path):
+    session = Session(looks, tmp_path / "ada", gate=False, every=RATE)
+    saved, countdowns = [], []
+    for index in range(3, 60, 4):
+        session.count = index
+        view = session.show("good")
+        saved += [index] if view.saved else []
+        countdowns.append(view.countdown)
+    # The first, and of each second the first that was looked at: the countdown is over where one is saved.
+    assert saved == [3, 15, 31, 47]
+    assert countdowns[:4] == [None, 1, 1, None]
 
 
 def test_undo(looks, tmp_path, capsys):
@@ -299,15 +321,15 @@ def collect(url, detect, folder, keys, every=0):
 
 def test_a_slow_detector_does_not_slow_the_window(gray_camera, tmp_path):
     detect = SlowDetector(0.3)
-    pictures = collect(gray_camera.url, detect, tmp_path / "ada", [(4.0, "q")], every=2)
+    pictures = collect(gray_camera.url, detect, tmp_path / "ada", [(4.0, "q")], every=1)
     # 30 a second are filmed and three searched; a noisy machine may cost some of the 120.
     grays = [int(picture[75, 2, 0]) for picture in pictures]
     assert np.count_nonzero(np.diff(grays)) >= 60
     assert 4 <= len(detect.seen) <= 14
-    # Every second of those that were searched is saved, and as it was when it was searched; the end may cut two off.
+    # All that were searched are saved, and as they were when they were searched; the end may cut two off.
     saved = [read_image(tmp_path / "ada" / f"ada_{n}.png") for n in range(len(list((tmp_path / "ada").iterdir())))]
-    assert len(detect.seen) - 2 <= 2 * len(saved) <= len(detect.seen) + 1
-    assert [int(chip[112, 112, 0]) for chip in saved] == detect.seen[::2][: len(saved)]
+    assert len(detect.seen) - 2 <= len(saved) <= len(detect.seen)
+    assert [int(chip[112, 112, 0]) for chip in saved] == detect.seen[: len(saved)]
 
 
 def test_a_pause_shows_what_was_judged_and_saves_that(gray_camera, tmp_path):

@@ -1,6 +1,7 @@
 """Collecting one person's faces out of pictures: which are saved when, and what the person is told meanwhile."""
 
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from utils.faces import Face, face_chip, main_faces
 from utils.guide import Guide
 from utils.images import write_image
 from utils.quality import head_pose, judge, thumbnail
+from utils.video import Frame
 
 WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
 COUNTED_DOWN = 3  # seconds before a save of its own that are shown
@@ -72,17 +74,17 @@ class FaceSaver:
 class Collector:
     """Looks at one picture after the other and saves the faces that are wished for and good enough.
 
-    gate: whether a face must be good enough. every: a face is saved every so many pictures, 0 for never.
-    guide: asks for poses and saves those, None for no guide. rate: pictures a second, for the countdown.
-    count: of faces, which are enough; None for no end.
+    gate: whether a face must be good enough. every: a face is saved every so many frames of the source, 0
+    for never. guide: asks for poses and saves those, None for no guide. rate: frames a second, for the
+    countdown. count: of faces, which are enough; None for no end.
     """
 
     def __init__(
         self, saver: FaceSaver, gate: bool, every: int, guide: Guide | None, rate: float, count: int | None = None
     ):
         self.saver, self.gate, self.every, self.guide, self.rate, self.count = saver, gate, every, guide, rate, count
-        self.index = -1
-        self._wished_until = -np.inf
+        self.index = -1  # the newest frame's
+        self._wished_at = self._wished_until = -np.inf
         self._due = False
         self._thumbnails: list[np.ndarray] = []
         self._guided: list[bool] = []  # of the faces saved: whether the guide had asked for it
@@ -96,20 +98,22 @@ class Collector:
         return self.count is not None and self.saver.saved >= self.count
 
     def wish(self) -> None:
-        """Have the face saved as soon as it is good enough, now or within WAIT_FOR_GOOD seconds."""
+        """Have the face saved as soon as it is good enough, in what is filmed from now on for WAIT_FOR_GOOD seconds."""
+        self._wished_at = time.monotonic()
         self._wished_until = self._now + WAIT_FOR_GOOD
 
-    def look(self, image: np.ndarray, faces: list[Face], now: float) -> View:
-        """Take in the faces of the next picture, RGB uint8 (H, W, 3), `now` seconds after the source's start."""
-        self.index += 1
-        self._now = now
-        self._due |= bool(self.every) and self.index % self.every == 0
+    def look(self, frame: Frame, faces: list[Face]) -> View:
+        """Take in the faces of a frame that is later than the last; those between were looked at by nobody."""
+        image, now = frame.image, frame.time
+        self._due |= bool(self.every) and frame.index // self.every > self.index // self.every
+        self.index, self._now = frame.index, now
         faces = main_faces(faces)
         chip = face_chip(image, faces[0]) if len(faces) == 1 else None
         view = View(image, faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
         if self.guide and self.guide.accepts(head_pose(faces[0].landmarks) if view.reason is None else None, now):
             return self._save(view, guided=True)
-        wished = now <= self._wished_until
+        # Before a camera, what is looked at now may have been filmed before the key; a file's next frame never is.
+        wished = now <= self._wished_until and not 0 < frame.arrived < self._wished_at
         if view.reason is None and (wished or self._due):
             return self._save(view)
         if view.reason and (wished or self._due or (self.guide and not self.guide.done)):

@@ -103,7 +103,7 @@ def collect_from_frames(source, detect: Detector, collector: Collector, screen: 
     Without a window, a guide that has asked for all its poses ends it too.
     """
     for frame in source.frames():
-        view = collector.look(frame.image, detect(frame.image), frame.time)
+        view = collector.look(frame, detect(frame.image))
         if screen:
             screen.desk.view = view
             screen.play(frame, _boxes(view), 1 / source.rate)
@@ -135,7 +135,7 @@ def collect_from_camera(camera, detect: Detector, collector: Collector, screen: 
             for each in search.finished():
                 if not preview.paused and not collector.complete:
                     searched = each
-                    preview.view = collector.look(each.frame.image, each.faces, each.frame.time)
+                    preview.view = collector.look(each.frame, each.faces)
             new = camera.newest(frame.index if frame else -1, 0.0 if screen.frame else NO_WINDOW_POLL)
             if new is None and camera.ended:
                 break
