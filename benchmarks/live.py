@@ -1,7 +1,7 @@
 """How fast live recognition is, beside the naive loop that it replaces, and how it grows.
 
   python benchmarks/live.py --features features --model models/dlib --classification models/similarity \\
-      --video_path party.mp4 --output live.json
+      --video_path party.mp4 --others others_features --visitors others --output live.json
 
 On the video: frames a second of test.py's loop with an annotated video written, and of the original
 recipe's (one `predict` a face, one `predict` a person and face, one frame after the other) on every
@@ -16,12 +16,12 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli import bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser
 
 PARTS = ("video", "camera", "people", "faces")
 PEOPLE, FACES = (1, 10, 100, 1000), (1, 2, 4, 8)
@@ -39,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--visitors",
         type=file_path,
-        help="faces of many people: some of them come before the camera, instead of drawn ones",
+        help="folder of person folders with crops as for --align 1: some of these people come before the camera, "
+        "instead of drawn ones",
     )
     parser.add_argument("--detect_width", type=bounded(int, 64), default=640, help="pixels that are searched")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
@@ -85,15 +86,13 @@ class Bench:
         from utils.gallery import Gallery
         from utils.recognizer import load_recognizer
 
-        features = features or self.features
-        threshold = self.head.threshold_for(len(features.names))
-        gallery = Gallery(features, self.head, threshold, self.head.min_votes)
+        gallery = Gallery(features or self.features, self.head, None, self.head.min_votes)
         recognizer = load_recognizer(gallery, self.extractor, "retinaface", 20, True, self.width, threads)
         recognizer.warm_up()
         return recognizer
 
     def run(self, frames, recognizer, output: Path) -> float:
-        """Frames a second of test.py's loop over frames in memory or a video, with an annotated video written."""
+        """Frames a second of test.py's loop over a source of frames, with an annotated video written."""
         from utils.live import run_video
         from utils.records import Outputs, Summary
 
@@ -104,12 +103,19 @@ class Bench:
             run_video(frames, recognizer, outputs, summary, None)
         return summary.frames / (time.perf_counter() - start)
 
+    def run_file(self, path: Path, recognizer, output: Path) -> float:
+        """The same over a video file."""
+        from utils.video import VideoSource
+
+        with closing(VideoSource(path)) as film:
+            return self.run(film, recognizer, output)
+
     def video(self, path: Path) -> dict:
         from utils.video import VideoSource
 
-        with tempfile.TemporaryDirectory() as folder:
-            ours = self.run(VideoSource(path), self.recognizer(), Path(folder, "ours.mp4"))
-            frames = [frame.image for frame in VideoSource(path).frames()][::NAIVE_EVERY]
+        with tempfile.TemporaryDirectory() as folder, closing(VideoSource(path)) as film:
+            ours = self.run_file(path, self.recognizer(), Path(folder, "ours.mp4"))
+            frames = [frame.image for frame in film.frames()][::NAIVE_EVERY]
             naive = naive_rate(frames, self.extractor, self.head, self.features)
         print(f"video: {ours:.1f} frames/s, naive loop {naive:.2f}: {ours / naive:.0f} times")
         return {"frames_per_second": ours, "naive_frames_per_second": naive, "times": ours / naive}
@@ -119,8 +125,6 @@ class Bench:
         import numpy as np
         from visits import PHOTOS
 
-        from utils.video import VideoSource
-
         own = len(self.features.names)
         counts = sorted({*PEOPLE, own})
         recognizers = {count: self.recognizer(enrolled(count, self.features, others)) for count in counts}
@@ -129,7 +133,7 @@ class Bench:
             for _ in range(ROUNDS):
                 for count, recognizer in recognizers.items():
                     recognizer.tracks.cut()
-                    rates[count].append(self.run(VideoSource(path), recognizer, Path(folder, "out.mp4")))
+                    rates[count].append(self.run_file(path, recognizer, Path(folder, "out.mp4")))
         for count in counts:
             # Each round's by itself: whatever else the machine does then, it does to both.
             share = np.median(np.divide(rates[count], rates[own]))
@@ -164,8 +168,8 @@ class Bench:
         from utils.recognizer import BackgroundRecognizer
         from utils.records import Outputs, Summary
 
-        url, stop = start_camera(visitors)
         recognizer = self.recognizer(enrolled_visitors(visitors, self.extractor), threads=0)
+        url, stop = start_camera(visitors)
         source, summary = Camera(url), Summary(timed=True)
         with ExitStack() as cleanup:
             cleanup.callback(stop)
@@ -231,6 +235,8 @@ def enrolled(count: int, features, others: Path | None):
     more = max(0, count - len(features.names))
     if others:
         many = load_features(others)
+        if len(many.names) < more:
+            raise InputError(f"{others} has {counted(len(many.names), 'person', 'people')}: {more} are needed")
         added = photos_of(many, np.argsort(-np.bincount(many.labels), kind="stable")[:more])
     else:
         rng = np.random.default_rng(0)

@@ -66,7 +66,7 @@ def desk(features, head, rng) -> Counter:
     names = [str(person) for person in people[:PEOPLE]]
     labels = np.repeat(np.arange(PEOPLE), PHOTOS)
     stored = FeatureSet(features.matrix[enrolled], labels, names, features.extractor)
-    gallery = Gallery(stored, head, head.threshold_for(PEOPLE), head.min_votes)
+    gallery = Gallery(stored, head, None, head.min_votes)
     count = Counter()
     for person, own in zip(people, rows, strict=True):
         who = "own" if str(person) in names else "stranger"

@@ -137,7 +137,11 @@ def start_camera(folder: Path | None):
     ours, theirs = context.Pipe()
     process = context.Process(target=_run_camera, args=(theirs, folder), daemon=True)
     process.start()
-    return ours.recv(), process.terminate
+    theirs.close()  # so that its end is noticed
+    try:
+        return ours.recv(), process.terminate
+    except EOFError:
+        raise InputError("the benchmark's camera did not start") from None
 
 
 def _run_camera(pipe, folder: Path | None) -> None:
@@ -159,17 +163,13 @@ class Watch:
         self.appeared: dict[int, float] = {}  # visit → when its first frame was shown
         self.named: dict[int, float] = {}
         self.wrong = 0
-        self.put = screen.put
+        self._show = screen.put
         screen.put = self._put
         if not real:
             screen.window = self
 
     def _put(self, frame, faces, *rest) -> None:
-        if self.real:
-            self.put(frame, faces, *rest)
-        else:
-            self.screen.frame, self.screen.faces, self.screen.put_at = frame, faces, time.monotonic()
-            self.screen.picture = self.screen.desk.draw(frame.image, faces, None, None, False)
+        self._show(frame, faces, *rest)
         now = time.perf_counter()
         self.times.append(now)
         visit = visit_of(frame.image)
@@ -180,6 +180,12 @@ class Watch:
                 self.named.setdefault(visit, now)
             self.wrong += bool(names - {visitor_name(visit)})
         self.screen.desk.quit = now - self.times[0] > self.seconds
+
+    def put(self, picture: np.ndarray) -> None:
+        """Drop a picture, where there is no window to show it in."""
+
+    def resize(self, size_wh: tuple[int, int]) -> None:
+        """Nothing to resize."""
 
     def press(self, seconds: float) -> str:
         time.sleep(max(0.001, seconds))

@@ -8,8 +8,9 @@ import pytest
 
 from utils.calibration import probabilities
 from utils.faces import Face, intersection_over_union
+from utils.features import FeatureSet
 from utils.flow import carry, follow, gray_copy, same_scene
-from utils.gallery import decide
+from utils.gallery import Gallery, decide
 from utils.naming import (
     FIRST_LOOKS,
     MOST_LOOKS,
@@ -21,6 +22,7 @@ from utils.naming import (
     is_due,
     settle,
 )
+from utils.recognizer import Recognizer
 from utils.tracks import ABSENCE, MEMORY, Track, Tracks, associate, overlap_matrix
 
 
@@ -207,3 +209,29 @@ def test_when_a_face_is_looked_at():
     )
     named.doubted = True
     assert is_due(named, last)
+
+
+def test_who_leaves_the_gallery_leaves_the_faces_that_are_not_looked_at_anew():
+    class Head:
+        def threshold_for(self, people):
+            return 0.6
+
+        def score_gallery(self, probes, gallery):
+            return np.exp(-np.linalg.norm(probes[:, None] - gallery[None], axis=2))
+
+    ada, bea = np.zeros((2, 2), np.float32), np.full((1, 2), 5, np.float32)
+    gallery = Gallery(FeatureSet(ada, np.zeros(2, int), ["ada"], None), Head(), None, None)
+    gallery.add("bea", bea)
+    recognizer = Recognizer(None, None, gallery)
+    for number, embedding in enumerate((ada[0], bea[0]), start=1):
+        track = Track(number, face(100), np.zeros(4), 0.5, 0.0, 0.0)
+        for index in range(4):
+            add_look(track, Look(embedding, gallery.scores(embedding[None])[0], 0.5, index * 0.3), gallery)
+        recognizer.tracks.alive.append(track)
+    recognizer.visible = list(recognizer.tracks.alive)
+    recognizer.settle()
+    assert [track.name for track in recognizer.visible] == ["ada", "bea"]
+    gallery.remove("bea", 1)
+    recognizer.rescore()
+    recognizer.settle()
+    assert [track.name for track in recognizer.visible] == ["ada", None]

@@ -45,6 +45,7 @@ def with_flip(model):
 
     image = Input(model.input_shape[1:], name=INPUT_NAME)
     # As one batch of twice the size: a network that is called once can be made quick (utils/inference.py).
+    # Operations, unlike layers, cannot be named; no fingerprint depends on them.
     both = model(ops.concatenate([image, ops.flip(image, axis=2)], axis=0))
     features = ops.mean(ops.reshape(both, (2, -1, model.output_shape[1])), axis=0)
     return Model(image, features, name=f"{model.name}_flip")

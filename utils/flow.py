@@ -29,6 +29,11 @@ def gray_copy(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
 
+def scale_of(gray: np.ndarray, image: np.ndarray) -> float:
+    """How large a gray copy (h, w) of an image (H, W, …) is, where the image is 1."""
+    return max(gray.shape) / max(image.shape[:2])
+
+
 def follow(before: np.ndarray, after: np.ndarray, boxes: np.ndarray, scale: float) -> np.ndarray:
     """Move boxes, float (n, 4) as x, y, w, h, with the pixels under them from one gray copy to another.
 
@@ -57,7 +62,7 @@ def carry(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box |
     after = gray_copy(image)
     if not same_scene(before, after):
         return [None] * len(boxes)
-    moved = follow(before, after, np.array(boxes), max(after.shape) / max(image.shape[:2]))
+    moved = follow(before, after, np.array(boxes), scale_of(after, image))
     clipped = [clip_box(box, image.shape) for box in moved]
     return [box if min(box[2:]) > 0 else None for box in clipped]
 

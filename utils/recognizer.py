@@ -8,7 +8,7 @@ import numpy as np
 from utils.background import Background
 from utils.extractor import Extractor, power_of_two
 from utils.faces import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
-from utils.flow import carry, follow, gray_copy, same_scene
+from utils.flow import carry, follow, gray_copy, same_scene, scale_of
 from utils.gallery import Gallery
 from utils.naming import MOST_LOOKS, Look, add_look, is_due, settle
 from utils.quality import difference, quality, thumbnail
@@ -71,10 +71,6 @@ class Found:
     thumbnails: list[np.ndarray]
 
 
-def _scale(gray: np.ndarray, image: np.ndarray) -> float:
-    return max(gray.shape) / max(image.shape[:2])
-
-
 class Recognizer:
     """Recognises frame after frame of one source. Only one thread may use it at a time.
 
@@ -126,7 +122,7 @@ class Recognizer:
             self.tracks.cut()
         elif self.tracks.alive:
             boxes = np.array([track.box for track in self.tracks.alive])
-            self.tracks.move(follow(self.gray, gray, boxes, _scale(gray, self.image)))
+            self.tracks.move(follow(self.gray, gray, boxes, scale_of(gray, self.image)))
         self.gray = gray
 
     def _doubt(self, thumbnails: dict[int, np.ndarray]) -> None:

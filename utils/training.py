@@ -97,6 +97,8 @@ def fit_head(
     import keras
 
     if options.head == "distance":
+        if options.distance is None:
+            raise ValueError("a distance head needs the constants of its extractor. Received: None")
         return _distance_head(matrix.shape[1], options.far, options.distance)
     check_trainable(labels)
     matrix, labels, rows, held = _split(matrix, labels, strangers, options.holdout, rng)
