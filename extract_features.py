@@ -95,6 +95,12 @@ def report(people: list, seconds: float) -> None:
     rate = f" ({done / seconds:.0f} a second)" if done else ""
     found = f"{counted(len(people) - len(empty), 'person', 'people')}, {counted(images, 'image')}"
     print(f"{found}: {done} embedded{rate}, {images - done} unchanged")
+    oblong = sum(len(person.oblong) for person in people)
+    if oblong:
+        warn(
+            f"{counted(oblong, 'image is no square', 'images are no squares')}: whole photos give wrong names, "
+            "selfies2face.py makes faces of them (crops from elsewhere want --align 1)"
+        )
     if skipped or empty:
         print(f"skipped: {counted(len(skipped), 'image')}, {counted(len(empty), 'person', 'people')}")
         print(summarize(skipped + empty))

@@ -93,6 +93,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.realtime and not args.video_path:
         raise InputError("--realtime is how a video is played: it needs --video_path")
+    if args.unknown_dir and args.image_path:
+        raise InputError("--unknown_dir is for faces that are followed, in a video or before a camera")
     from utils.cameras import open_source
     from utils.records import Outputs, Summary, check_outputs
     from utils.window import check_screen
@@ -104,9 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         source = open_source(args.camera, args.video_path, args.image_path, args.realtime, args.give_up)
         cleanup.callback(source.close)
         check_outputs(args.output, args.events, source, args.video_path or args.image_path)
-        gallery, extractor = load_models(
-            args.features, args.model, args.classification, bool(args.normalize), args.threshold, args.min_votes
-        )
+        gallery, extractor = load_models(args)
         outputs = Outputs(args.output, args.events, source, cleanup)
         summary = Summary(timed=not args.image_path)
         cleanup.callback(summary.print)
@@ -115,23 +115,28 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def load_models(features_path, model_path, head_path, normalize: bool, threshold, min_votes):
-    """The Gallery and the Extractor, which belong together; None takes the head's own rule. Raises InputError."""
+def load_models(args):
+    """The Gallery and the Extractor, which belong together. Raises InputError.
+
+    Nobody needs to be enrolled where somebody can be in the window.
+    """
     from utils.extractor import load_extractor
-    from utils.features import load_features
+    from utils.features import has_people, load_features, no_features
     from utils.gallery import BEST, Gallery, check_same_extractor
     from utils.head import load_head
     from utils.normalization import load_normalization
 
-    features = load_features(features_path)
+    may_be_empty = args.faces_path and not args.headless and not args.image_path
+    features = None if may_be_empty and not has_people(args.features) else load_features(args.features)
     normalization = None
-    if normalize:
-        normalization = load_normalization(features_path, features.matrix.shape[1], features.extractor)
-    head = load_head(head_path, normalization)
-    extractor = load_extractor(model_path)
+    if args.normalize and features:
+        normalization = load_normalization(args.features, features.matrix.shape[1], features.extractor)
+    head = load_head(args.classification, normalization)
+    extractor = load_extractor(args.model)
+    features = features or no_features(extractor.dimension, extractor.fingerprint)
     check_same_extractor(features, head, extractor)
-    min_votes = head.min_votes if min_votes is None else min_votes
-    gallery = Gallery(features, head, threshold, min_votes)
+    min_votes = head.min_votes if args.min_votes is None else args.min_votes
+    gallery = Gallery(features, head, args.threshold, min_votes)
     rule = f"the best {BEST}" if min_votes is None else f"more than {min_votes:.0%}"
     print(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "

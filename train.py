@@ -89,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     features = load_features(args.features_path)
     options = choose_options(args, features)
     path = head_path(args.output_model)
+    if path.is_file() and not path.with_suffix(".json").is_file():
+        raise InputError(f"{path} is there and is no head of train.py's: give --output_model another name, or move it")
     import_keras()
     callbacks = tensorboard(args.logdir)
     make_folder(path.parent)  # before the work, not after it

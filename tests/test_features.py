@@ -243,6 +243,17 @@ def test_a_second_run_does_only_what_changed(library, capsys):
     assert "10 embedded" in capsys.readouterr().out
 
 
+def test_whole_photos_are_warned_of(library, capsys):
+    faces, _, extract = library
+    write_image(faces / "person 0" / "photo.png", np.full((300, 200, 3), 90, np.uint8))
+    assert extract() == 0
+    assert "warning: 1 image is no square" in capsys.readouterr().err
+    assert extract() == 0
+    assert capsys.readouterr().err == ""  # it was told when it was read
+    assert extract("--align", "1") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_another_extractors_features_are_replaced_and_it_is_said(library, capsys):
     faces, features, extract = library
     for number, extractor in ((2, "resnet50-2048-abc"), (3, "resnet50-2048-abc")):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import assert_one_error_line, run_script
 
 import train
 from utils.backbones import build_extractor
@@ -304,6 +304,16 @@ def test_people_choose_the_head():
     assert confused_share(alike, 0.5065) == 1
     kind, reason = suitable_head(alike, 0.2, 0.001)
     assert kind == "dense" and "100% of pairs" in reason
+
+
+def test_an_extractor_is_not_overwritten_by_a_head(tmp_path):
+    matrix, labels = gaussian_people(60, 3)
+    save_people(tmp_path / "features", matrix, labels, "toy-12-abc")
+    extractor = tmp_path / "dlib.keras"
+    extractor.write_bytes(b"an extractor")
+    result = run_script("train.py", "-f", tmp_path / "features", "-o", extractor)
+    assert_one_error_line(result, "dlib.keras", "no head")
+    assert extractor.read_bytes() == b"an extractor"
 
 
 def test_tensorboard_is_optional(tmp_path):

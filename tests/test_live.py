@@ -158,6 +158,10 @@ def test_the_window_takes_the_size_of_the_pictures_that_follow_a_blank():
 def test_addresses_are_told_without_passwords():
     assert without_password("rtsp://user:p@ss@host/cam") == "rtsp://…@host/cam"
     assert without_password("/dev/video0") == "/dev/video0"
+    assert without_password("http://bob:s3/cret@host/cam") == "http://…@host/cam"
+    assert without_password("bob:secret@host") == "…@host"
+    assert without_password("http://host:80/cam?user=bob&pwd=secret") == "http://host:80/cam?…"
+    assert without_password("http://host/cam") == "http://host/cam"
 
 
 @pytest.fixture(scope="module")
@@ -515,6 +519,13 @@ def extract_again(suite, faces, features, capsys) -> str:
     return capsys.readouterr().out
 
 
+def load_models(suite, features, *words):
+    """The gallery and the extractor, as test.py loads them with these words on its command line."""
+    test = importlib.import_module("test")
+    words = ["-f", features, "-m", suite["extractor"], "-c", suite["head"], *words]
+    return test.load_models(test.build_parser().parse_args(list(map(str, words))))
+
+
 def contents(folder) -> dict:
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -561,6 +572,26 @@ def test_somebody_else_in_the_same_place_is_not_taken_for_who_was_there(desk_of)
     assert "person 1" not in after and after[-6:] == ["person 2"] * 6
 
 
+def test_the_first_person_is_enrolled_in_a_window(suite, tmp_path, monkeypatch):
+    """Nobody has to be enrolled beforehand: neither features nor faces have a folder."""
+    faces, features = tmp_path / "faces", tmp_path / "features"
+    gallery, extractor = load_models(suite, features, "--faces_path", faces)
+    assert gallery.names == []
+    recognizer = load_recognizer(gallery, extractor, "retinaface", 20, True, 640)
+    recognizer.warm_up()
+    enrolment, pictures = Enrolment(recognizer, faces, features), view(500, 6)
+    assert {(face.name, face.score) for seen in show(recognizer, pictures) for face in seen} == {(None, 0.0)}
+    recognizer.tracks.cut()
+    enrol(recognizer, enrolment, "Zoë", pictures, monkeypatch)
+    recognizer.tracks.cut()
+    again = show(recognizer, view(500, 4), start=10)
+    assert [[face.name for face in seen] for seen in again][1:] == [["Zoë"]] * 3
+    assert load_person(features, "Zoë").matrix.shape == (5, 128)
+    # Without a window nobody can be enrolled, and somebody has to be there.
+    with pytest.raises(InputError, match="nobody is not a folder"):
+        load_models(suite, tmp_path / "nobody", "--faces_path", faces, "--headless")
+
+
 def test_undo_leaves_nothing_of_an_enrolment(desk_of, monkeypatch):
     recognizer, enrolment, faces, features = desk_of
     before, people = (contents(faces), contents(features)), list(recognizer.gallery.names)
@@ -581,10 +612,9 @@ def test_undo_leaves_nothing_of_an_enrolment(desk_of, monkeypatch):
 def test_the_threshold_rises_with_an_enrolment_and_undo_takes_it_back(suite, desk_of, monkeypatch, capsys):
     """As test.py loads the gallery, without and with --threshold."""
     recognizer, enrolment, *_ = desk_of
-    load = importlib.import_module("test").load_models
     monkeypatch.setattr("utils.head.Head.threshold_for", lambda _, people: 0.5 + people / 100)
     for given in (None, 0.5):
-        gallery, _ = load(suite["features"], suite["extractor"], suite["head"], False, given, None)
+        gallery, _ = load_models(suite, suite["features"], *([] if given is None else ["--threshold", given]))
         recognizer.gallery = enrolment.gallery = gallery
         before = gallery.threshold
         assert before == pytest.approx(0.57 if given is None else given)

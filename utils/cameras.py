@@ -1,5 +1,6 @@
 """Cameras: each is read by a thread of its own that keeps only the newest picture and opens a lost one again."""
 
+import re
 import socket
 import threading
 import time
@@ -123,7 +124,9 @@ class Camera(LiveSource):
         if not self._capture.isOpened():
             timed_out = time.monotonic() - asked > 0.9 * TIMEOUT / 1000
             if not (timed_out and _takes_connections(location)):
-                raise InputError(f"{self.what} cannot be opened: is it plugged in, and free? --camera chooses another")
+                is_network = isinstance(location, str) and is_url(location)
+                doubt = "are address, name and password right" if is_network else "is it plugged in, and free"
+                raise InputError(f"{self.what} cannot be opened: {doubt}? --camera chooses another")
         super().__init__(declared_rate(self._capture), declared_size(self._capture))
         self._last = np.inf  # when the newest picture came, before there is one when the reading began
         self._lost_at: float | None = None  # None while pictures come
@@ -215,7 +218,8 @@ def open_camera(camera: str, give_up: float = 0.0) -> Camera:
     if camera.isdecimal():
         return Camera(min(int(camera), MOST_CAMERAS), give_up)
     if not is_url(camera) and not camera.startswith("/dev/"):
-        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {camera!r}")
+        received = repr(without_password(camera))
+        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {received}")
     return Camera(camera, give_up)
 
 
@@ -224,6 +228,10 @@ def open_source(camera: str, video_path: Path | None, image_path: Path | None, r
 
     Raises InputError.
     """
+    for flag, path in (("--image_path", image_path), ("--video_path", video_path)):
+        # Not told back: an address may hold a password. Of "//" a path keeps one slash; one letter is a drive.
+        if path and re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE):
+            raise InputError(f"{flag} takes a file, an address goes to --camera")
     if image_path:
         return PhotoSource(image_path)
     if video_path:

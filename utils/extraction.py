@@ -17,6 +17,8 @@ from utils.files import is_disk_full
 from utils.images import decode_image, list_images, resize_chip
 from utils.pipeline import BackgroundWriter, map_ahead
 
+MOST_OBLONG = 1.1  # times as long as wide: more is no face crop, which is a square
+
 
 @dataclass
 class PersonWork:
@@ -25,10 +27,11 @@ class PersonWork:
     entries: image file name → its entry in the manifest, in the order of the names. todo: the names of
     those that are to be embedded. changed: whether the stored rows are to be written anew. replaces:
     whether a file is there whose rows are all to be made anew. former: the other extractor that they are of,
-    None where they are of none or of this one. rows: name → its features (D,) until they
-    are saved. left: how many of todo are not done. skipped: "path: reason" of images that cannot be used; they
-    are no longer in entries. unread: names of images that may be good but could not be read; a row that is
-    stored of them stays. unwritten: why the file could not be written, None if it was not tried or was.
+    None where they are of none or of this one. rows: name → its features (D,) until they are saved. left:
+    how many of todo are not done. skipped: "path: reason" of images that cannot be used; they are no longer
+    in entries. unread: names of images that may be good but could not be read; a row that is stored of them
+    stays. oblong: names of images that are no squares, as faces are. unwritten: why the file could not be
+    written, None if it was not tried or was.
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class PersonWork:
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
+    oblong: list[str] = field(default_factory=list)
     unwritten: str | None = None
 
     def __post_init__(self):
@@ -205,6 +209,8 @@ def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | Non
         person, name = item
         try:
             image = decode_image((person.folder / name).read_bytes())
+            if not align and max(image.shape[:2]) > MOST_OBLONG * min(image.shape[:2]):
+                person.oblong.append(name)
             return person, name, resize_chip(align_crop(image) if align else image, size)
         except (ValueError, OSError, MemoryError, cv2.error) as exc:
             return person, name, exc

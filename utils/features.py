@@ -107,6 +107,15 @@ def _is_entry(entry) -> bool:
     return isinstance(entry, list) and [type(part) for part in entry] == [str, int, int]
 
 
+def _folders_with_features(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and feature_path(folder, p.name).is_file())
+
+
+def has_people(folder: Path) -> bool:
+    """Whether there are features of anybody who has a name in a folder, and the folder itself."""
+    return folder.is_dir() and bool(set(_folders_with_features(folder)) - {STRANGERS})
+
+
 def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
     """The people of a features folder, sorted by name, one in memory at a time; no strangers. Raises InputError."""
     return (person for person in _iterate_folders(folder) if person.name != STRANGERS)
@@ -117,7 +126,7 @@ def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and feature_path(folder, p.name).is_file())
+    names = _folders_with_features(folder)
     if not set(names) - {STRANGERS}:
         raise InputError(f"{folder} has no features of people: expected <person>/<person>_features.cPickle")
     first = known = None  # the first person, and the first whose extractor is known
@@ -179,6 +188,11 @@ def load_features(folder: Path) -> FeatureSet:
         images=[name for person in people for name in _image_names(person)],
         strangers=next((p.matrix for p in everybody if p.name == STRANGERS), None),
     )
+
+
+def no_features(dimension: int, extractor: str) -> FeatureSet:
+    """Features of nobody, (0, D), of an extractor."""
+    return FeatureSet(np.empty((0, dimension), np.float32), np.empty(0, np.int32), [], extractor, [])
 
 
 def _image_names(person: PersonFeatures) -> list[str]:

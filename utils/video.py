@@ -126,8 +126,12 @@ def is_mirrored(choice: int | None, camera: str, video_path: Path | None) -> boo
 
 
 def without_password(text: str) -> str:
-    """A camera's address without the user name and password that it may hold: for messages."""
-    return re.sub(r"(://)[^/]*@", r"\1…@", text)
+    """A camera's address without what may be secret in it, name, password and query: for messages.
+
+    Rather too much than too little: whatever stands before the last @ is taken for a name and a password.
+    """
+    text = re.sub(r"^([a-z]+://)?.*@", r"\1…@", text, flags=re.IGNORECASE | re.DOTALL)
+    return re.sub(r"[?#].+", "?…", text, flags=re.DOTALL)
 
 
 class VideoOutput:
