@@ -623,6 +623,58 @@ def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypat
     assert enrolment.notice == "Zoë is not enrolled: too dark" and not (faces / "Zoë").exists()
 
 
+def state_of(recognizer, enrolment, faces, features):
+    gallery = recognizer.gallery
+    return contents(faces), contents(features), list(gallery.names), gallery.matrix.tolist(), list(enrolment.changes)
+
+
+DENIED = "/a/folder"
+
+
+def raise_denied(*_) -> None:
+    raise PermissionError(13, "Permission denied", f"{DENIED}/.unfinished-1.png")
+
+
+@pytest.mark.parametrize("name", ["Zoë", "person 3"])
+@pytest.mark.parametrize("broken", ["person_files.make_folder", "features.write_bytes", "features.write_json"])
+def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(desk_of, monkeypatch, name, broken):
+    recognizer, enrolment, *_ = desk_of
+    before = state_of(*desk_of)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"utils.{broken}", raise_denied)
+        enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)
+        assert enrolment.notice == f"{name} is not enrolled: Permission denied: {DENIED}"
+        assert state_of(*desk_of) == before and enrolment.progress is None
+        recognizer.tracks.cut()
+        (face,) = show(recognizer, view(101, 4), start=5)[-1]
+        enrolment.ask(enrolment.reject, face.track)
+        assert [face.name for face in show(recognizer, view(101, 4)[-1:], start=6.2)[0]] == ["person 1"]
+        assert enrolment.notice == f"the name stays: Permission denied: {DENIED}" and state_of(*desk_of) == before
+    recognizer.tracks.cut()
+    enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)  # it can be written again
+    assert enrolment.notice == f"{name} is enrolled with 5 faces"
+
+
+def test_what_was_saved_before_a_disk_is_full_can_be_undone_when_it_is_not(desk_of, monkeypatch):
+    import utils.features as features_module
+
+    recognizer, enrolment, faces, features = desk_of
+    before = state_of(*desk_of)
+    with monkeypatch.context() as patch:
+        left = [features_module.write_bytes] * 2
+        patch.setattr(features_module, "write_bytes", lambda *what: left.pop()(*what) if left else raise_denied())
+        enrol(recognizer, enrolment, "person 3", view(500, 6), monkeypatch)
+        assert enrolment.notice.startswith("person 3 is enrolled with only 2 faces: Permission denied")
+        assert len(recognizer.gallery.matrix) == 37 and len(list((faces / "person 3").iterdir())) == 7
+        assert len(load_person(features, "person 3").manifest.images) == 7
+        enrolment.ask(enrolment.undo)
+        show(recognizer, view(500, 1), start=3)
+        assert enrolment.notice.startswith("not undone: Permission denied") and len(enrolment.changes) == 1
+    enrolment.ask(enrolment.undo)
+    show(recognizer, view(500, 1), start=4)
+    assert enrolment.notice == "undone: person 3" and state_of(*desk_of) == before
+
+
 def test_features_of_unknown_origin_are_left_alone(desk_of, monkeypatch):
     recognizer, enrolment, _, features = desk_of
     (features / "person 3" / "person 3_features.json").unlink()
