@@ -100,14 +100,18 @@ def open_preview(collector: Collector, mirrored: bool, cleanup: ExitStack) -> Sc
 def collect_from_frames(source, detect: Detector, collector: Collector, screen: Screen | None) -> None:
     """Look for faces picture by picture and save what is wished for, until there are enough or a key says so.
 
-    Without a window, a guide that has asked for all its poses ends it too.
+    Without a window, what a guide asks for is printed, and when it has asked for all its poses that ends it too.
     """
+    guide, asked = collector.guide, None
     for frame in source.frames():
+        if guide and not screen and not guide.done and guide.ask != asked:
+            asked = guide.ask
+            print(asked, flush=True)
         view = collector.look(frame, detect(frame.image))
         if screen:
             screen.desk.view = view
             screen.play(frame, _boxes(view), 1 / source.rate)
-        done = screen.desk.quit if screen else collector.guide and collector.guide.done
+        done = screen.desk.quit if screen else guide and guide.done
         if done or collector.complete:
             break
 
