@@ -15,7 +15,7 @@ from conftest import FakeWindow, gray_pictures
 from utils import drawing
 from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
-from utils.desk import Desk
+from utils.desk import KEYS, Desk
 from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import draw_identity
 from utils.drawn_people import draw_selfie
@@ -30,7 +30,7 @@ from utils.live import run_camera, run_video
 from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
-from utils.screen import Screen
+from utils.screen import Screen, while_paused
 from utils.video import Frame, VideoOutput, VideoSource, without_password
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 
@@ -379,6 +379,13 @@ def test_a_name_is_typed():
     assert typed("a", ESCAPE) is None
 
 
+def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    desk = Desk(None, tmp_path / "file")
+    desk.press("s", [], np.zeros((9, 9, 3), np.uint8))
+    assert drawn(desk, None)["message"].startswith("the snapshot is not saved: ")
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("  Ada   B ", "Ada B"), ("Zoe\u0308", "Zoë"), ("ADA", "ada"), ("J. R. R. Tolkien", "J. R. R. Tolkien")],
@@ -418,7 +425,7 @@ def drawn(desk: Desk, note: str | None) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "draw_message", lambda _, text, **options: texts.update(message=text))
         patch.setattr(drawing, "draw_entry", lambda _, prompt, text, hint: texts.update(entry=text))
-        patch.setattr(drawing, "draw_status", lambda _, text, aside, keys: texts.update(status=text, aside=aside))
+        patch.setattr(drawing, "draw_status", lambda _, text, aside, keys, widest: texts.update(aside=aside, keys=keys))
         desk.draw(np.full((480, 640, 3), 128, np.uint8), [], None, note, False)
     return texts
 
@@ -463,7 +470,11 @@ def test_a_rate_is_shown_of_pictures_that_follow_one_another():
         drawn(desk, note)
         assert drawn(desk, note)["aside"].endswith("fps") is shown
     desk.press(" ", [], None)
-    assert drawn(desk, None) == {"status": "paused", "aside": ""}
+    assert drawn(desk, None) == {"aside": "paused", "keys": while_paused(KEYS)}
+    desk.press("h", [], None)
+    assert drawn(desk, None)["keys"] == (("space", "go on"),)
+    desk.press(" ", [], None)
+    assert drawn(desk, None)["keys"] == ()
 
 
 def test_everything_is_drawn_at_any_size_and_mirrored():

@@ -9,11 +9,15 @@ import numpy as np
 
 from utils import drawing
 from utils.enrolment import Enrolment, check_name
+from utils.files import in_words
 from utils.images import write_image
 from utils.recognizer import Seen
+from utils.screen import GO_ON, while_paused
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 
-KEYS = (("q", "quit"), ("h", "hide"), ("e", "enrol"), ("n", "wrong"), ("u", "undo"), ("s", "save"), ("space", "pause"))
+# The most needed first, and as capture.py has them.
+KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enrol"), ("n", "wrong"), ("h", "hide"))
+WIDEST_RATE = "000 fps  0000 ms"
 SNAPSHOTS = Path("snapshots")
 COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next letter
 RATE_OVER = 1.0  # seconds over which the shown rate is taken
@@ -60,8 +64,12 @@ class Desk:
 
     def _save(self, picture: np.ndarray) -> None:
         path = self.snapshots / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
-        write_image(path, picture)
-        self.tell(f"{path} saved")
+        try:
+            write_image(path, picture)
+        except OSError as exc:
+            self.tell(f"the snapshot is not saved: {in_words(exc)}")
+        else:
+            self.tell(f"{path} saved")
 
     def _edit(self, key: str, faces: list[Seen]) -> None:
         if self.enrolment is None:
@@ -126,10 +134,17 @@ class Desk:
         if self.typed is not None:
             drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enrol    Esc: cancel")
         self._draw_message(picture)
-        keys = KEYS if self.help and self.typed is None else ()
-        aside = "" if note or self.paused else self._rate(latency)  # what is drawn again is no picture a second
-        drawing.draw_status(picture, "paused" if self.paused else "", aside, keys)
+        # What is drawn again is no picture a second.
+        aside = "paused" if self.paused else "" if note else self._rate(latency)
+        drawing.draw_status(picture, "", aside, self._keys(), WIDEST_RATE)
         return picture
+
+    def _keys(self) -> tuple[tuple[str, str], ...]:
+        if self.typed is not None:
+            return ()
+        if self.paused:
+            return while_paused(KEYS) if self.help else GO_ON
+        return KEYS if self.help else ()
 
     def _draw_message(self, picture: np.ndarray) -> None:
         """Answers to keys come first, for their seconds; then the camera's note, then what an enrolment asks for."""

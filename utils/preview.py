@@ -11,19 +11,20 @@ from utils.collecting import Collector, View
 from utils.faces import Detector, Face
 from utils.flow import Box, carry, gray_copy
 from utils.guide import Guide
-from utils.screen import NO_WINDOW_POLL, POLL, Screen
+from utils.screen import NO_WINDOW_POLL, POLL, Screen, while_paused
 from utils.video import Frame
 from utils.window import CLOSED, ESCAPE
 
 TITLE = "capture"
-KEYS = (("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"), ("q", "quit"), ("space", "pause"))
+# In the order that test.py's window has.
+KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"))
 HELP = (
+    ("q, Esc", "quit"),
+    ("space", "pause, and go on"),
     ("s", "save the face as soon as it is good enough"),
     ("u", "delete what was saved last"),
     ("g", "ask for a few poses and save them"),
-    ("space", "pause, and go on"),
     ("h", "show or hide these keys"),
-    ("q, Esc", "quit"),
 )
 
 
@@ -68,14 +69,15 @@ class Preview:
             picture, boxes = drawing.mirror(picture, boxes)
         for box in boxes:
             drawing.draw_plain_face(picture, box, good)
+        keys = while_paused(KEYS) if self.paused else KEYS
+        height = drawing.draw_status(picture, f"{saver.person}: {saver.saved} saved", keys=keys)
         if good:
-            drawing.draw_inset(picture, view.chip)
+            drawing.draw_inset(picture, view.chip, height)
         if view and view.countdown is not None and not self.paused:
             # Beside the face, where there is one.
             right = bool(boxes) and boxes[0][0] < picture.shape[1] // 4
             drawing.draw_countdown(picture, str(view.countdown), right)
         self._draw_message(picture, note)
-        drawing.draw_status(picture, f"{saver.person}: {saver.saved} saved", keys=KEYS)
         if self.helping:
             drawing.draw_help(picture, HELP)
         return picture
