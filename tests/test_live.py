@@ -361,6 +361,8 @@ class NobodyEnrolled:
 
     def undo(self) -> None: ...
 
+    def begin(self) -> None: ...
+
 
 def typed(*keys: str) -> str | None:
     desk = Desk(NobodyEnrolled())
@@ -377,6 +379,33 @@ def test_a_name_is_typed():
     assert typed("a", "b", BACKSPACE, BACKSPACE, BACKSPACE, "q", "h") == "Qh"
     assert check_name(typed("z", "o", "\u0308", "e"))[0] == "Zoë"  # a dead key, then its letter
     assert typed("a", ESCAPE) is None
+
+
+def test_another_name_for_a_face_that_has_one_is_asked_for_twice():
+    enrolment = NobodyEnrolled()
+    desk = Desk(enrolment)
+
+    def press(keys, name) -> str:
+        for key in keys:
+            desk.press(key, [Seen((0, 0, 9, 9), name, 0.9, 3), Seen((0, 0, 5, 5), "Eve", 0.9, 4)], None)
+        return drawn(desk, None).get("message", "")
+
+    question = "this is Ada: Enter again to call this face Bea"
+    assert press(["e", *"bea", ENTER], "Ada") == question and desk.typed == "Bea" and not enrolment.asked
+    assert press([BACKSPACE], "Ada") == "" and press(["a", ENTER], "Ada") == question and not enrolment.asked
+    # Where the face was taken for somebody else meanwhile, that is another question.
+    assert press([ENTER], "Bob") == question.replace("Ada", "Bob") and not enrolment.asked
+    assert press([ENTER], "Bob") == "" and desk.typed is None and enrolment.asked == [enrolment.begin]
+    for name, typed_name in (("Ada", "ada"), (None, "bea")):  # more of a known face, and an unknown one
+        enrolment.asked.clear()
+        press(["e", *typed_name, ENTER], name)
+        assert desk.typed is None and enrolment.asked == [enrolment.begin]
+    # Who is named while the name is typed has that name, also where the face is gone at Enter.
+    enrolment.asked.clear()
+    press(["e", "b"], None)
+    press(["c"], "Ada")
+    desk.press(ENTER, [], None)
+    assert "this is Ada" in drawn(desk, None)["message"] and not enrolment.asked
 
 
 def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):

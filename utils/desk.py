@@ -36,6 +36,8 @@ class Desk:
         self.help = True
         self.typed: str | None = None  # the name that is being typed
         self.number: int | None = None  # the track that it is for
+        self.called: str | None = None  # the name that this face has
+        self._doubted: tuple[str, str] | None = None  # the face's name and another: whether it is meant was asked
         self.message, self.message_until = "", 0.0
         self.note: str | None = None  # about the camera, as drawn last
         self._capital = self._capitals = False
@@ -47,6 +49,7 @@ class Desk:
         if key == CLOSED:
             self.quit = True
         elif self.typed is not None:
+            self.called = next((face.name for face in faces if face.track == self.number), self.called)
             self._type(key)
         elif key in ("q", ESCAPE):
             self.quit = True
@@ -90,16 +93,20 @@ class Desk:
         elif not faces:
             self.tell("no face to enrol")
         else:
-            self.typed, self.number = "", largest(faces).track
+            face = largest(faces)
+            self.typed, self.number, self.called, self._doubted = "", face.track, face.name, None
             self._capital = True
             self.paused = False
 
     def _type(self, key: str) -> None:
         """A key while a name is typed. Letters come without their case, see utils.window.decode_key."""
+        if key == ENTER:
+            self._enrol()
+            return
+        if key:  # another key is an answer to what was said of the name
+            self._doubted, self.message_until = None, 0.0
         if key == ESCAPE:
             self.typed = None
-        elif key == ENTER:
-            self._enrol()
         elif key == BACKSPACE:
             self.typed = self.typed[:-1]
             self._capital = not self.typed
@@ -119,6 +126,11 @@ class Desk:
         if wrong:
             self.tell(wrong)
             return
+        if self.called not in (None, name) and self._doubted != (self.called, name):
+            self._doubted = self.called, name
+            self.tell(f"this is {self.called}: Enter again to call this face {name}", np.inf)
+            return
+        self.message_until = 0.0
         number, self.typed = self.number, None
         self.enrolment.ask(self.enrolment.begin, name, number)
 
