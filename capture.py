@@ -95,9 +95,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def report(collector, headless: bool) -> None:
-    """Print how many faces were saved, and what a window would have said of the others."""
+    """Print how many faces were saved, which poses were not had, and what a window would have said of the others."""
     saver = collector.saver
     print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
+    if collector.guide:
+        print(collector.guide.summary)
     if headless and collector.refused:
         reasons = (f"{reason} ({counted(number, 'frame')})" for reason, number in collector.refused.most_common())
         print(f"not saved: {', '.join(reasons)}")

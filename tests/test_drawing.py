@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from utils import desk, preview
 from utils.drawing import (
     KEY_COLOR,
     KNOWN_COLOR,
@@ -18,12 +19,11 @@ from utils.drawing import (
     draw_plain_face,
     draw_status,
     draw_text,
-    fit_text,
     mirror,
     text_height,
-    text_width,
 )
-from utils.text import clean, text_mask
+from utils.screen import while_paused
+from utils.text import clean, fit_text, text_mask, text_width, wrap_text
 
 NAMES = ["Zoë Ångström", "Ελένη", "Наталья Ёлкина", "李小龍", "さくら", "김민준", "محمد علي", "שרה", "ada 😀"]
 KEYS = [("h", "help"), ("q", "quit"), ("s", "save")]
@@ -85,8 +85,8 @@ def draw_everything(image: np.ndarray) -> None:
         draw_face(image, box, "Zoë Ångström of Somewhere Far Away", 0.97)
         draw_face(image, box, None, 0.2)
         draw_plain_face(image, box, True)
-    draw_inset(image, np.full((224, 224, 3), 200, np.uint8))
-    draw_status(image, "ada: 3 saved", "29.8 frames/s   41 ms", KEYS)
+    draw_inset(image, np.full((224, 224, 3), 200, np.uint8), 30)
+    draw_status(image, "ada: 3 saved", "29.8 frames/s   41 ms", KEYS, "100.8 frames/s   1000 ms")
     draw_status(image, "")
     draw_message(image, "enrolling ada: 3 of 5 – turn a little to your left", progress=0.6)
     draw_message(image, "camera lost, retrying", warning=True, progress=2.0)
@@ -133,12 +133,48 @@ def test_probability_is_never_certain():
     assert (images[0] == images[1]).all()
 
 
-def test_status_shows_the_first_keys_where_not_all_fit():
-    wide, narrow = (np.full((480, width, 3), 120, np.uint8) for width in (640, 200))
+def test_wrap_text():
+    assert wrap_text("ada", 20, 500, 3) == ["ada"] and wrap_text("", 20, 500, 3) == [""]
+    name = "a name may not begin with a dot or _, nor end with a dot"
+    lines = wrap_text(name, 20, 300, 3)
+    assert len(lines) == 2 and " ".join(lines) == name
+    path = "/somewhere/" + "quite_far_away" * 2 + "/picture.png"
+    lines = wrap_text(f"{path} saved", 20, 300, 3)
+    assert "".join(lines) == f"{path} saved" and len(lines) == 3
+    lines = wrap_text(name * 9, 20, 300, 3)
+    assert len(lines) == 3 and lines[-1].endswith("…") and max(text_width(line, 20) for line in lines) <= 300
+    assert wrap_text("two words", 20, 0, 3)[-1].endswith("…")
+
+
+@pytest.mark.parametrize("keys", [desk.KEYS, preview.KEYS, while_paused(desk.KEYS)])
+@pytest.mark.parametrize("size_wh", [(640, 480), (480, 640), (1280, 720), (1920, 1080)])
+def test_all_keys_fit_and_stay_where_they_are_when_figures_change(keys, size_wh, monkeypatch):
+    def draw(aside):
+        drawn = {}
+        monkeypatch.setattr(
+            "utils.drawing.draw_text", lambda _, text, x, y, size, color: drawn.update({text: (x, y)}) or len(text)
+        )
+        image = np.full((*size_wh[::-1], 3), 120, np.uint8)
+        lines = round(draw_status(image, "", aside, keys, desk.WIDEST_RATE) / text_height(image) / 1.5)
+        return lines, {text: place for text, place in drawn.items() if text != aside}, drawn[aside]
+
+    lines, places, aside = draw("8 fps  9 ms")
+    assert {text for pair in keys for text in pair} <= set(places)
+    assert lines == (1 if size_wh[0] >= 1280 else 2 if size_wh[0] == 640 else 3)
+    assert draw("60 fps  1234 ms") == (lines, places, aside) == draw("paused")
+
+
+def test_status_leaves_the_last_keys_out_where_there_is_no_room():
+    wide, narrow = (np.full((60, width, 3), 120, np.uint8) for width in (640, 100))
     for image in (wide, narrow):
-        draw_status(image, "ada", keys=[(key, "a meaning") for key in "hqsu"])
-        assert (image[: 480 - 60] == 120).all()
-    assert count(wide, KEY_COLOR) > count(narrow, KEY_COLOR) > 0
+        assert draw_status(image, "ada", keys=[(key, "a meaning") for key in "hqsu"]) <= 60
+    assert count(wide, KEY_COLOR) > count(narrow, KEY_COLOR)
+
+
+def test_a_long_message_has_more_lines():
+    image = np.full((480, 640, 3), 120, np.uint8)
+    draw_message(image, "a name may not begin with a dot or _, nor end with a dot", warning=True)
+    assert (image[70:75] != 120).any() and (image[100:] == 120).all()
 
 
 def test_message_and_progress():

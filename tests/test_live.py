@@ -15,7 +15,7 @@ from conftest import FakeWindow, gray_pictures
 from utils import drawing
 from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
-from utils.desk import Desk
+from utils.desk import KEYS, Desk
 from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import draw_identity
 from utils.drawn_people import draw_selfie
@@ -30,7 +30,7 @@ from utils.live import run_camera, run_video
 from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
-from utils.screen import Screen
+from utils.screen import Screen, while_paused
 from utils.video import Frame, VideoOutput, VideoSource, without_password
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 
@@ -365,6 +365,8 @@ class NobodyEnrolled:
 
     def undo(self) -> None: ...
 
+    def begin(self) -> None: ...
+
 
 def typed(*keys: str) -> str | None:
     desk = Desk(NobodyEnrolled())
@@ -381,6 +383,40 @@ def test_a_name_is_typed():
     assert typed("a", "b", BACKSPACE, BACKSPACE, BACKSPACE, "q", "h") == "Qh"
     assert check_name(typed("z", "o", "\u0308", "e"))[0] == "Zoë"  # a dead key, then its letter
     assert typed("a", ESCAPE) is None
+
+
+def test_another_name_for_a_face_that_has_one_is_asked_for_twice():
+    enrolment = NobodyEnrolled()
+    desk = Desk(enrolment)
+
+    def press(keys, name) -> str:
+        for key in keys:
+            desk.press(key, [Seen((0, 0, 9, 9), name, 0.9, 3), Seen((0, 0, 5, 5), "Eve", 0.9, 4)], None)
+        return drawn(desk, None).get("message", "")
+
+    question = "this is Ada: Enter again to call this face Bea"
+    assert press(["e", *"bea", ENTER], "Ada") == question and desk.typed == "Bea" and not enrolment.asked
+    assert press([BACKSPACE], "Ada") == "" and press(["a", ENTER], "Ada") == question and not enrolment.asked
+    # Where the face was taken for somebody else meanwhile, that is another question.
+    assert press([ENTER], "Bob") == question.replace("Ada", "Bob") and not enrolment.asked
+    assert press([ENTER], "Bob") == "" and desk.typed is None and enrolment.asked == [enrolment.begin]
+    for name, typed_name in (("Ada", "ada"), (None, "bea")):  # more of a known face, and an unknown one
+        enrolment.asked.clear()
+        press(["e", *typed_name, ENTER], name)
+        assert desk.typed is None and enrolment.asked == [enrolment.begin]
+    # Who is named while the name is typed has that name, also where the face is gone at Enter.
+    enrolment.asked.clear()
+    press(["e", "b"], None)
+    press(["c"], "Ada")
+    desk.press(ENTER, [], None)
+    assert "this is Ada" in drawn(desk, None)["message"] and not enrolment.asked
+
+
+def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    desk = Desk(None, tmp_path / "file")
+    desk.press("s", [], np.zeros((9, 9, 3), np.uint8))
+    assert drawn(desk, None)["message"].startswith("the snapshot is not saved: ")
 
 
 @pytest.mark.parametrize(
@@ -422,7 +458,7 @@ def drawn(desk: Desk, note: str | None) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "draw_message", lambda _, text, **options: texts.update(message=text))
         patch.setattr(drawing, "draw_entry", lambda _, prompt, text, hint: texts.update(entry=text))
-        patch.setattr(drawing, "draw_status", lambda _, text, aside, keys: texts.update(status=text, aside=aside))
+        patch.setattr(drawing, "draw_status", lambda _, text, aside, keys, widest: texts.update(aside=aside, keys=keys))
         desk.draw(np.full((480, 640, 3), 128, np.uint8), [], None, note, False)
     return texts
 
@@ -467,7 +503,11 @@ def test_a_rate_is_shown_of_pictures_that_follow_one_another():
         drawn(desk, note)
         assert drawn(desk, note)["aside"].endswith("fps") is shown
     desk.press(" ", [], None)
-    assert drawn(desk, None) == {"status": "paused", "aside": ""}
+    assert drawn(desk, None) == {"aside": "paused", "keys": while_paused(KEYS)}
+    desk.press("h", [], None)
+    assert drawn(desk, None)["keys"] == (("space", "go on"),)
+    desk.press(" ", [], None)
+    assert drawn(desk, None)["keys"] == ()
 
 
 def test_everything_is_drawn_at_any_size_and_mirrored():
@@ -651,6 +691,58 @@ def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypat
     enrolment.ask(enrolment.begin, "Zoë", face.track)
     show(recognizer, dark, start=0.1)
     assert enrolment.notice == "Zoë is not enrolled: too dark" and not (faces / "Zoë").exists()
+
+
+def state_of(recognizer, enrolment, faces, features):
+    gallery = recognizer.gallery
+    return contents(faces), contents(features), list(gallery.names), gallery.matrix.tolist(), list(enrolment.changes)
+
+
+DENIED = "/a/folder"
+
+
+def raise_denied(*_) -> None:
+    raise PermissionError(13, "Permission denied", f"{DENIED}/.unfinished-1.png")
+
+
+@pytest.mark.parametrize("name", ["Zoë", "person 3"])
+@pytest.mark.parametrize("broken", ["person_files.make_folder", "features.write_bytes", "features.write_json"])
+def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(desk_of, monkeypatch, name, broken):
+    recognizer, enrolment, *_ = desk_of
+    before = state_of(*desk_of)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"utils.{broken}", raise_denied)
+        enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)
+        assert enrolment.notice == f"{name} is not enrolled: Permission denied: {DENIED}"
+        assert state_of(*desk_of) == before and enrolment.progress is None
+        recognizer.tracks.cut()
+        (face,) = show(recognizer, view(101, 4), start=5)[-1]
+        enrolment.ask(enrolment.reject, face.track)
+        assert [face.name for face in show(recognizer, view(101, 4)[-1:], start=6.2)[0]] == ["person 1"]
+        assert enrolment.notice == f"the name stays: Permission denied: {DENIED}" and state_of(*desk_of) == before
+    recognizer.tracks.cut()
+    enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)  # it can be written again
+    assert enrolment.notice == f"{name} is enrolled with 5 faces"
+
+
+def test_what_was_saved_before_a_disk_is_full_can_be_undone_when_it_is_not(desk_of, monkeypatch):
+    import utils.features as features_module
+
+    recognizer, enrolment, faces, features = desk_of
+    before = state_of(*desk_of)
+    with monkeypatch.context() as patch:
+        left = [features_module.write_bytes] * 2
+        patch.setattr(features_module, "write_bytes", lambda *what: left.pop()(*what) if left else raise_denied())
+        enrol(recognizer, enrolment, "person 3", view(500, 6), monkeypatch)
+        assert enrolment.notice.startswith("person 3 is enrolled with only 2 faces: Permission denied")
+        assert len(recognizer.gallery.matrix) == 37 and len(list((faces / "person 3").iterdir())) == 7
+        assert len(load_person(features, "person 3").manifest.images) == 7
+        enrolment.ask(enrolment.undo)
+        show(recognizer, view(500, 1), start=3)
+        assert enrolment.notice.startswith("not undone: Permission denied") and len(enrolment.changes) == 1
+    enrolment.ask(enrolment.undo)
+    show(recognizer, view(500, 1), start=4)
+    assert enrolment.notice == "undone: person 3" and state_of(*desk_of) == before
 
 
 def test_features_of_unknown_origin_are_left_alone(desk_of, monkeypatch):

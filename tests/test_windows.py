@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 
+import cv2
 import pytest
 from conftest import Display, finish, needs_screen, start
 
@@ -11,7 +12,9 @@ from utils.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
 from utils.drawn_camera import MjpegCamera
 from utils.drawn_identity import draw_identity
 from utils.drawn_scenes import webcam_clip
+from utils.images import read_image, write_image
 from utils.video import VideoOutput
+from utils.window import LARGEST, fit_size
 
 pytestmark = needs_screen
 
@@ -136,6 +139,29 @@ def test_photos_stay_until_a_key(screen, suite):
     assert process.poll() is None
     screen.run("key", "Escape")
     assert "2 frames" in finish(process)
+
+
+def test_each_photo_is_shown_in_its_proportions_and_no_larger_than_a_screen(screen, suite, tmp_path):
+    photo = read_image(next((suite["faces"].parent / "selfies" / "person 2").iterdir()))
+    height, width = photo.shape[:2]
+    large = cv2.resize(photo, (4 * width, 4 * height))
+    for number, picture in enumerate((photo, photo[:, width // 4 : 3 * width // 4], large)):
+        write_image(tmp_path / f"{number}.jpg", picture)
+    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
+    process = start(screen, "test.py", *words, "--image_path", tmp_path)
+    screen.wait_for("Siamese Faces")
+    window = screen.run("search", "--onlyvisible", "--name", "Siamese Faces").splitlines()[0]
+    for size_wh in (photo.shape[1::-1], (width // 2, height), fit_size(large.shape[1::-1], LARGEST)):
+        geometry = f"Geometry: {size_wh[0]}x{size_wh[1]}"
+        screen.wait_until(lambda geometry=geometry: geometry in screen.run("getwindowgeometry", window))
+        screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 500)
+        screen.run("key", "space")
+    assert "3 frames" in finish(process)
+
+
+def test_a_window_is_no_larger_than_a_screen():
+    sizes = {(640, 480): (640, 480), (1920, 1080): (1280, 720), (3000, 4000): (600, 800), (9000, 1): (1280, 1)}
+    assert {size: fit_size(size, (1280, 800)) for size in sizes} == sizes
 
 
 def test_capture_saves_on_s_and_quits_on_q(screen, long_clip, tmp_path):

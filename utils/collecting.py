@@ -11,7 +11,7 @@ import numpy as np
 from utils.faces import Face, face_chip, main_faces
 from utils.guide import Guide
 from utils.images import write_image
-from utils.quality import head_pose, judge, thumbnail
+from utils.quality import ALIKE, head_pose, judge, thumbnail
 from utils.video import Frame
 
 WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
@@ -110,7 +110,7 @@ class Collector:
         faces = main_faces(faces)
         chip = face_chip(image, faces[0]) if len(faces) == 1 else None
         view = View(image, faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
-        if self.guide and self.guide.accepts(head_pose(faces[0].landmarks) if view.reason is None else None, now):
+        if self.guide and self._is_pose(view):
             return self._save(view, guided=True)
         # Before a camera, what is looked at now may have been filmed before the key; a file's next frame never is.
         wished = now <= self._wished_until and not 0 < frame.arrived < self._wished_at
@@ -121,6 +121,12 @@ class Collector:
         if not self.gate:
             self._due = False  # it was this picture or none
         return view
+
+    def _is_pose(self, view: View) -> bool:
+        """Whether the guide wants this view saved."""
+        alike = view.reason == ALIKE
+        pose = head_pose(view.faces[0].landmarks) if view.reason is None or alike else None
+        return self.guide.accepts(pose, self._now, alike)
 
     def save_shown(self, view: View) -> View:
         """Save the face of a view that stands still, if it is good enough and not saved already."""
@@ -169,9 +175,9 @@ class Collector:
             return self._told
         wanted = self._due or self._now <= self._wished_until
         guided = self.guide is not None and not self.guide.done
-        if view.reason == "like the last one" and not wanted:
+        if view.reason == ALIKE and not wanted:
             # Nobody asked for another like it: the guide has its own words, and else nothing is wrong.
             return self.guide.ask if guided else ""
-        if view.reason == "like the last one":
-            return "like the last one: move a little"
+        if view.reason == ALIKE:
+            return f"{ALIKE}: move a little"
         return view.reason or (self.guide.ask if self.guide else "")

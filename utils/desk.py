@@ -9,11 +9,15 @@ import numpy as np
 
 from utils import drawing
 from utils.enrolment import Enrolment, check_name
+from utils.files import in_words
 from utils.images import write_image
 from utils.recognizer import Seen
+from utils.screen import GO_ON, while_paused
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 
-KEYS = (("q", "quit"), ("h", "hide"), ("e", "enrol"), ("n", "wrong"), ("u", "undo"), ("s", "save"), ("space", "pause"))
+# The most needed first, and as capture.py has them.
+KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enrol"), ("n", "wrong"), ("h", "hide"))
+WIDEST_RATE = "000 fps  0000 ms"
 SNAPSHOTS = Path("snapshots")
 COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next letter
 RATE_OVER = 1.0  # seconds over which the shown rate is taken
@@ -32,6 +36,8 @@ class Desk:
         self.help = True
         self.typed: str | None = None  # the name that is being typed
         self.number: int | None = None  # the track that it is for
+        self.called: str | None = None  # the name that this face has
+        self._doubted: tuple[str, str] | None = None  # the face's name and another: whether it is meant was asked
         self.message, self.message_until = "", 0.0
         self.note: str | None = None  # about the camera, as drawn last
         self._capital = self._capitals = False
@@ -43,6 +49,7 @@ class Desk:
         if key == CLOSED:
             self.quit = True
         elif self.typed is not None:
+            self.called = next((face.name for face in faces if face.track == self.number), self.called)
             self._type(key)
         elif key in ("q", ESCAPE):
             self.quit = True
@@ -60,8 +67,12 @@ class Desk:
 
     def _save(self, picture: np.ndarray) -> None:
         path = self.snapshots / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
-        write_image(path, picture)
-        self.tell(f"{path} saved")
+        try:
+            write_image(path, picture)
+        except OSError as exc:
+            self.tell(f"the snapshot is not saved: {in_words(exc)}")
+        else:
+            self.tell(f"{path} saved")
 
     def _edit(self, key: str, faces: list[Seen]) -> None:
         if self.enrolment is None:
@@ -82,16 +93,20 @@ class Desk:
         elif not faces:
             self.tell("no face to enrol")
         else:
-            self.typed, self.number = "", largest(faces).track
+            face = largest(faces)
+            self.typed, self.number, self.called, self._doubted = "", face.track, face.name, None
             self._capital = True
             self.paused = False
 
     def _type(self, key: str) -> None:
         """A key while a name is typed. Letters come without their case, see utils.window.decode_key."""
+        if key == ENTER:
+            self._enrol()
+            return
+        if key:  # another key is an answer to what was said of the name
+            self._doubted, self.message_until = None, 0.0
         if key == ESCAPE:
             self.typed = None
-        elif key == ENTER:
-            self._enrol()
         elif key == BACKSPACE:
             self.typed = self.typed[:-1]
             self._capital = not self.typed
@@ -111,6 +126,11 @@ class Desk:
         if wrong:
             self.tell(wrong)
             return
+        if self.called not in (None, name) and self._doubted != (self.called, name):
+            self._doubted = self.called, name
+            self.tell(f"this is {self.called}: Enter again to call this face {name}", np.inf)
+            return
+        self.message_until = 0.0
         number, self.typed = self.number, None
         self.enrolment.ask(self.enrolment.begin, name, number)
 
@@ -126,10 +146,17 @@ class Desk:
         if self.typed is not None:
             drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enrol    Esc: cancel")
         self._draw_message(picture)
-        keys = KEYS if self.help and self.typed is None else ()
-        aside = "" if note or self.paused else self._rate(latency)  # what is drawn again is no picture a second
-        drawing.draw_status(picture, "paused" if self.paused else "", aside, keys)
+        # What is drawn again is no picture a second.
+        aside = "paused" if self.paused else "" if note else self._rate(latency)
+        drawing.draw_status(picture, "", aside, self._keys(), WIDEST_RATE)
         return picture
+
+    def _keys(self) -> tuple[tuple[str, str], ...]:
+        if self.typed is not None:
+            return ()
+        if self.paused:
+            return while_paused(KEYS) if self.help else GO_ON
+        return KEYS if self.help else ()
 
     def _draw_message(self, picture: np.ndarray) -> None:
         """Answers to keys come first, for their seconds; then the camera's note, then what an enrolment asks for."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from utils.text import text_mask
+from utils.text import fit_text, text_mask, text_width, wrap_text
 
 Color = tuple[int, int, int]
 
@@ -20,6 +20,7 @@ UNKNOWN_COLOR, UNKNOWN_TEXT = (230, 159, 0), (0, 0, 0)
 WARNING_COLOR, KEY_COLOR = (213, 94, 0), (86, 180, 233)
 PANEL_COLOR, PANEL_TEXT, PANEL_HINT = (18, 20, 24), (245, 245, 245), (172, 180, 190)
 PANEL_OPACITY = 0.72  # of what lies behind text that is no label, 0-1
+MESSAGE_LINES = 3  # of a message at most
 
 
 def text_height(image: np.ndarray) -> int:
@@ -43,25 +44,6 @@ def draw_text(image: np.ndarray, text: str, left: int, top: int, size: int, colo
     mask = text_mask(text, size)
     _paint(image, mask, left, top, color)
     return mask.shape[1]
-
-
-def text_width(text: str, size: int) -> int:
-    """The width in pixels of a line of text of a size in pixels."""
-    return text_mask(text, size).shape[1] if text else 0
-
-
-def fit_text(text: str, size: int, width: int) -> str:
-    """The text, or as much of its beginning as fits into a width in pixels, and "…"."""
-    if text_width(text, size) <= width:
-        return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if text_width(text[:middle].rstrip() + "…", size) <= width:
-            low = middle
-        else:
-            high = middle - 1
-    return text[:low].rstrip() + "…"
 
 
 def draw_panel(image: np.ndarray, left: int, top: int, width: int, height: int, color: Color, opacity: float) -> None:
@@ -147,41 +129,64 @@ def draw_label(image: np.ndarray, box, text: str, aside: str, color: Color, text
     draw_text(image, aside, left + pad + shift + gap, top + round(0.9 * (size - small)), small, text_color)
 
 
-def draw_status(image: np.ndarray, text: str, aside: str = "", keys: Sequence[tuple[str, str]] = ()) -> None:
-    """Write a line along the bottom: a text, keys with what they do, and at the right an aside (rate, latency).
+def draw_status(
+    image: np.ndarray, text: str, aside: str = "", keys: Sequence[tuple[str, str]] = (), widest: str = ""
+) -> int:
+    """Write along the bottom: a text, keys with what they do, and at the right an aside (rate, latency).
 
-    What does not fit is left out: the last of the keys first, so put the most needed ones first.
+    Where the keys do not fit between text and aside they have lines of their own below. widest: an aside that
+    is no narrower than any which may come, so that nothing moves when figures change. On a picture that is too
+    small for all, the last of the keys are left out. Returns the height in pixels of it all.
     """
     size = text_height(image)
-    pad, gap, height = size // 2, size // 3, round(1.7 * size)
-    top, width = image.shape[0] - height, image.shape[1]
-    _tint(image[top:], PANEL_COLOR, PANEL_OPACITY)
-    top += size // 10
+    pad, line, width = size // 2, round(1.5 * size), image.shape[1]
     aside = fit_text(aside, size, width - 2 * pad)
-    right = width - pad - text_width(aside, size)
+    right = width - pad - max(text_width(aside, size), text_width(widest, size))
+    text = fit_text(text, size, right - 2 * pad)
+    left = pad + (text_width(text, size) + 2 * pad if text else 0)
+    beside, rows = _key_rows(keys, size, right - pad - left), []
+    if keys and beside != [list(keys)]:
+        beside, rows = [], _key_rows(keys, size, width - 2 * pad)[: image.shape[0] // (3 * line)]
+    height = round(1.7 * size) + line * len(rows)
+    top = image.shape[0] - height
+    _tint(image[max(top, 0) :], PANEL_COLOR, PANEL_OPACITY)
+    top += size // 10
     draw_text(image, aside, right, top, size, PANEL_HINT)
-    right -= pad if aside else 0
-    left = pad + draw_text(image, fit_text(text, size, right - pad), pad, top, size, PANEL_TEXT)
-    left += 2 * pad if text else 0
+    draw_text(image, text, pad, top, size, PANEL_TEXT)
+    for number, row in enumerate(beside or rows):
+        x, y = (left, top) if beside else (pad, top + (number + 1) * line)
+        for key, meaning in row:
+            x += draw_text(image, key, x, y, size, KEY_COLOR) + size // 3
+            x += draw_text(image, meaning, x, y, size, PANEL_TEXT) + 2 * pad
+    return height
+
+
+def _key_rows(keys: Sequence[tuple[str, str]], size: int, width: int) -> list[list[tuple[str, str]]]:
+    """Keys with what they do in as few lines as a width in pixels allows; what is wider than a line is left out."""
+    rows, used = [], width
     for key, meaning in keys:
-        wide = text_width(key, size) + gap + text_width(meaning, size)
-        if left + wide > right:
-            break
-        shift = draw_text(image, key, left, top, size, KEY_COLOR)
-        draw_text(image, meaning, left + shift + gap, top, size, PANEL_TEXT)
-        left += wide + 2 * pad
+        wide = text_width(key, size) + size // 3 + text_width(meaning, size)
+        if wide > width:
+            continue
+        if used + wide > width:
+            rows.append([])
+            used = 0
+        rows[-1].append((key, meaning))
+        used += wide + 2 * (size // 2)
+    return rows
 
 
 def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: float | None = None) -> None:
     """Write what the person should know now on a bar at the top, and how much of it is done (0-1) as a line."""
     size = round(1.15 * text_height(image))
-    pad, height = size, round(2 * size)
-    text = fit_text(text, size, image.shape[1] - 4 * pad)
-    width = text_width(text, size) + 2 * pad
+    pad, row = size, round(1.35 * size)
+    lines = wrap_text(text, size, image.shape[1] - 4 * pad, MESSAGE_LINES)
+    width, height = max(text_width(line, size) for line in lines) + 2 * pad, round(0.65 * size) + row * len(lines)
     left, top = (image.shape[1] - width) // 2, size // 2
     color = WARNING_COLOR if warning else PANEL_COLOR
     draw_panel(image, left, top, width, height, color, 0.92 if warning else PANEL_OPACITY)
-    draw_text(image, text, left + pad, top + size // 4, size, (255, 255, 255))
+    for number, line in enumerate(lines):
+        draw_text(image, line, left + pad, top + size // 4 + number * row, size, (255, 255, 255))
     if progress is not None:
         line = max(3, size // 6)
         done = round((width - 2 * pad) * min(max(progress, 0.0), 1.0))
@@ -248,10 +253,10 @@ def draw_countdown(image: np.ndarray, text: str, right: bool = False) -> None:
     _paint(image, mask, left, top, (255, 255, 255))
 
 
-def draw_inset(image: np.ndarray, inset: np.ndarray) -> None:
-    """Show a small RGB uint8 picture at the right, above the status line, a fifth of the image high."""
+def draw_inset(image: np.ndarray, inset: np.ndarray, above: int) -> None:
+    """Show a small RGB uint8 picture at the right, above the status of so many pixels, a fifth of the image high."""
     side, margin = image.shape[0] // 5, text_height(image) // 2
-    bottom, right = image.shape[0] - round(1.7 * text_height(image)) - margin, image.shape[1] - margin
+    bottom, right = image.shape[0] - above - margin, image.shape[1] - margin
     if side < right and 0 < side < bottom:
         small = cv2.resize(inset, (side, side), interpolation=cv2.INTER_AREA)
         image[bottom - side : bottom, right - side : right] = small

@@ -1,8 +1,7 @@
 """What the keys of the window do to the people who are known: enrol, take from a name, undo.
 
-Everything is written as capture.py and extract_features.py would have written it, so that a later run
-of extract_features.py finds nothing to do. The window only asks (`ask`); what it asked for is done by
-the thread that recognises, after its next picture.
+The window only asks (`ask`); what it asked for is done by the thread that recognises, after its next
+picture.
 """
 
 import queue
@@ -14,20 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import counted
-from utils.collecting import FaceSaver
-from utils.extraction import image_entry
+from utils.cli import InputError, counted
 from utils.faces import face_chip
-from utils.features import STRANGERS, PersonFeatures, delete_person, load_person, save_person
-from utils.files import make_folder
+from utils.features import STRANGERS
+from utils.files import in_words
 from utils.naming import Look, add_look
-from utils.quality import judge, thumbnail
+from utils.person_files import PersonFiles
+from utils.quality import ALIKE, judge, thumbnail
 from utils.recognizer import Recognizer
 from utils.tracks import Track
 
 MOST_FACES = 5  # saved at one enrolment
 LEAST_GAP = 0.2  # seconds between two of them
 LONGEST = 8.0  # seconds that an enrolment goes on looking for good faces
+ERROR_SECONDS = 8.0  # that an error is told
 LONGEST_NAME = 80  # bytes
 FORBIDDEN = '/\\:*?"<>|'
 
@@ -72,7 +71,7 @@ class Enrolment:
 
     def __init__(self, recognizer: Recognizer, faces_path: Path, features_path: Path):
         self.recognizer, self.gallery = recognizer, recognizer.gallery
-        self.faces_path, self.features_path = faces_path, features_path
+        self.files = PersonFiles(faces_path, features_path, recognizer.extractor.fingerprint)
         self.changes: list[Change] = []
         self._asked: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self.notice, self.notice_until = "", 0.0
@@ -89,6 +88,10 @@ class Enrolment:
             task, arguments = self._asked.get_nowait()
             task(*arguments)
         self._offer()
+
+    def _tell_error(self, what: str, error: InputError | OSError) -> None:
+        """Say what did not come to be: a folder that cannot be written is no reason to end the picture too."""
+        self.tell(f"{what}: {in_words(error)}", ERROR_SECONDS)
 
     def tell(self, text: str, seconds: float = 4.0) -> None:
         self.progress = self._change.rows / MOST_FACES if self._change else None
@@ -113,11 +116,15 @@ class Enrolment:
         reason = judge(recognizer.image, track.face, chip, self._thumbnails) if track else "come into the picture"
         soon = time.monotonic() - self._saved_at < LEAST_GAP
         if reason is None and not soon:
-            self._save(change, track, chip)
+            try:
+                self._save(change, track, chip)
+            except (InputError, OSError) as exc:
+                self._break_off(change, exc)
+                return
         if change.rows >= MOST_FACES or time.monotonic() > self._until:
             self._finish(change, reason)
         elif change.rows or reason:
-            hint = "turn your head a little" if change.rows and reason in (None, "like the last one") else reason
+            hint = "turn your head a little" if change.rows and reason in (None, ALIKE) else reason
             self.tell(f"{change.name}: {change.rows} of {MOST_FACES} saved, {hint}", LONGEST)
 
     def _find(self, change: Change) -> Track | None:
@@ -130,9 +137,8 @@ class Enrolment:
 
     def _save(self, change: Change, track: Track, chip: np.ndarray) -> None:
         recognizer = self.recognizer
-        change.paths.append(self._write_chip(change.name, chip))
         embedding = recognizer.extractor.embed([chip])
-        self._write_features(change.name, [change.paths[-1]], embedding)
+        change.paths.append(self.files.add(change.name, chip, embedding))
         self.gallery.add(change.name, embedding)
         change.rows += 1
         recognizer.rescore()
@@ -143,6 +149,15 @@ class Enrolment:
         recognizer.settle()
         self._thumbnails.append(thumbnail(chip))
         self._saved_at = time.monotonic()
+
+    def _break_off(self, change: Change, error: InputError | OSError) -> None:
+        """Go on without the rest of an enrolment; what is saved stays, and can be undone."""
+        self._change = None
+        if change.rows:
+            self.changes.append(change)
+            self._tell_error(f"{change.name} is enrolled with only {counted(change.rows, 'face')}", error)
+        else:
+            self._tell_error(f"{change.name} is not enrolled", error)
 
     def _finish(self, change: Change, reason: str | None) -> None:
         self._change = None
@@ -159,10 +174,13 @@ class Enrolment:
             self.tell("no face with a name to say no to")
             return
         chip = face_chip(self.recognizer.image, track.face)
-        change = Change(STRANGERS, [self._write_chip(STRANGERS, chip)], track=track, denied=track.name)
-        self._write_features(STRANGERS, change.paths, self.recognizer.extractor.embed([chip]))
+        try:
+            path = self.files.add(STRANGERS, chip, self.recognizer.extractor.embed([chip]))
+        except (InputError, OSError) as exc:
+            self._tell_error("the name stays", exc)
+            return
+        self.changes.append(Change(STRANGERS, [path], track=track, denied=track.name))
         track.denied.add(track.name)
-        self.changes.append(change)
         self.tell(f"not {track.name}: kept for the next training")
         self.recognizer.settle()
 
@@ -174,61 +192,16 @@ class Enrolment:
         if not self.changes:
             self.tell("nothing to undo")
             return
-        change = self.changes.pop()
-        for path in change.paths:
-            path.unlink(missing_ok=True)
-        self._remove_features(change)
+        change = self.changes[-1]
+        try:
+            self.files.remove(change.name, change.paths)
+        except (InputError, OSError) as exc:
+            self._tell_error("not undone", exc)  # it can be tried again
+            return
+        self.changes.pop()
         if change.rows:
             self.gallery.remove(change.name, change.rows)
             self.recognizer.rescore()
         if change.denied and change.track:
             change.track.denied.discard(change.denied)
-        if change.paths:
-            _remove_if_empty(change.paths[0].parent)
         self.tell(f"undone: {change.name if change.denied is None else f'not {change.denied}'}")
-
-    def _write_chip(self, name: str, chip: np.ndarray) -> Path:
-        """Save a chip in the person's folder as capture.py does."""
-        make_folder(self.faces_path / name)
-        return FaceSaver(self.faces_path / name).save(chip)
-
-    def _stored(self, name: str) -> PersonFeatures | None:
-        try:
-            return load_person(self.features_path, name)
-        except FileNotFoundError:
-            return None
-
-    def _write_features(self, name: str, paths: list[Path], rows: np.ndarray) -> None:
-        """Add rows (n, D) to a person's feature file, in the order of the image names.
-
-        A file of which is not known what it was made from is left: extract_features.py makes it anew.
-        """
-        stored = self._stored(name)
-        fingerprint = self.recognizer.extractor.fingerprint
-        if stored and (stored.manifest is None or stored.manifest.extractor != fingerprint or stored.manifest.align):
-            return
-        known = list(zip(stored.manifest.images, stored.matrix, strict=True)) if stored else []
-        known += [(image_entry(path), row) for path, row in zip(paths, rows, strict=True)]
-        known.sort(key=lambda item: item[0][0])
-        matrix = np.stack([row for _, row in known])
-        save_person(self.features_path, name, matrix, [entry for entry, _ in known], fingerprint, align=0)
-
-    def _remove_features(self, change: Change) -> None:
-        stored = self._stored(change.name)
-        if stored is None or stored.manifest is None:
-            return
-        gone = {path.name for path in change.paths}
-        kept = [index for index, entry in enumerate(stored.manifest.images) if entry[0] not in gone]
-        if kept:
-            images = [stored.manifest.images[index] for index in kept]
-            manifest = stored.manifest
-            matrix = stored.matrix[kept]
-            save_person(self.features_path, change.name, matrix, images, manifest.extractor, manifest.align)
-        else:
-            delete_person(self.features_path, change.name)
-            _remove_if_empty(self.features_path / change.name)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from utils.cli import InputError
 
+UNFINISHED = ".unfinished-"  # how the names of temporary files begin
+
 # Read once: it can only be read by setting it, for all threads.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -26,7 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".unfinished-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -42,6 +44,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def is_disk_full(error: OSError) -> bool:
     """Whether nothing at all can be written there any more, so that the next file would fare no better."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def in_words(error: InputError | OSError) -> str:
+    """Why nothing could be written, without a number and without the name of a temporary file."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    return f"{error.strerror}: {path.parent if path.name.startswith(UNFINISHED) else path}"
 
 
 def make_folder(path: Path) -> None:

@@ -29,6 +29,7 @@ class Guide:
         self.skipped: set[str] = set()
         self._seen: tuple[str | None, int] = (None, 0)
         self._asked_since: float | None = None
+        self._farther = False  # whether the pose that is asked for was seen, and too like what is saved
 
     @property
     def missing(self) -> list[str]:
@@ -50,19 +51,31 @@ class Guide:
         number = len(ASKS) - len(self.missing)
         if self.done:
             return f"{len(self.taken)} of {len(ASKS)} poses: that is it"
-        return f"{number + 1} of {len(ASKS)} – {ASKS[self.missing[0]]}"
+        farther = ", farther than now" if self._farther else ""
+        return f"{number + 1} of {len(ASKS)} – {ASKS[self.missing[0]]}{farther}"
 
-    def accepts(self, pose: Pose | None, now: float) -> bool:
+    @property
+    def summary(self) -> str:
+        """How many poses were taken, and which were not, given up or never reached."""
+        taken = [kind for kind, _ in self.taken]
+        missing = [kind for kind in ASKS if kind not in taken]
+        return f"{len(taken)} of {len(ASKS)} poses" + (f"; missing: {', '.join(missing)}" if missing else "")
+
+    def accepts(self, pose: Pose | None, now: float, alike: bool = False) -> bool:
         """Whether a head, of which each frame's pose is told (None: no good face), is in a missing pose.
 
-        now: seconds of the source. Any missing pose will do, whichever is asked for; a pose that is not
-        seen for PATIENCE seconds is given up.
+        now: seconds of the source. alike: the face looks too much like one that is saved. Any missing pose
+        will do, whichever is asked for; a pose that is not seen for PATIENCE seconds is given up.
         """
         self._asked_since = now if self._asked_since is None else self._asked_since
         if self.taken and self.missing and now - self._asked_since > PATIENCE:
             self.skipped.add(self.missing[0])
-            self._asked_since = now
+            self._asked_since, self._farther = now, False
         kind = self.kind(pose) if pose else None
+        if alike:
+            if self.taken and not self._farther and kind in self.missing[:1]:
+                self._farther, self._asked_since = True, now  # which is another thing to ask for
+            kind = None
         last, count = self._seen
         self._seen = (kind, count + 1 if kind == last else 1)
         return kind is not None and self._seen[1] >= STEADY
@@ -86,10 +99,10 @@ class Guide:
         kind = self.kind(pose)
         if kind:
             self.taken.append((kind, pose))
-        self._asked_since, self._seen = None, (None, 0)
+        self._asked_since, self._seen, self._farther = None, (None, 0), False
 
     def take_back(self) -> None:
         """Tell that the last face was not wanted: its pose is asked for again."""
         if self.taken:
             self.taken.pop()
-        self._asked_since = None
+        self._asked_since, self._farther = None, False

@@ -11,19 +11,20 @@ from utils.collecting import Collector, View
 from utils.faces import Detector, Face
 from utils.flow import Box, carry, gray_copy
 from utils.guide import Guide
-from utils.screen import NO_WINDOW_POLL, POLL, Screen
+from utils.screen import NO_WINDOW_POLL, POLL, Screen, while_paused
 from utils.video import Frame
 from utils.window import CLOSED, ESCAPE
 
 TITLE = "capture"
-KEYS = (("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"), ("q", "quit"), ("space", "pause"))
+# In the order that test.py's window has.
+KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"))
 HELP = (
+    ("q, Esc", "quit"),
+    ("space", "pause, and go on"),
     ("s", "save the face as soon as it is good enough"),
     ("u", "delete what was saved last"),
     ("g", "ask for a few poses and save them"),
-    ("space", "pause, and go on"),
     ("h", "show or hide these keys"),
-    ("q, Esc", "quit"),
 )
 
 
@@ -68,14 +69,15 @@ class Preview:
             picture, boxes = drawing.mirror(picture, boxes)
         for box in boxes:
             drawing.draw_plain_face(picture, box, good)
+        keys = while_paused(KEYS) if self.paused else KEYS
+        height = drawing.draw_status(picture, f"{saver.person}: {saver.saved} saved", keys=keys)
         if good:
-            drawing.draw_inset(picture, view.chip)
+            drawing.draw_inset(picture, view.chip, height)
         if view and view.countdown is not None and not self.paused:
             # Beside the face, where there is one.
             right = bool(boxes) and boxes[0][0] < picture.shape[1] // 4
             drawing.draw_countdown(picture, str(view.countdown), right)
         self._draw_message(picture, note)
-        drawing.draw_status(picture, f"{saver.person}: {saver.saved} saved", keys=KEYS)
         if self.helping:
             drawing.draw_help(picture, HELP)
         return picture
@@ -100,14 +102,18 @@ def open_preview(collector: Collector, mirrored: bool, cleanup: ExitStack) -> Sc
 def collect_from_frames(source, detect: Detector, collector: Collector, screen: Screen | None) -> None:
     """Look for faces picture by picture and save what is wished for, until there are enough or a key says so.
 
-    Without a window, a guide that has asked for all its poses ends it too.
+    Without a window, what a guide asks for is printed, and when it has asked for all its poses that ends it too.
     """
+    guide, asked = collector.guide, None
     for frame in source.frames():
+        if guide and not screen and not guide.done and guide.ask != asked:
+            asked = guide.ask
+            print(asked, flush=True)
         view = collector.look(frame, detect(frame.image))
         if screen:
             screen.desk.view = view
             screen.play(frame, _boxes(view), 1 / source.rate)
-        done = screen.desk.quit if screen else collector.guide and collector.guide.done
+        done = screen.desk.quit if screen else guide and guide.done
         if done or collector.complete:
             break
 

@@ -24,6 +24,8 @@ MOST_CLIPPED = 0.1  # share of a face's pixels that are white; 0.23 where this i
 MOST_YAW, MOST_PITCH, MOST_ROLL = 35, 30, 30  # degrees; dlib's HOG, which sees no others, is spared the pitch
 LEAST_DIFFERENCE = 0.25  # see difference(); noise alone makes 0.1, a head turned by 5 degrees 0.25
 
+ALIKE = "like the last one"  # the reason where nothing is wrong but that
+
 PATCH_SIZE = 112  # pixels: what the five points place on every face alike, whatever crop is saved
 MARGIN = PATCH_SIZE // 5  # of the patch that may show hair, ears or the room
 WHITE = 245  # gray levels, 0-255: a camera clips from about here
@@ -167,7 +169,7 @@ def judge(image: np.ndarray, face: Face, chip: np.ndarray, saved: Sequence[np.nd
         return "hold still"
     new = thumbnail(chip)
     if any(difference(new, old) < LEAST_DIFFERENCE for old in saved):
-        return "like the last one"
+        return ALIKE
     return None
 
 

@@ -14,6 +14,7 @@ TITLE = "Siamese Faces"
 POLL = 0.004  # seconds between two looks for a camera's next frame, in which keys are taken
 NO_WINDOW_POLL = 0.1  # the same where there are no keys; a frame ends the wait
 REDRAW = 0.1  # seconds between two drawings of a picture that stands still
+GO_ON = (("space", "go on"),)  # while paused, even where the keys are hidden
 
 
 class Controls(Protocol):
@@ -89,3 +90,8 @@ class Screen:
                 self.desk.press(key, self.faces, self.picture)
             if self.desk.quit or time.monotonic() >= end:
                 return
+
+
+def while_paused(keys: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The keys of a window, with what space does in a pause."""
+    return tuple(dict(keys, **dict(GO_ON)).items())

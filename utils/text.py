@@ -23,6 +23,44 @@ def text_mask(text: str, size: int) -> np.ndarray:
     return _mask(clean(text), int(size))
 
 
+def text_width(text: str, size: int) -> int:
+    """The width in pixels of a line of text of a size in pixels."""
+    return text_mask(text, size).shape[1] if text else 0
+
+
+def fit_text(text: str, size: int, width: int) -> str:
+    """The text, or as much of its beginning as fits into a width in pixels, and "…"."""
+    if text_width(text, size) <= width:
+        return text
+    return text[: _fitting(text, size, width, "…")].rstrip() + "…"
+
+
+def wrap_text(text: str, size: int, width: int, most: int) -> list[str]:
+    """The text in lines no wider than a width in pixels, `most` at most; what does not fit then ends in "…".
+
+    Lines end at spaces, and within what is wider than a line by itself, as a path may be.
+    """
+    lines, rest = [], text
+    while len(lines) < most - 1 and text_width(rest, size) > width:
+        end = _fitting(rest, size, width)
+        line = rest[:end] if rest[end].isspace() else rest[:end].rpartition(" ")[0] or rest[: max(end, 1)]
+        lines.append(line.rstrip())
+        rest = rest[len(line) :].lstrip()
+    return [*lines, fit_text(rest, size, width)]
+
+
+def _fitting(text: str, size: int, width: int, end: str = "") -> int:
+    """How many characters of the beginning fit into a width in pixels, with an `end` behind them."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text_width(text[:middle].rstrip() + end, size) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def clean(text: str) -> str:
     """A text in composed form and one line: control characters become spaces, a file name's stray bytes "?"."""
     text = unicodedata.normalize("NFC", text).replace("\ufe0f", "")  # which asks for a colored sign

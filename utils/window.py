@@ -17,6 +17,8 @@ _DEAD_KEYS = {0xFE50: "\u0300", 0xFE51: "\u0301", 0xFE52: "\u0302", 0xFE53: "\u0
 _DEAD_KEYS |= {0xFE58: "\u030a", 0xFE59: "\u030b", 0xFE5A: "\u030c", 0xFE5B: "\u0327", 0xFE5C: "\u0328"}
 UNICODE_KEYS = 0x1000000  # where X11's codes of Unicode's characters begin
 
+LARGEST = 1280, 800  # pixels of a window that opens: most screens have room for it
+
 NO_SCREEN = "there is no screen to open a window on: use --headless"
 
 
@@ -39,7 +41,10 @@ def check_screen() -> None:
 
 
 class Window:
-    """A resizable window that shows RGB uint8 images (H, W, 3) and tells which key was pressed."""
+    """A resizable window that shows RGB uint8 images (H, W, 3) and tells which key was pressed.
+
+    size_wh: of the images; a window that would be larger than LARGEST shows them smaller.
+    """
 
     def __init__(self, title: str, size_wh: tuple[int, int]):
         # Qt's wheel has no fonts of its own and says so for every window; we draw our own text.
@@ -61,8 +66,8 @@ class Window:
         self.cv2.imshow(self.title, self.cv2.cvtColor(image, self.cv2.COLOR_RGB2BGR))
 
     def resize(self, size_wh: tuple[int, int]) -> None:
-        """Give the window another size in pixels."""
-        self.cv2.resizeWindow(self.title, *size_wh)
+        """Make the window fit images of another size in pixels."""
+        self.cv2.resizeWindow(self.title, *fit_size(size_wh, LARGEST))
 
     def press(self, seconds: float) -> str:
         """Wait for a key, a millisecond at least; returns its character, its name (ESCAPE, …), or ""."""
@@ -106,3 +111,9 @@ def decode_key(code: int) -> str:
     elif code >= 0xFE00:  # arrows, functions and other keys that write nothing
         return ""
     return chr(code) if code < sys.maxunicode and chr(code).isprintable() else ""
+
+
+def fit_size(size_wh: tuple[int, int], largest_wh: tuple[int, int]) -> tuple[int, int]:
+    """A width and height in the same proportion that are no larger than the largest."""
+    scale = min(1.0, *(most / side for most, side in zip(largest_wh, size_wh, strict=True)))
+    return tuple(max(1, round(side * scale)) for side in size_wh)
