@@ -13,6 +13,7 @@ from utils.calibration import (
     expected_calibration_error,
     fit_logistic,
     logits,
+    probabilities,
     thresholds_by_rate,
 )
 from utils.distance import CONSTANTS
@@ -20,7 +21,7 @@ from utils.extractor import load_extractor, model_fingerprint
 from utils.features import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.gallery import Gallery, person_scores
-from utils.head import Head, load_head, save_head
+from utils.head import MOST_EXTRAPOLATED, Head, load_head, save_head
 from utils.head_choice import confused_share, suitable_head
 from utils.pairs import NOBODY, capped_rows
 from utils.plda import estimate_covariances, fit_plda, make_plda
@@ -185,7 +186,7 @@ def test_intervals_are_wider_with_fewer_people():
 
 
 def test_the_threshold_rises_with_the_people_who_are_enrolled():
-    impostors = np.random.default_rng(8).random(100_000) ** 4
+    impostors = probabilities(np.random.default_rng(8).normal(-6, 3.5, 100_000))  # much as LFW's
     table = thresholds_by_rate(impostors, 1e-5)
     assert all((impostors > threshold).mean() <= rate for rate, threshold in table)
     description = {"threshold": 0.99, "far": 0.001, "thresholds": table, "min_votes": None}
@@ -195,6 +196,11 @@ def test_the_threshold_rises_with_the_people_who_are_enrolled():
     rising = [head.threshold_for(people) for people in (10, 100, 1000, 10**6)]
     assert rising == sorted(rising) and rising[1] > 0.99
     assert (impostors > head.threshold_for(100)).mean() == pytest.approx(1e-4, rel=0.5)
+    # Of too few impostors for that rate, the threshold lies beyond all that they show, and lets no more through.
+    few = Head(distance_similarity(2, 1.0, 0.0), description | {"thresholds": thresholds_by_rate(impostors, 1e-3)})
+    assert few.threshold_for(100) > thresholds_by_rate(impostors, 1e-3)[-1][1]
+    assert (impostors > few.threshold_for(100)).mean() <= 1e-4
+    assert few.threshold_for(10**9) <= probabilities(MOST_EXTRAPOLATED)
     assert Head(distance_similarity(2, 1.0, 0.0), {"threshold": 0.7}).threshold_for(1000) == 0.7
     for odd in ({"thresholds": 3}, {"thresholds": [[0.1]]}, {"thresholds": [[0.1, 2]]}, {"far": "low"}):
         with pytest.raises(ValueError, match="Received"):

@@ -18,6 +18,7 @@ from utils.normalization import Normalization
 from utils.similarity import ENERGY, TWIN, compare_all, dense_similarity
 
 FILE_NAME = "similarity.keras"
+MOST_EXTRAPOLATED = 11.0  # logits: utils/naming.py takes none beyond 12 for more than it is
 MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
 MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
@@ -125,16 +126,25 @@ class Head:
         """The threshold for so many enrolled people: the head's own, or a higher one where many are enrolled.
 
         With p people a stranger has p chances to be taken for somebody, so that the false accept rate of one
-        is bounded by MOST_STRANGERS_NAMED / p too (as far down as the head's data shows).
+        is bounded by MOST_STRANGERS_NAMED / p too. Below the rates that the head's data shows, its log odds go on
+        with the logarithm of the rate as they did in the last decade: heads of many people say a little less.
         """
         if self.far is None or not self._thresholds:
             return self.threshold
         named = max(MOST_STRANGERS_NAMED, self.far)  # who asks for more gets it
         if self.far * people <= named:
             return self.threshold
-        fars, thresholds = np.array(self._thresholds).T
-        wanted = np.interp(np.log(named / people), np.log(fars), logits(thresholds))
-        return max(self.threshold, float(probabilities(wanted)))
+        return max(self.threshold, float(probabilities(_log_odds_for(named / people, self._thresholds))))
+
+
+def _log_odds_for(far: float, table: list[tuple[float, float]]) -> float:
+    """The log odds of the threshold for a false accept rate, from [rate, threshold] in the order of rising rates."""
+    fars, thresholds = np.array(table).T
+    lowest, decade_up, wanted = np.interp(np.log([fars[0], 10 * fars[0], far]), np.log(fars), logits(thresholds))
+    if far >= fars[0]:
+        return float(wanted)
+    beyond = (lowest - decade_up) * np.log(fars[0] / far) / np.log(10)
+    return float(max(lowest, min(lowest + beyond, MOST_EXTRAPOLATED)))
 
 
 def _parts(rows: int, width: int) -> list[slice]:
