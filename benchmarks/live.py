@@ -125,9 +125,12 @@ class Bench:
         import numpy as np
         from visits import PHOTOS
 
+        from utils.features import load_features
+
+        many = load_features(others) if others else None
         own = len(self.features.names)
         counts = sorted({*PEOPLE, own})
-        recognizers = {count: self.recognizer(enrolled(count, self.features, others)) for count in counts}
+        recognizers = {count: self.recognizer(enrolled(count, self.features, many)) for count in counts}
         rates = {count: [] for count in counts}
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(ROUNDS):
@@ -224,19 +227,18 @@ def naive_rate(frames, extractor, head, features) -> float:
     return len(frames) / (time.perf_counter() - start)
 
 
-def enrolled(count: int, features, others: Path | None):
-    """A FeatureSet of so many people with PHOTOS photos each: those of `features` first, then of a folder, or drawn."""
+def enrolled(count: int, features, many):
+    """A FeatureSet of so many people with PHOTOS photos each: those of `features`, then of `many`, for None drawn."""
     import numpy as np
     from visits import PHOTOS
 
-    from utils.features import FeatureSet, load_features
+    from utils.features import FeatureSet
 
     matrix = photos_of(features, range(len(features.names)))
     more = max(0, count - len(features.names))
-    if others:
-        many = load_features(others)
+    if many:
         if len(many.names) < more:
-            raise InputError(f"{others} has {counted(len(many.names), 'person', 'people')}: {more} are needed")
+            raise InputError(f"--others has {counted(len(many.names), 'person', 'people')}: {more} are needed")
         added = photos_of(many, np.argsort(-np.bincount(many.labels), kind="stable")[:more])
     else:
         rng = np.random.default_rng(0)

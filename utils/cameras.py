@@ -124,8 +124,9 @@ class Camera(LiveSource):
         if not self._capture.isOpened():
             timed_out = time.monotonic() - asked > 0.9 * TIMEOUT / 1000
             if not (timed_out and _takes_connections(location)):
-                is_network = isinstance(location, str) and is_url(location)
-                doubt = "are address, name and password right" if is_network else "is it plugged in, and free"
+                doubt = (
+                    "are address, name and password right" if _is_network(location) else "is it plugged in, and free"
+                )
                 raise InputError(f"{self.what} cannot be opened: {doubt}? --camera chooses another")
         super().__init__(declared_rate(self._capture), declared_size(self._capture))
         self._last = np.inf  # when the newest picture came, before there is one when the reading began
@@ -192,8 +193,12 @@ class PacedVideo(LiveSource):
         self._source.close()
 
 
+def _is_network(location: str | int) -> bool:
+    return isinstance(location, str) and is_url(location)
+
+
 def _open(location: str | int) -> cv2.VideoCapture:
-    if isinstance(location, str) and is_url(location):
+    if _is_network(location):
         # FFmpeg alone, by name: another reader would try the address as a file's and tell everybody so.
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT]
         return cv2.VideoCapture(location, cv2.CAP_FFMPEG, timeouts)
@@ -202,7 +207,7 @@ def _open(location: str | int) -> cv2.VideoCapture:
 
 def _takes_connections(location: str | int) -> bool:
     """Whether there is somebody at a network camera's address, whatever is sent from there."""
-    if not (isinstance(location, str) and is_url(location)):
+    if not _is_network(location):
         return False
     try:
         address = urlsplit(location)
