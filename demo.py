@@ -92,7 +92,7 @@ def prepare_folder(out: Path) -> None:
 
 def cast_people(seed: int):
     """The enrolled people, name → Identity, and the strangers, a list of Identity."""
-    from utils.drawn_identity import draw_identity
+    from utils.synthetic.identity import draw_identity
 
     first = 1000 * seed
     enrolled = {name: draw_identity(first + number) for number, name in enumerate(NAMES)}
@@ -103,9 +103,9 @@ def draw_selfies(people, seed: int, out: Path) -> None:
     """Write PHOTOS JPEGs of each person and a contact sheet of half of them."""
     import numpy as np
 
-    from utils.drawn_people import draw_selfie
-    from utils.drawn_scenes import contact_sheet
     from utils.images import write_image
+    from utils.synthetic.portrait import draw_selfie
+    from utils.synthetic.scenes import contact_sheet
 
     rng = np.random.default_rng(seed)
     shown = []
@@ -136,7 +136,7 @@ def run(script: str, *arguments) -> str:
 
 def film(enrolled, strangers, seed: int, frame_count: int, path: Path) -> list[list[dict]]:
     """Render the webcam video; returns who is where in each frame: dicts of name (or None) and box."""
-    from utils.drawn_scenes import FRAME_RATE, webcam_clip
+    from utils.synthetic.scenes import FRAME_RATE, webcam_clip
     from utils.video import VideoOutput
 
     truth = []

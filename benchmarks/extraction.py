@@ -80,9 +80,9 @@ def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
     else:
         import numpy as np
 
-        from utils.drawn_identity import draw_identity
-        from utils.drawn_people import draw_selfie
         from utils.faces import face_chip, load_detector
+        from utils.synthetic.identity import draw_identity
+        from utils.synthetic.portrait import draw_selfie
 
         detect, rng = load_detector(), np.random.default_rng(0)
         photos = [draw_selfie(draw_identity(number % 20), rng) for number in range(200)]

@@ -69,9 +69,9 @@ def draw_photos(folder: Path) -> list[Path]:
     import cv2
     import numpy as np
 
-    from utils.drawn_identity import draw_identity
-    from utils.drawn_people import draw_selfie
     from utils.images import write_image
+    from utils.synthetic.identity import draw_identity
+    from utils.synthetic.portrait import draw_selfie
 
     rng = np.random.default_rng(0)
     photos = []

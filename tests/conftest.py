@@ -39,9 +39,9 @@ def extractor_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def selfies(tmp_path_factory) -> Path:
     """Photos of seven drawn people, five each, and what a folder gathers beside them."""
-    from utils.drawn_identity import draw_identity
-    from utils.drawn_people import draw_selfie
     from utils.images import write_image
+    from utils.synthetic.identity import draw_identity
+    from utils.synthetic.portrait import draw_selfie
 
     folder = tmp_path_factory.mktemp("suite") / "selfies"
     rng = np.random.default_rng(5)
@@ -96,7 +96,7 @@ def gray_pictures(count: int) -> list[np.ndarray]:
 @pytest.fixture
 def gray_camera():
     """A network camera that sends 30 pictures a second, each of another gray."""
-    from utils.drawn_camera import MjpegCamera
+    from utils.synthetic.network_camera import MjpegCamera
 
     camera = MjpegCamera(gray_pictures(60), 30)
     camera.start()

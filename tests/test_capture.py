@@ -12,14 +12,14 @@ from utils.cameras import Camera
 from utils.cli import InputError
 from utils.collecting import WAIT_FOR_GOOD, Collector, FaceSaver
 from utils.drawing import KNOWN_COLOR, WARNING_COLOR
-from utils.drawn_camera import MjpegCamera
-from utils.drawn_identity import Shot, draw_identity
-from utils.drawn_people import add_noise, draw_on
 from utils.faces import Face, load_detector
 from utils.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.images import read_image
 from utils.preview import collect_from_camera, open_preview
 from utils.quality import Pose, head_pose
+from utils.synthetic.identity import Shot, draw_identity
+from utils.synthetic.network_camera import MjpegCamera
+from utils.synthetic.portrait import add_noise, draw_on
 from utils.video import Frame, VideoOutput
 
 RATE = 15

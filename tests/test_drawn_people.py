@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from utils.drawn_identity import Shot, draw_identity, random_shot
-from utils.drawn_people import draw_background, draw_on, draw_selfie
-from utils.drawn_scenes import contact_sheet, webcam_clip
 from utils.extractor import load_extractor
 from utils.faces import face_chip, intersection_over_union, load_detector, main_faces
+from utils.synthetic.identity import Shot, draw_identity, random_shot
+from utils.synthetic.portrait import draw_background, draw_on, draw_selfie
+from utils.synthetic.scenes import contact_sheet, webcam_clip
 
 PEOPLE, PHOTOS = 40, 10
 MOST_OF_A_FACE = 0.75  # visible share from which a face must be found

@@ -6,8 +6,6 @@ import pytest
 
 from utils.dlib_faces import dlib_landmarks
 from utils.dlib_network import find_dlib_weights
-from utils.drawn_identity import draw_identity
-from utils.drawn_people import draw_selfie
 from utils.faces import (
     CHIP_SIZE,
     Face,
@@ -22,6 +20,8 @@ from utils.faces import (
 )
 from utils.images import read_image, resize_chip
 from utils.retinaface import detect_retinaface
+from utils.synthetic.identity import draw_identity
+from utils.synthetic.portrait import draw_selfie
 
 
 @pytest.fixture(scope="module")

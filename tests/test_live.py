@@ -16,9 +16,6 @@ from utils import drawing
 from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
 from utils.desk import KEYS, Desk
-from utils.drawn_camera import MjpegCamera
-from utils.drawn_identity import draw_identity
-from utils.drawn_people import draw_selfie
 from utils.enrolment import Enrolment, check_name
 from utils.extractor import load_extractor
 from utils.faces import face_chip
@@ -31,6 +28,9 @@ from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
 from utils.screen import Screen, while_paused
+from utils.synthetic.identity import draw_identity
+from utils.synthetic.network_camera import MjpegCamera
+from utils.synthetic.portrait import draw_selfie
 from utils.video import Frame, VideoOutput, VideoSource, without_password
 from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 

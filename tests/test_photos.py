@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.drawn_identity import draw_identity
-from utils.drawn_people import draw_selfie
 from utils.faces import face_chip, load_detector
 from utils.images import decode_image, jpeg_size
 from utils.photos import Photo, _rescale
+from utils.synthetic.identity import draw_identity
+from utils.synthetic.portrait import draw_selfie
 
 SEARCH_SIZE = 480
 

@@ -4,8 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.drawn_identity import Shot, draw_identity
-from utils.drawn_people import add_noise, draw_on
 from utils.faces import face_chip, load_detector, main_faces
 from utils.images import list_images, read_image
 from utils.quality import (
@@ -17,6 +15,8 @@ from utils.quality import (
     quality,
     thumbnail,
 )
+from utils.synthetic.identity import Shot, draw_identity
+from utils.synthetic.portrait import add_noise, draw_on
 
 
 @pytest.fixture(scope="module", params=["retinaface", "dlib"])

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_one_error_line, run_script
 
-from utils.drawn_identity import draw_identity
-from utils.drawn_people import draw_selfie
-from utils.drawn_scenes import webcam_clip
 from utils.images import read_image, write_image
+from utils.synthetic.identity import draw_identity
+from utils.synthetic.portrait import draw_selfie
+from utils.synthetic.scenes import webcam_clip
 from utils.video import VideoOutput, VideoSource
 
 SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "evaluate")

@@ -13,11 +13,11 @@ import utils.extractor
 import verify
 from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
 from utils.distance import CONSTANTS
-from utils.drawn_identity import draw_identity
-from utils.drawn_people import draw_selfie
 from utils.faces import load_detector
 from utils.head import load_head, save_head
 from utils.images import read_image, write_image
+from utils.synthetic.identity import draw_identity
+from utils.synthetic.portrait import draw_selfie
 from utils.training import TrainingOptions, fit_head
 
 

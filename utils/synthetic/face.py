@@ -7,9 +7,9 @@ heights). Soft shapes give volume, hard ones the lines that a drawing needs.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from utils.drawn_canvas import WHITE_SUM, Canvas, Pose, circle, glow, mirrored, mix, shade, smooth
-from utils.drawn_hair import covers_ears
-from utils.drawn_identity import Identity, Shot
+from utils.synthetic.canvas import WHITE_SUM, Canvas, Pose, circle, glow, mirrored, mix, shade, smooth
+from utils.synthetic.hair import covers_ears
+from utils.synthetic.identity import Identity, Shot
 
 WRINKLED_AGE = 0.55  # of 0 to 1
 CLOSED_BLINK = 0.85  # of 0 to 1; nothing of the eyeball shows from here on

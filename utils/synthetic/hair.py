@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.drawn_canvas import Canvas, Pose, mirrored, mix, resample, shade, smooth
-from utils.drawn_identity import Identity
+from utils.synthetic.canvas import Canvas, Pose, mirrored, mix, resample, shade, smooth
+from utils.synthetic.identity import Identity
 
 STRAND_WIDTH = 0.012
 CAP_POINTS = 40  # of the hairline and of the outline above it

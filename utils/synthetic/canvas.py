@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from utils.drawn_identity import Shot
+    from utils.synthetic.identity import Shot
 
 SUBPIXEL_BITS = 4  # cv2's drawing functions take fixed-point coordinates
 WHITE_SUM = 3 * 255  # R + G + B of white

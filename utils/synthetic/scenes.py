@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.drawn_identity import Identity, Shot
-from utils.drawn_people import draw_on, face_box
+from utils.synthetic.identity import Identity, Shot
+from utils.synthetic.portrait import draw_on, face_box
 
 GROUND = (247, 246, 243)
 FRAME_RATE = 15  # frames a second for which movements are timed

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.drawn_canvas import mix, shade
+from utils.synthetic.canvas import mix, shade
 
 Color = tuple[float, float, float]  # RGB, 0 to 255
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from utils.drawn_canvas import Canvas, Pose, mix, shade
-from utils.drawn_clothes import draw_body
-from utils.drawn_face import (
+from utils.synthetic.canvas import Canvas, Pose, mix, shade
+from utils.synthetic.clothes import draw_body
+from utils.synthetic.face import (
     draw_brow,
     draw_ears,
     draw_eye,
@@ -21,8 +21,8 @@ from utils.drawn_face import (
     draw_skin,
     face_outline,
 )
-from utils.drawn_hair import draw_back_hair, draw_beard, draw_front_hair
-from utils.drawn_identity import CLOTHES, Identity, Shot, pick, random_shot
+from utils.synthetic.hair import draw_back_hair, draw_beard, draw_front_hair
+from utils.synthetic.identity import CLOTHES, Identity, Shot, pick, random_shot
 
 BACKDROPS = [
     (196, 214, 222), (222, 208, 190), (190, 206, 188), (214, 196, 200),

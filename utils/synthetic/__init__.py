@@ -1,0 +1,1 @@
+"""People who don't exist, drawn for the demo and the tests."""
