@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.headless and not (args.every or args.guide):
         raise InputError("--headless has no key to save with: add --every N or --guide")
     from utils.cameras import open_source
+    from utils.display.window import check_screen
     from utils.video import is_mirrored
-    from utils.window import check_screen
 
     if not args.headless:
         check_screen()

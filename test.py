@@ -96,8 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir is for faces that are followed, in a video or before a camera")
     from utils.cameras import open_source
+    from utils.display.window import check_screen
     from utils.records import Outputs, Summary, check_outputs
-    from utils.window import check_screen
 
     # The quick checks come before the models are loaded.
     if not args.headless:

@@ -11,7 +11,7 @@ from conftest import FakeWindow, assert_one_error_line, finish, needs_screen, ru
 from utils.cameras import Camera
 from utils.cli import InputError
 from utils.collecting import WAIT_FOR_GOOD, Collector, FaceSaver
-from utils.drawing import KNOWN_COLOR, WARNING_COLOR
+from utils.display.drawing import KNOWN_COLOR, WARNING_COLOR
 from utils.faces import Face, load_detector
 from utils.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.images import read_image

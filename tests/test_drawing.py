@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from utils import desk, preview
-from utils.drawing import (
+from utils.display.drawing import (
     KEY_COLOR,
     KNOWN_COLOR,
     UNKNOWN_COLOR,
@@ -22,8 +22,8 @@ from utils.drawing import (
     mirror,
     text_height,
 )
-from utils.screen import while_paused
-from utils.text import clean, fit_text, text_mask, text_width, wrap_text
+from utils.display.text import clean, fit_text, text_mask, text_width, wrap_text
+from utils.display.viewers import while_paused
 
 NAMES = ["Zoë Ångström", "Ελένη", "Наталья Ёлкина", "李小龍", "さくら", "김민준", "محمد علي", "שרה", "ada 😀"]
 KEYS = [("h", "help"), ("q", "quit"), ("s", "save")]
@@ -152,7 +152,8 @@ def test_all_keys_fit_and_stay_where_they_are_when_figures_change(keys, size_wh,
     def draw(aside):
         drawn = {}
         monkeypatch.setattr(
-            "utils.drawing.draw_text", lambda _, text, x, y, size, color: drawn.update({text: (x, y)}) or len(text)
+            "utils.display.drawing.draw_text",
+            lambda _, text, x, y, size, color: drawn.update({text: (x, y)}) or len(text),
         )
         image = np.full((*size_wh[::-1], 3), 120, np.uint8)
         lines = round(draw_status(image, "", aside, keys, desk.WIDEST_RATE) / text_height(image) / 1.5)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, gray_pictures
 
-from utils import drawing
 from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
 from utils.desk import KEYS, Desk
+from utils.display import drawing
+from utils.display.viewers import Screen, while_paused
+from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 from utils.enrolment import Enrolment, check_name
 from utils.extractor import load_extractor
 from utils.faces import face_chip
@@ -27,12 +29,10 @@ from utils.live import run_camera, run_video
 from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
-from utils.screen import Screen, while_paused
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
 from utils.video import Frame, VideoOutput, VideoSource, without_password
-from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 
 
 def wait_until(condition, seconds: float = 30) -> None:

@@ -8,13 +8,13 @@ import cv2
 import pytest
 from conftest import Display, finish, needs_screen, start
 
-from utils.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
+from utils.display.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
+from utils.display.window import LARGEST, fit_size
 from utils.images import read_image, write_image
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.scenes import webcam_clip
 from utils.video import VideoOutput
-from utils.window import LARGEST, fit_size
 
 pytestmark = needs_screen
 

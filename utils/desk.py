@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from utils import drawing
+from utils.display import drawing
+from utils.display.viewers import GO_ON, while_paused
+from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 from utils.enrolment import Enrolment, check_name
 from utils.files import in_words
 from utils.images import write_image
 from utils.recognizer import Seen
-from utils.screen import GO_ON, while_paused
-from utils.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 
 # The most needed first, and as capture.py has them.
 KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enrol"), ("n", "wrong"), ("h", "hide"))
@@ -99,7 +99,7 @@ class Desk:
             self.paused = False
 
     def _type(self, key: str) -> None:
-        """A key while a name is typed. Letters come without their case, see utils.window.decode_key."""
+        """A key while a name is typed. Letters come without their case, see utils.display.window.decode_key."""
         if key == ENTER:
             self._enrol()
             return

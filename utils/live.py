@@ -7,13 +7,13 @@ from contextlib import ExitStack
 import numpy as np
 
 from utils.desk import Desk, annotate
+from utils.display.viewers import NO_WINDOW_POLL, POLL, TITLE, Screen
+from utils.display.window import Window
 from utils.enrolment import Enrolment
 from utils.pipeline import BackgroundWriter, map_ahead, read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.records import Outputs, Summary
-from utils.screen import NO_WINDOW_POLL, POLL, TITLE, Screen
 from utils.video import Frame, PhotoSource, VideoSource
-from utils.window import Window
 
 AHEAD = 8  # frames decoded early, and frames waiting to be written
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils import drawing
 from utils.background import Background
 from utils.collecting import Collector, View
+from utils.display import drawing
+from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen, while_paused
+from utils.display.window import CLOSED, ESCAPE
 from utils.faces import Detector, Face
 from utils.flow import Box, carry, gray_copy
 from utils.guide import Guide
-from utils.screen import NO_WINDOW_POLL, POLL, Screen, while_paused
 from utils.video import Frame
-from utils.window import CLOSED, ESCAPE
 
 TITLE = "capture"
 # In the order that test.py's window has.

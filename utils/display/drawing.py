@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from utils.text import fit_text, text_mask, text_width, wrap_text
+from utils.display.text import fit_text, text_mask, text_width, wrap_text
 
 Color = tuple[int, int, int]
 

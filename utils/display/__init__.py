@@ -1,0 +1,1 @@
+"""Windows, and what is drawn on the pictures in them."""
