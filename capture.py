@@ -60,9 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.headless and not (args.every or args.guide):
         raise InputError("--headless has no key to save with: add --every N or --guide")
-    from utils.cameras import open_source
     from utils.display.window import check_screen
-    from utils.video import is_mirrored
+    from utils.media.camera import open_source
+    from utils.media.video import is_mirrored
 
     if not args.headless:
         check_screen()

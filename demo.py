@@ -103,7 +103,7 @@ def draw_selfies(people, seed: int, out: Path) -> None:
     """Write PHOTOS JPEGs of each person and a contact sheet of half of them."""
     import numpy as np
 
-    from utils.images import write_image
+    from utils.media.images import write_image
     from utils.synthetic.portrait import draw_selfie
     from utils.synthetic.scenes import contact_sheet
 
@@ -136,8 +136,8 @@ def run(script: str, *arguments) -> str:
 
 def film(enrolled, strangers, seed: int, frame_count: int, path: Path) -> list[list[dict]]:
     """Render the webcam video; returns who is where in each frame: dicts of name (or None) and box."""
+    from utils.media.video import VideoOutput
     from utils.synthetic.scenes import FRAME_RATE, webcam_clip
-    from utils.video import VideoOutput
 
     truth = []
     video = VideoOutput(path, FRAME_RATE)
@@ -189,8 +189,8 @@ def save_still(truth: list[list[dict]], events: list[dict], out: Path) -> None:
     """Save the annotated frame that shows most: a right name beside an unknown stranger, faces large."""
     from itertools import islice
 
-    from utils.images import write_image
-    from utils.video import VideoSource
+    from utils.media.images import write_image
+    from utils.media.video import VideoSource
 
     def interest(index: int) -> tuple:
         pairs = match(truth[index], events[index]["faces"])

@@ -56,8 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     from utils.extraction import FeatureStore, embed_people
     from utils.extractor import load_extractor
     from utils.files import make_folder
-    from utils.images import list_people
     from utils.inference import bfloat16_doubt
+    from utils.media.images import list_people
 
     folders = list_people(args.faces_path)
     make_folder(args.features)  # before the work, not after it

@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.faces import load_detector
     from utils.files import make_folder
-    from utils.images import list_images, list_people, png_name
+    from utils.media.images import list_images, list_people, png_name
     from utils.pipeline import map_ahead
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
@@ -112,7 +112,7 @@ def convert_photo(photo: Path, chip: Path, detect, search_size: int, min_size: i
 
     from utils.faces import main_faces
     from utils.files import is_disk_full
-    from utils.images import write_image
+    from utils.media.images import write_image
     from utils.photos import Photo
 
     try:

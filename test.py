@@ -95,8 +95,8 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--realtime is how a video is played: it needs --video_path")
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir is for faces that are followed, in a video or before a camera")
-    from utils.cameras import open_source
     from utils.display.window import check_screen
+    from utils.media.camera import open_source
     from utils.records import Outputs, Summary, check_outputs
 
     # The quick checks come before the models are loaded.
@@ -162,9 +162,9 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
     from threadpoolctl import threadpool_limits
 
     from utils.live import open_screen, run_camera, run_video
+    from utils.media.video import is_mirrored
     from utils.recognizer import BackgroundRecognizer, load_recognizer
     from utils.records import UnknownFaces
-    from utils.video import is_mirrored
 
     # NumPy's second thread spins for a while after each comparison with a large gallery, on the core that the
     # networks need: with 1,000 people a frame took twice as long.

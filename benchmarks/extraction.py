@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
     """The image files of a faces folder; without one, 200 chips of drawn people. Raises InputError for few."""
-    from utils.images import list_images, list_people, write_image
+    from utils.media.images import list_images, list_people, write_image
 
     if faces:
         images = [image for person in list_people(faces) for image in list_images(person)]
@@ -119,7 +119,7 @@ def network_gigaflops(model) -> float:
 def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) -> list[dict]:
     """The networks in both precisions, dlib's own descriptor and the peak, in turn; prints and returns the table."""
     from utils.extractor import load_extractor
-    from utils.images import read_image, resize_chip
+    from utils.media.images import read_image, resize_chip
 
     pictures = [read_image(path) for path in images[:BATCH_SIZE]]
     functions, faces, work = {}, {}, {}

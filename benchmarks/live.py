@@ -105,13 +105,13 @@ class Bench:
 
     def run_file(self, path: Path, recognizer, output: Path) -> float:
         """The same over a video file."""
-        from utils.video import VideoSource
+        from utils.media.video import VideoSource
 
         with closing(VideoSource(path)) as film:
             return self.run(film, recognizer, output)
 
     def video(self, path: Path) -> dict:
-        from utils.video import VideoSource
+        from utils.media.video import VideoSource
 
         with tempfile.TemporaryDirectory() as folder, closing(VideoSource(path)) as film:
             ours = self.run_file(path, self.recognizer(), Path(folder, "ours.mp4"))
@@ -166,8 +166,8 @@ class Bench:
         import numpy as np
         from visits import RATE, VISIT, VISITS, Watch, enrolled_visitors, start_camera
 
-        from utils.cameras import Camera
         from utils.live import open_screen, run_camera
+        from utils.media.camera import Camera
         from utils.recognizer import BackgroundRecognizer
         from utils.records import Outputs, Summary
 
@@ -204,7 +204,7 @@ def naive_rate(frames, extractor, head, features) -> float:
     import numpy as np
 
     from utils.faces import face_chip, load_detector
-    from utils.images import resize_chip
+    from utils.media.images import resize_chip
 
     detect = load_detector()
     people = [features.matrix[features.labels == person] for person in range(len(features.names))]

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def find_photos(folder: Path) -> list[Path]:
-    from utils.images import jpeg_size
+    from utils.media.images import jpeg_size
 
     def is_whole(path: Path) -> bool:
         try:
@@ -69,7 +69,7 @@ def draw_photos(folder: Path) -> list[Path]:
     import cv2
     import numpy as np
 
-    from utils.images import write_image
+    from utils.media.images import write_image
     from utils.synthetic.identity import draw_identity
     from utils.synthetic.portrait import draw_selfie
 
@@ -88,7 +88,7 @@ def compare_pipelines(photos: list[Path], repeats: int, scratch: Path) -> list[d
     """Photos a second from file to saved chip; prints and returns the table."""
     import statistics
 
-    from utils.images import write_image
+    from utils.media.images import write_image
 
     library, find_chips = face_recognition_pipeline()
 

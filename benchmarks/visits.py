@@ -15,12 +15,12 @@ import numpy as np
 from utils.cli import InputError, counted
 from utils.faces import align_crop, face_chip, load_detector
 from utils.features import FeatureSet
-from utils.images import list_images, read_image
+from utils.media.images import list_images, read_image
+from utils.media.video import Frame
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
-from utils.video import Frame
 
 RATE = 30.0  # pictures a second
 SIZE_WH = (640, 480)  # pixels

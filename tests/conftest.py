@@ -39,7 +39,7 @@ def extractor_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def selfies(tmp_path_factory) -> Path:
     """Photos of seven drawn people, five each, and what a folder gathers beside them."""
-    from utils.images import write_image
+    from utils.media.images import write_image
     from utils.synthetic.identity import draw_identity
     from utils.synthetic.portrait import draw_selfie
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, assert_one_error_line, finish, needs_screen, run_script, start
 
-from utils.cameras import Camera
 from utils.cli import InputError
 from utils.collecting import WAIT_FOR_GOOD, Collector, FaceSaver
 from utils.display.drawing import KNOWN_COLOR, WARNING_COLOR
 from utils.faces import Face, load_detector
 from utils.guide import ASKS, PATIENCE, STEADY, Guide
-from utils.images import read_image
+from utils.media.camera import Camera
+from utils.media.images import read_image
+from utils.media.video import Frame, VideoOutput
 from utils.preview import collect_from_camera, open_preview
 from utils.quality import Pose, head_pose
 from utils.synthetic.identity import Shot, draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import add_noise, draw_on
-from utils.video import Frame, VideoOutput
 
 RATE = 15
 
@@ -310,7 +310,7 @@ def test_from_a_network_camera(tmp_path, capsys):
 def test_a_silent_camera_is_given_up(gray_camera, tmp_path, capsys, monkeypatch):
     import capture
 
-    monkeypatch.setattr("utils.cameras.TIMEOUT", 1000)
+    monkeypatch.setattr("utils.media.camera.TIMEOUT", 1000)
     gray_camera.silent = True
     line = ["-o", str(tmp_path / "ada"), "--camera", gray_camera.url, "--headless", "--every", "1", "--give_up", "0.5"]
     assert capture.main(line) == 0

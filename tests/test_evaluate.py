@@ -21,7 +21,7 @@ from utils.identification import (
     run_trials,
     score_people,
 )
-from utils.images import write_image
+from utils.media.images import write_image
 from utils.metrics import (
     best_threshold,
     calibration_bins,

@@ -18,7 +18,7 @@ from utils.faces import (
     similarity_transform,
     warp_chip,
 )
-from utils.images import read_image, resize_chip
+from utils.media.images import read_image, resize_chip
 from utils.retinaface import detect_retinaface
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie

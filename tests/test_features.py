@@ -24,7 +24,7 @@ from utils.features import (
     unpickle_matrix,
 )
 from utils.files import read_json
-from utils.images import write_image
+from utils.media.images import write_image
 
 MATRIX = np.array([[1.5, -2.25, 3.0], [0.5, 100.0, -7.0]], np.float32)
 # MATRIX as Python 2.7.18 with numpy 1.16.6 wrote it: cPickle.dumps(matrix, 2) and, as the original
@@ -367,7 +367,7 @@ def test_names_that_are_not_utf8(library, capsys):
 def test_align_places_landmarks_on_the_crops_own_rectangle(library):
     from utils.extractor import load_extractor
     from utils.faces import align_crop
-    from utils.images import read_image
+    from utils.media.images import read_image
 
     faces, features, extract = library
     assert extract("--align", "1") == 0

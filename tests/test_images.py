@@ -9,7 +9,7 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from utils.cli import InputError
-from utils.images import decode_image, list_images, list_people, png_name, read_image, resize_chip, write_image
+from utils.media.images import decode_image, list_images, list_people, png_name, read_image, resize_chip, write_image
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, gray_pictures
 
-from utils.cameras import DARK, Camera, LiveSource, PacedVideo
 from utils.cli import InputError
 from utils.desk import KEYS, Desk
 from utils.display import drawing
@@ -24,15 +23,16 @@ from utils.faces import face_chip
 from utils.features import load_features, load_person
 from utils.gallery import Gallery
 from utils.head import load_head
-from utils.images import read_image
 from utils.live import run_camera, run_video
+from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
+from utils.media.images import read_image
+from utils.media.video import Frame, VideoOutput, VideoSource, without_password
 from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
-from utils.video import Frame, VideoOutput, VideoSource, without_password
 
 
 def wait_until(condition, seconds: float = 30) -> None:
@@ -100,7 +100,7 @@ def assert_a_blank_window_is_quit(url: str, size_wh: tuple[int, int]) -> None:
 
 
 def test_a_camera_that_takes_the_connection_and_sends_nothing_is_waited_for(gray_camera, capsys, monkeypatch):
-    monkeypatch.setattr("utils.cameras.TIMEOUT", 1000)
+    monkeypatch.setattr("utils.media.camera.TIMEOUT", 1000)
     gray_camera.silent = True
     assert_a_blank_window_is_quit(gray_camera.url, (640, 480))
     source = Camera(gray_camera.url)
@@ -119,7 +119,7 @@ def test_a_camera_that_takes_the_connection_and_sends_nothing_is_waited_for(gray
 
 def test_a_camera_that_opens_and_sends_nothing_shows_its_size(monkeypatch):
     """Uncompressed video says in its header all that there is to know, so that it is opened without a picture."""
-    monkeypatch.setattr("utils.cameras.TIMEOUT", 1000)
+    monkeypatch.setattr("utils.media.camera.TIMEOUT", 1000)
     header = b"YUV4MPEG2 W320 H240 F30:1 Ip A1:1 C420\n"
     with socket.create_server(("127.0.0.1", 0)) as server:
         answered = []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from utils.faces import face_chip, load_detector, main_faces
-from utils.images import list_images, read_image
+from utils.media.images import list_images, read_image
 from utils.quality import (
     LEAST_DIFFERENCE,
     difference,

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_one_error_line, run_script
 
-from utils.images import read_image, write_image
+from utils.media.images import read_image, write_image
+from utils.media.video import VideoOutput, VideoSource
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
-from utils.video import VideoOutput, VideoSource
 
 SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "evaluate")
 SCRIPTS += ("verify", "demo")
@@ -395,6 +395,6 @@ def test_selfies2face_finds_the_same_faces_whatever_is_searched(extractor_path, 
     ],
 )
 def test_people_see_themselves_as_in_a_looking_glass(choice, camera, video, mirrored):
-    from utils.video import is_mirrored
+    from utils.media.video import is_mirrored
 
     assert is_mirrored(choice, camera, video) is mirrored

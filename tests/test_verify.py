@@ -15,7 +15,7 @@ from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_si
 from utils.distance import CONSTANTS
 from utils.faces import load_detector
 from utils.head import load_head, save_head
-from utils.images import read_image, write_image
+from utils.media.images import read_image, write_image
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
 from utils.training import TrainingOptions, fit_head

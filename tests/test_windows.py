@@ -10,11 +10,11 @@ from conftest import Display, finish, needs_screen, start
 
 from utils.display.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
 from utils.display.window import LARGEST, fit_size
-from utils.images import read_image, write_image
+from utils.media.images import read_image, write_image
+from utils.media.video import VideoOutput
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.scenes import webcam_clip
-from utils.video import VideoOutput
 
 pytestmark = needs_screen
 

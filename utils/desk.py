@@ -12,7 +12,7 @@ from utils.display.viewers import GO_ON, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 from utils.enrolment import Enrolment, check_name
 from utils.files import in_words
-from utils.images import write_image
+from utils.media.images import write_image
 from utils.recognizer import Seen
 
 # The most needed first, and as capture.py has them.

@@ -18,8 +18,8 @@ import numpy as np
 from utils.backbones import INPUT_NAME
 from utils.cli import InputError
 from utils.files import atomic_path
-from utils.images import resize_chip
 from utils.inference import inference_model, on_accelerator
+from utils.media.images import resize_chip
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 HDF5_MAGIC = b"\x89HDF"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.background import Background
 from utils.collecting import Collector, View
 from utils.display import drawing
 from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen, while_paused
@@ -13,7 +12,8 @@ from utils.display.window import CLOSED, ESCAPE
 from utils.faces import Detector, Face
 from utils.flow import Box, carry, gray_copy
 from utils.guide import Guide
-from utils.video import Frame
+from utils.media.frame_worker import Background
+from utils.media.video import Frame
 
 TITLE = "capture"
 # In the order that test.py's window has.

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.background import Background
 from utils.extractor import Extractor, power_of_two
 from utils.faces import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
 from utils.flow import carry, follow, gray_copy, same_scene, scale_of
 from utils.gallery import Gallery
+from utils.media.frame_worker import Background
+from utils.media.video import Frame
 from utils.naming import MOST_LOOKS, Look, add_look, is_due, settle
 from utils.quality import difference, quality, thumbnail
 from utils.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
-from utils.video import Frame
 
 MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
 SAME_FACE = 0.5  # probability above which a doubted face is the one that its track had

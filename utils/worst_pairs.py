@@ -6,7 +6,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.features import FeatureSet
-from utils.images import read_image, resize_chip
+from utils.media.images import read_image, resize_chip
 from utils.plots import save_figure
 from utils.protocols import HEAD, Judged, Pairs
 

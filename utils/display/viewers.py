@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from utils.display.window import Window
-from utils.video import Frame
+from utils.media.video import Frame
 
 TITLE = "Siamese Faces"
 POLL = 0.004  # seconds between two looks for a camera's next frame, in which keys are taken

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.images import list_images, read_image
+from utils.media.images import list_images, read_image
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its variable counts only before cv2 is loaded
 

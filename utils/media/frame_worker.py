@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from utils.video import Frame
+from utils.media.video import Frame
 
 
 class Background:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size, is_url, without_password
+from utils.media.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size, is_url, without_password
 
 MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
 TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture

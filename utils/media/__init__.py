@@ -1,0 +1,1 @@
+"""Pictures in and out: image files, videos and cameras."""
