@@ -70,10 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     check_arguments(args)
     import numpy as np
 
-    from utils.evaluation import fitter, identify, verify
+    from utils.evaluation.experiments import fitter, identify, verify
+    from utils.evaluation.protocols import with_strangers
     from utils.features import load_features
     from utils.files import make_folder
-    from utils.protocols import with_strangers
 
     features = with_strangers(load_features(args.features_path))
     if args.output:
@@ -126,8 +126,8 @@ def load_matching_head(features, path: Path, statistics_folder: Path | None):
 
 def report(found, plot, arguments: dict, as_json: bool, folder: Path | None) -> None:
     """Print what was found, and write it and its plots into a folder, if there is one."""
+    from utils.evaluation.report import as_text, plain
     from utils.files import write_json
-    from utils.report import as_text, plain
 
     words = {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()}
     content = {"arguments": words, **plain(found)}

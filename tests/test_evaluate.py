@@ -10,10 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 import evaluate
 from utils.cli import InputError
-from utils.features import FeatureSet, save_person
-from utils.gallery import person_scores
-from utils.head import load_head, save_head
-from utils.identification import (
+from utils.evaluation.identification import (
     NEAREST,
     Watchlist,
     draw_watchlist,
@@ -21,18 +18,8 @@ from utils.identification import (
     run_trials,
     score_people,
 )
-from utils.media.images import write_image
-from utils.metrics import (
-    best_threshold,
-    calibration_bins,
-    calibration_error,
-    people_multiplicities,
-    resampled_rocs,
-    roc,
-)
-from utils.pairs_file import image_rows, match_pairs, read_pairs
-from utils.person_rules import RULES, rank_by_person
-from utils.protocols import (
+from utils.evaluation.pairs import image_rows, match_pairs, read_pairs
+from utils.evaluation.protocols import (
     HEAD,
     Pairs,
     cross_validate,
@@ -43,6 +30,19 @@ from utils.protocols import (
     stranger_label,
     thresholds_of_other_folds,
     with_strangers,
+)
+from utils.evaluation.score_rules import RULES, rank_by_person
+from utils.features import FeatureSet, save_person
+from utils.gallery import person_scores
+from utils.head import load_head, save_head
+from utils.media.images import write_image
+from utils.metrics import (
+    best_threshold,
+    calibration_bins,
+    calibration_error,
+    people_multiplicities,
+    resampled_rocs,
+    roc,
 )
 
 
@@ -389,7 +389,7 @@ def test_blocks_of_probes_make_no_difference(monkeypatch):
     watchlist = Watchlist(rows[:20, 1:].ravel(), np.full(20, 3), rows[:20, 0], rows[20:, 0])
     head = Closeness()
     whole = score_people(head, features.matrix, watchlist)
-    monkeypatch.setattr("utils.identification.MOST_SCORES", 1)
+    monkeypatch.setattr("utils.evaluation.identification.MOST_SCORES", 1)
     for name, scores in score_people(head, features.matrix, watchlist).items():
         np.testing.assert_allclose(scores, whole[name], rtol=1e-6)
 
@@ -501,7 +501,7 @@ def test_ctrl_c_ends_all_folds(enrolled, monkeypatch, capsys):
         folds.append(1)
         return SimpleNamespace(interrupted=True)
 
-    monkeypatch.setattr("utils.evaluation.fit_head", interrupted)
+    monkeypatch.setattr("utils.evaluation.experiments.fit_head", interrupted)
     assert run("-f", enrolled / "features", "--pairs", enrolled / "pairs.txt", "--cross_validate") == 130
     assert len(folds) == 1 and capsys.readouterr().err.endswith("interrupted\n")
 

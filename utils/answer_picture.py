@@ -6,8 +6,8 @@ import numpy as np
 
 from utils.cli import counted
 from utils.comparison import Comparison, FoundFace, Side
+from utils.evaluation.plots import save_figure
 from utils.media.images import read_image, resize_chip
-from utils.plots import save_figure
 
 SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and grey
 MOST_CHIPS = 9  # of a folder

@@ -7,14 +7,10 @@ import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
 from utils.distance import constants_of
-from utils.extractor import import_keras
-from utils.features import FeatureSet
-from utils.head import Head
-from utils.identification import OpenSet, draw_watchlist, measure_open_set
-from utils.pairs import split_people
-from utils.pairs_file import load_pairs
-from utils.plots import plot_identification, plot_verification
-from utils.protocols import (
+from utils.evaluation.identification import OpenSet, draw_watchlist, measure_open_set
+from utils.evaluation.pairs import load_pairs
+from utils.evaluation.plots import plot_identification, plot_verification
+from utils.evaluation.protocols import (
     Pairs,
     check_folds,
     cross_validate,
@@ -24,10 +20,14 @@ from utils.protocols import (
     rows_without,
     stranger_label,
 )
-from utils.report import write_people
+from utils.evaluation.report import write_people
+from utils.evaluation.verification import Verification, measure_verification
+from utils.evaluation.worst_pairs import draw_worst_pairs
+from utils.extractor import import_keras
+from utils.features import FeatureSet
+from utils.head import Head
+from utils.pairs import split_people
 from utils.training import TrainingOptions, fit_head
-from utils.verification import Verification, measure_verification
-from utils.worst_pairs import draw_worst_pairs
 
 TRAINING_SHARE = 0.4  # of the people, at least, that an identification by cross validation trains on
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.evaluation.identification import FARS, NEAREST, OWN, Identification, Trials
+from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, Pairs
 from utils.files import atomic_path
-from utils.identification import FARS, NEAREST, OWN, Identification, Trials
 from utils.metrics import Roc, calibration_bins, roc
-from utils.protocols import EUCLIDEAN, HEAD, Judged, Pairs
 
 # Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")

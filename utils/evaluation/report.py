@@ -7,10 +7,10 @@ from dataclasses import asdict, astuple, is_dataclass
 from pathlib import Path
 
 from utils.cli import counted
+from utils.evaluation.identification import NEAREST, OWN, Identification, OpenSet
+from utils.evaluation.protocols import EUCLIDEAN, HEAD
+from utils.evaluation.verification import CURVE_FIGURES, FARS, Figure, OperatingPoint, Scorer, Verification
 from utils.files import atomic_path
-from utils.identification import NEAREST, OWN, Identification, OpenSet
-from utils.protocols import EUCLIDEAN, HEAD
-from utils.verification import CURVE_FIGURES, FARS, Figure, OperatingPoint, Scorer, Verification
 
 PEOPLE_SHOWN = 10
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.cli import InputError
+from utils.evaluation.score_rules import RULES, rank_by_person
+from utils.evaluation.verification import FARS, Figure
 from utils.features import FeatureSet
 from utils.gallery import Gallery
 from utils.head import Head
 from utils.metrics import interval
-from utils.person_rules import RULES, rank_by_person
-from utils.verification import FARS, Figure
 
 OWN = "test.py's rule"
 TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
+from utils.evaluation.plots import save_figure
+from utils.evaluation.protocols import HEAD, Judged, Pairs
 from utils.features import FeatureSet
 from utils.media.images import read_image, resize_chip
-from utils.plots import save_figure
-from utils.protocols import HEAD, Judged, Pairs
 
 WORST = 10  # of each kind
 COLUMNS = 5

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
+from utils.evaluation.protocols import Pairs
 from utils.features import FeatureSet
-from utils.protocols import Pairs
 
 
 @dataclass(frozen=True)

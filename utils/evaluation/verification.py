@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, Pairs, fold_accuracies
 from utils.metrics import calibration_error, interval, people_multiplicities, resampled_rocs, roc
-from utils.protocols import EUCLIDEAN, HEAD, Judged, Pairs, fold_accuracies
 
 FARS = (0.01, 0.001)
 CURVE_FIGURES = ("auc", "eer", *(f"tar_at_far_{far:g}" for far in FARS))
