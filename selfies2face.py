@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.faces import load_detector
     from utils.files import make_folder
     from utils.media.images import list_images, list_people, png_name
-    from utils.pipeline import map_ahead
+    from utils.threads import map_ahead
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
         raise InputError(

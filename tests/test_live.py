@@ -27,12 +27,12 @@ from utils.live import run_camera, run_video
 from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
 from utils.media.images import read_image
 from utils.media.video import Frame, VideoOutput, VideoSource, without_password
-from utils.pipeline import read_ahead
 from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
+from utils.threads import read_ahead
 
 
 def wait_until(condition, seconds: float = 30) -> None:

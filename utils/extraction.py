@@ -15,7 +15,7 @@ from utils.faces import align_crop
 from utils.features import PersonFeatures, delete_person, feature_path, load_person, save_person
 from utils.files import is_disk_full
 from utils.media.images import decode_image, list_images, resize_chip
-from utils.pipeline import BackgroundWriter, map_ahead
+from utils.threads import BackgroundWriter, map_ahead
 
 MOST_OBLONG = 1.1  # times as long as wide: more is no face crop, which is a square
 
