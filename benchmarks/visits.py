@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, counted
-from utils.faces import align_crop, face_chip, load_detector
+from utils.faces.alignment import align_crop, face_chip, load_detector
 from utils.features import FeatureSet
 from utils.media.images import list_images, read_image
 from utils.media.video import Frame

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.dlib_faces import dlib_landmarks
 from utils.dlib_network import find_dlib_weights
-from utils.faces import (
+from utils.faces.alignment import (
     CHIP_SIZE,
     Face,
     align_crop,
@@ -18,8 +17,9 @@ from utils.faces import (
     similarity_transform,
     warp_chip,
 )
+from utils.faces.dlib_hog import dlib_landmarks
+from utils.faces.retinaface import detect_retinaface
 from utils.media.images import read_image, resize_chip
-from utils.retinaface import detect_retinaface
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
 
@@ -81,7 +81,7 @@ def test_retinaface_equals_the_packages_own_decoding(photos):
 def test_our_chip_is_dlibs_chip(photos, describe):
     import dlib
 
-    from utils.dlib_faces import LANDMARKS_FILE
+    from utils.faces.dlib_hog import LANDMARKS_FILE
 
     predictor = dlib.shape_predictor(str(find_dlib_weights().parent.parent / LANDMARKS_FILE))
     detect = load_detector("dlib", 20)

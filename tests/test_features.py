@@ -366,7 +366,7 @@ def test_names_that_are_not_utf8(library, capsys):
 
 def test_align_places_landmarks_on_the_crops_own_rectangle(library):
     from utils.extractor import load_extractor
-    from utils.faces import align_crop
+    from utils.faces.alignment import align_crop
     from utils.media.images import read_image
 
     faces, features, extract = library
@@ -508,7 +508,7 @@ def test_ctrl_c_keeps_rows_of_images_that_were_only_touched(library, monkeypatch
 
 
 def test_a_broken_installation_is_one_line_and_deletes_nothing(library, monkeypatch, capsys):
-    from utils import dlib_faces
+    from utils.faces import dlib_hog as dlib_faces
 
     _, features, extract = library
     assert extract() == 0

@@ -19,7 +19,7 @@ from utils.display.viewers import Screen, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 from utils.enrolment import Enrolment, check_name
 from utils.extractor import load_extractor
-from utils.faces import face_chip
+from utils.faces.alignment import face_chip
 from utils.features import load_features, load_person
 from utils.gallery import Gallery
 from utils.head import load_head

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.faces import face_chip, load_detector
+from utils.faces.alignment import face_chip, load_detector
+from utils.faces.photo import Photo, _rescale
 from utils.media.images import decode_image, jpeg_size
-from utils.photos import Photo, _rescale
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
 

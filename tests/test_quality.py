@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.faces import face_chip, load_detector, main_faces
-from utils.media.images import list_images, read_image
-from utils.quality import (
+from utils.faces.alignment import face_chip, load_detector, main_faces
+from utils.faces.quality import (
     LEAST_DIFFERENCE,
     difference,
     has_dlib_points,
@@ -15,6 +14,7 @@ from utils.quality import (
     quality,
     thumbnail,
 )
+from utils.media.images import list_images, read_image
 from utils.synthetic.identity import Shot, draw_identity
 from utils.synthetic.portrait import add_noise, draw_on
 

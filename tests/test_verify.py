@@ -13,7 +13,7 @@ import utils.extractor
 import verify
 from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
 from utils.distance import CONSTANTS
-from utils.faces import load_detector
+from utils.faces.alignment import load_detector
 from utils.head import load_head, save_head
 from utils.media.images import read_image, write_image
 from utils.synthetic.identity import draw_identity

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.faces import Face, face_chip, main_faces
+from utils.faces.alignment import Face, face_chip, main_faces
+from utils.faces.quality import ALIKE, head_pose, judge, thumbnail
 from utils.guide import Guide
 from utils.media.images import write_image
 from utils.media.video import Frame
-from utils.quality import ALIKE, head_pose, judge, thumbnail
 
 WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
 COUNTED_DOWN = 3  # seconds before a save of its own that are shown

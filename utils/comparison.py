@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.faces import Detector, Face, face_chip, main_faces
+from utils.faces.alignment import Detector, Face, face_chip, main_faces
 from utils.head import Head
 from utils.media.images import list_images, read_image
 

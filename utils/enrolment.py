@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted
-from utils.faces import face_chip
+from utils.faces.alignment import face_chip
+from utils.faces.quality import ALIKE, judge, thumbnail
 from utils.features import STRANGERS
 from utils.files import in_words
 from utils.naming import Look, add_look
 from utils.person_files import PersonFiles
-from utils.quality import ALIKE, judge, thumbnail
 from utils.recognizer import Recognizer
 from utils.tracks import Track
 

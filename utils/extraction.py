@@ -9,9 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.cli import InputError
-from utils.dlib_faces import load_landmarks
 from utils.extractor import Extractor, power_of_two
-from utils.faces import align_crop
+from utils.faces.alignment import align_crop
+from utils.faces.dlib_hog import load_landmarks
 from utils.features import PersonFeatures, delete_person, feature_path, load_person, save_person
 from utils.files import is_disk_full
 from utils.media.images import decode_image, list_images, resize_chip

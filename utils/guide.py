@@ -4,7 +4,7 @@ Five views that differ a little teach a gallery more than fifty of one. Every po
 person's own look at the camera: a laptop's camera sees everybody from below, and noses differ.
 """
 
-from utils.quality import Pose
+from utils.faces.quality import Pose
 
 # What the person is asked, in this order; left and right are the person's own.
 ASKS = {

@@ -9,8 +9,8 @@ from utils.collecting import Collector, View
 from utils.display import drawing
 from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen, while_paused
 from utils.display.window import CLOSED, ESCAPE
-from utils.faces import Detector, Face
-from utils.flow import Box, carry, gray_copy
+from utils.faces.alignment import Detector, Face
+from utils.faces.motion import Box, carry, gray_copy
 from utils.guide import Guide
 from utils.media.frame_worker import Background
 from utils.media.video import Frame

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.extractor import Extractor, power_of_two
-from utils.faces import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
-from utils.flow import carry, follow, gray_copy, same_scene, scale_of
+from utils.faces.alignment import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
+from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
+from utils.faces.quality import difference, quality, thumbnail
 from utils.gallery import Gallery
 from utils.media.frame_worker import Background
 from utils.media.video import Frame
 from utils.naming import MOST_LOOKS, Look, add_look, is_due, settle
-from utils.quality import difference, quality, thumbnail
 from utils.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
 
 MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes

@@ -160,7 +160,7 @@ class UnknownFaces:
 
     def __call__(self, recognizer: Recognizer) -> None:
         """Take note of the tracks in the recognizer's newest picture."""
-        from utils.faces import face_chip
+        from utils.faces.alignment import face_chip
 
         for track in recognizer.visible:
             self.sightings[track.number] = self.sightings.get(track.number, 0) + 1

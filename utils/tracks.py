@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.faces import Face
+from utils.faces.alignment import Face
 from utils.naming import Look
 
 LEAST_OVERLAP = 0.3  # intersection over union from which a detection can be a track's

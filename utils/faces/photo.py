@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from utils.faces import CHIP_SIZE, Detector, Face, clip_box, warp_chip
+from utils.faces.alignment import CHIP_SIZE, Detector, Face, clip_box, warp_chip
 from utils.media.images import decode_image, jpeg_size
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.dlib_faces import CHIP_POINTS, detect_dlib, dlib_landmarks
-from utils.retinaface import detect_retinaface, load_retinaface
+from utils.faces.dlib_hog import CHIP_POINTS, detect_dlib, dlib_landmarks
+from utils.faces.retinaface import detect_retinaface, load_retinaface
 
 CHIP_SIZE = 224  # pixels, on disk and in memory
 PADDING = 0.25  # of the unpadded chip's side, on each side of it

@@ -15,7 +15,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from utils.faces import DLIB_CHIP_POINTS, PADDING, RETINAFACE_CHIP_POINTS, Face, similarity_transform, warp_chip
+from utils.faces.alignment import (
+    DLIB_CHIP_POINTS,
+    PADDING,
+    RETINAFACE_CHIP_POINTS,
+    Face,
+    similarity_transform,
+    warp_chip,
+)
 
 SMALLEST_FACE = 80  # pixels, the box's shorter side; 0.07 at 80, 0.11 at 60, 0.18 at 40
 LEAST_SHARPNESS = 0.0035  # see sharpness(); a Gaussian blur of 3 px of 224 (0.24) fails half, of 4 (0.33) 96 %
