@@ -25,8 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.features import iterate_people
-    from utils.normalization import gather_statistics, save_normalization
+    from utils.features.feature_files import iterate_people
+    from utils.features.normalization import gather_statistics, save_normalization
 
     statistics = gather_statistics(iterate_people(args.features_path))
     path = save_normalization(args.features_path, statistics)

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.evaluation.experiments import fitter, identify, verify
     from utils.evaluation.protocols import with_strangers
-    from utils.features import load_features
+    from utils.features.feature_files import load_features
     from utils.files import make_folder
 
     features = with_strangers(load_features(args.features_path))
@@ -111,9 +111,9 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def load_matching_head(features, path: Path, statistics_folder: Path | None):
     """The head to evaluate. Raises InputError unless it is of the features' extractor."""
+    from utils.features.normalization import load_normalization
     from utils.gallery import check_head
     from utils.head import load_head
-    from utils.normalization import load_normalization
 
     dimension = features.matrix.shape[1]
     normalization = None

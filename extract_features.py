@@ -53,10 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.extraction import FeatureStore, embed_people
-    from utils.extractor import load_extractor
+    from utils.features.extraction import FeatureStore, embed_people
+    from utils.features.extractor import load_extractor
+    from utils.features.inference import bfloat16_doubt
     from utils.files import make_folder
-    from utils.inference import bfloat16_doubt
     from utils.media.images import list_people
 
     folders = list_people(args.faces_path)
@@ -108,7 +108,7 @@ def report(people: list, seconds: float) -> None:
 
 def report_orphans(features: Path, people: set[str]) -> None:
     """Name the people who have features but no faces folder: they are still recognised."""
-    from utils.features import feature_path
+    from utils.features.feature_files import feature_path
 
     if not features.is_dir():  # nothing was ever extracted
         return

@@ -67,8 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.backbones import build_extractor
-    from utils.extractor import import_keras, model_fingerprint, new_model_path, save_model
+    from utils.features.backbones import build_extractor
+    from utils.features.extractor import import_keras, model_fingerprint, new_model_path, save_model
     from utils.files import make_folder
 
     path = new_model_path(args.output / args.model_name)

@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.extractor import import_keras
-    from utils.features import load_features
+    from utils.features.extractor import import_keras
+    from utils.features.feature_files import load_features
     from utils.files import make_folder
     from utils.head import head_path, save_head
     from utils.training import fit_head, plot_learning_curve
@@ -119,8 +119,8 @@ def main(argv: list[str] | None = None) -> int:
 def choose_options(args, features):
     """The TrainingOptions of the flags, with the head that the features are enough for; says so. Raises InputError."""
     from utils.distance import constants_of
+    from utils.features.normalization import load_normalization
     from utils.head_choice import check_trainable, suitable_head
-    from utils.normalization import load_normalization
     from utils.training import TrainingOptions
 
     kind, reason = args.head, None

@@ -56,8 +56,8 @@ def main(argv: list[str] | None = None) -> int:
 def verify(args: argparse.Namespace) -> int:
     """Compare the two sides, say it; returns the exit status."""
     from utils.comparison import compare_sides, find_side
-    from utils.extractor import load_extractor
     from utils.faces.alignment import load_detector
+    from utils.features.extractor import load_extractor
     from utils.gallery import check_head
     from utils.head import load_head
 

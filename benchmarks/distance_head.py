@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.calibration import fit_logistic
-    from utils.features import load_features
+    from utils.features.feature_files import load_features
 
     features = load_features(args.features_path)
     rng = np.random.default_rng(args.seed)

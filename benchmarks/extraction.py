@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.extractor import import_keras
+    from utils.features.extractor import import_keras
 
     if import_keras().backend.backend() != "tensorflow":
         raise InputError("the peak is that of TensorFlow's matrix product: run this with KERAS_BACKEND=tensorflow")
@@ -118,7 +118,7 @@ def network_gigaflops(model) -> float:
 
 def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) -> list[dict]:
     """The networks in both precisions, dlib's own descriptor and the peak, in turn; prints and returns the table."""
-    from utils.extractor import load_extractor
+    from utils.features.extractor import load_extractor
     from utils.media.images import read_image, resize_chip
 
     pictures = [read_image(path) for path in images[:BATCH_SIZE]]
@@ -164,7 +164,7 @@ def dlib_descriptors(chips: list):
     """dlib's own network as face_recognition and DeepFace call it: one face at a time."""
     import dlib
 
-    from utils.dlib_network import find_dlib_weights
+    from utils.features.dlib_network import find_dlib_weights
 
     network = dlib.face_recognition_model_v1(str(find_dlib_weights()))
     return lambda: [network.compute_face_descriptor(chip) for chip in chips]

@@ -75,8 +75,8 @@ class Bench:
     """The networks, loaded once, and one method a measurement; each prints its line and returns its figures."""
 
     def __init__(self, features: Path, model: Path, head: Path, width: int):
-        from utils.extractor import load_extractor
-        from utils.features import load_features
+        from utils.features.extractor import load_extractor
+        from utils.features.feature_files import load_features
         from utils.head import load_head
 
         self.features, self.head, self.extractor = load_features(features), load_head(head), load_extractor(model)
@@ -125,7 +125,7 @@ class Bench:
         import numpy as np
         from visits import PHOTOS
 
-        from utils.features import load_features
+        from utils.features.feature_files import load_features
 
         many = load_features(others) if others else None
         own = len(self.features.names)
@@ -232,7 +232,7 @@ def enrolled(count: int, features, many):
     import numpy as np
     from visits import PHOTOS
 
-    from utils.features import FeatureSet
+    from utils.features.feature_files import FeatureSet
 
     matrix = photos_of(features, range(len(features.names)))
     more = max(0, count - len(features.names))

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.features import load_features
+    from utils.features.feature_files import load_features
     from utils.head import load_head
 
     features, head = load_features(args.features), load_head(args.classification)
@@ -56,7 +56,7 @@ def desk(features, head, rng) -> Counter:
     """One desk: how many of its own people and of strangers were named, and by which rule."""
     import numpy as np
 
-    from utils.features import FeatureSet
+    from utils.features.feature_files import FeatureSet
     from utils.gallery import Gallery
 
     known = np.flatnonzero(np.bincount(features.labels) >= PHOTOS + LOOKS)

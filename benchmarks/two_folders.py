@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.comparison import mean_log_odds
-    from utils.features import load_features
+    from utils.features.feature_files import load_features
     from utils.head import load_head
 
     features, head = load_features(args.features_path), load_head(args.classification)

@@ -14,7 +14,7 @@ import numpy as np
 
 from utils.cli import InputError, counted
 from utils.faces.alignment import align_crop, face_chip, load_detector
-from utils.features import FeatureSet
+from utils.features.feature_files import FeatureSet
 from utils.media.images import list_images, read_image
 from utils.media.video import Frame
 from utils.synthetic.identity import draw_identity

@@ -32,7 +32,7 @@ from utils.evaluation.protocols import (
     with_strangers,
 )
 from utils.evaluation.score_rules import RULES, rank_by_person
-from utils.features import FeatureSet, save_person
+from utils.features.feature_files import FeatureSet, save_person
 from utils.gallery import person_scores
 from utils.head import load_head, save_head
 from utils.media.images import write_image

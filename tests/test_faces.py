@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.dlib_network import find_dlib_weights
 from utils.faces.alignment import (
     CHIP_SIZE,
     Face,
@@ -19,6 +18,7 @@ from utils.faces.alignment import (
 )
 from utils.faces.dlib_hog import dlib_landmarks
 from utils.faces.retinaface import detect_retinaface
+from utils.features.dlib_network import find_dlib_weights
 from utils.media.images import read_image, resize_chip
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
@@ -32,7 +32,7 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def describe(extractor_path):
-    from utils.extractor import load_extractor
+    from utils.features.extractor import load_extractor
 
     return load_extractor(extractor_path).embed
 

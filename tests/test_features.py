@@ -13,7 +13,7 @@ import pytest
 
 import extract_features
 from utils.cli import InputError
-from utils.features import (
+from utils.features.feature_files import (
     STRANGERS,
     delete_person,
     feature_path,
@@ -301,7 +301,7 @@ def test_unreadable_images_are_named_and_skipped(library, capsys):
 
 
 def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
-    from utils.extractor import Extractor
+    from utils.features.extractor import Extractor
 
     _, features, extract = library
     calls = []
@@ -322,7 +322,7 @@ def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
 
 
 def test_an_interrupted_overwrite_loses_nothing(library, monkeypatch):
-    from utils.extractor import Extractor
+    from utils.features.extractor import Extractor
 
     _, features, extract = library
     assert extract() == 0
@@ -365,8 +365,8 @@ def test_names_that_are_not_utf8(library, capsys):
 
 
 def test_align_places_landmarks_on_the_crops_own_rectangle(library):
-    from utils.extractor import load_extractor
     from utils.faces.alignment import align_crop
+    from utils.features.extractor import load_extractor
     from utils.media.images import read_image
 
     faces, features, extract = library
@@ -405,8 +405,8 @@ def test_strangers_are_nobody(tmp_path):
 
 
 def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
-    from utils import extraction
-    from utils.extractor import Extractor
+    from utils.features import extraction
+    from utils.features.extractor import Extractor
 
     _, features, extract = library
     assert extract() == 0
@@ -429,7 +429,9 @@ def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
 
 def test_bfloat16_without_instructions_for_it_is_said(library, monkeypatch, capsys):
     _, _, extract = library
-    monkeypatch.setattr("utils.inference.bfloat16_doubt", lambda: "this processor has no bfloat16 instructions")
+    monkeypatch.setattr(
+        "utils.features.inference.bfloat16_doubt", lambda: "this processor has no bfloat16 instructions"
+    )
     assert extract("--precision", "bfloat16") == 0
     assert "warning: this processor has no bfloat16 instructions" in capsys.readouterr().err
 
@@ -451,7 +453,7 @@ def test_a_full_disk_ends_the_run_with_what_is_written(library, monkeypatch, cap
             raise OSError(28, "No space left on device")
         save_person(folder, person, *words)
 
-    monkeypatch.setattr("utils.extraction.save_person", fail)
+    monkeypatch.setattr("utils.features.extraction.save_person", fail)
     assert extract("--batch_size", "4") == 2
     error = capsys.readouterr().err
     assert error.strip().splitlines()[-1].startswith("error: ") and "No space left" in error
@@ -491,7 +493,7 @@ def test_images_that_cannot_be_read_cost_no_row(library, monkeypatch, capsys, wo
 
 
 def test_ctrl_c_keeps_rows_of_images_that_were_only_touched(library, monkeypatch):
-    from utils.extractor import Extractor
+    from utils.features.extractor import Extractor
 
     faces, features, extract = library
     assert extract() == 0
@@ -520,7 +522,7 @@ def test_a_broken_installation_is_one_line_and_deletes_nothing(library, monkeypa
 
 
 def test_another_runs_changes_are_noticed(library, monkeypatch, capsys):
-    from utils.extraction import FeatureStore
+    from utils.features.extraction import FeatureStore
 
     faces, features, extract = library
     assert extract() == 0

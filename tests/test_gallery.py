@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.cli import InputError
-from utils.features import FeatureSet
+from utils.features.feature_files import FeatureSet
 from utils.gallery import Gallery, check_same_extractor, decide, person_scores
 
 

@@ -5,7 +5,6 @@ import pytest
 from conftest import assert_one_error_line, run_script
 
 import train
-from utils.backbones import build_extractor
 from utils.batches import PEOPLE, draw_balanced_rows
 from utils.calibration import (
     ScoredPairs,
@@ -17,8 +16,9 @@ from utils.calibration import (
     thresholds_by_rate,
 )
 from utils.distance import CONSTANTS
-from utils.extractor import load_extractor, model_fingerprint
-from utils.features import STRANGERS, FeatureSet, load_features, save_person
+from utils.features.backbones import build_extractor
+from utils.features.extractor import load_extractor, model_fingerprint
+from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.gallery import Gallery, person_scores
 from utils.head import MOST_EXTRAPOLATED, Head, load_head, save_head

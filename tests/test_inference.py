@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from utils.backbones import build_extractor
 from utils.cli import InputError
-from utils.extractor import Extractor
-from utils.inference import bfloat16_doubt, inference_model
+from utils.features.backbones import build_extractor
+from utils.features.extractor import Extractor
+from utils.features.inference import bfloat16_doubt, inference_model
 
 
 def shake(model, seed: int = 0) -> None:
@@ -82,7 +82,7 @@ def test_only_what_may_be_folded_is(shape):
 
 
 def test_bfloat16_is_near_and_keeps_its_fingerprint(extractor_path):
-    from utils.extractor import load_extractor
+    from utils.features.extractor import load_extractor
 
     chips = list(np.random.default_rng(2).integers(0, 256, (4, 150, 150, 3), np.uint8))
     exact, half = (load_extractor(extractor_path, precision) for precision in ("float32", "bfloat16"))
@@ -94,7 +94,7 @@ def test_bfloat16_is_near_and_keeps_its_fingerprint(extractor_path):
 
 def test_doubts_about_bfloat16_follow_the_processor(monkeypatch):
     for flags, doubt in (("fpu avx2", "no bfloat16"), ("fpu avx512_bf16", None), ("fpu amx_bf16 bf16", None)):
-        monkeypatch.setattr("utils.inference.on_accelerator", lambda: False)
+        monkeypatch.setattr("utils.features.inference.on_accelerator", lambda: False)
         monkeypatch.setattr("sys.platform", "linux")
         monkeypatch.setattr("pathlib.Path.read_text", lambda _, flags=flags: f"flags : {flags}")
         found = bfloat16_doubt()

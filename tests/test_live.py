@@ -18,9 +18,9 @@ from utils.display import drawing
 from utils.display.viewers import Screen, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
 from utils.enrolment import Enrolment, check_name
-from utils.extractor import load_extractor
 from utils.faces.alignment import face_chip
-from utils.features import load_features, load_person
+from utils.features.extractor import load_extractor
+from utils.features.feature_files import load_features, load_person
 from utils.gallery import Gallery
 from utils.head import load_head
 from utils.live import run_camera, run_video
@@ -726,7 +726,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(de
 
 
 def test_what_was_saved_before_a_disk_is_full_can_be_undone_when_it_is_not(desk_of, monkeypatch):
-    import utils.features as features_module
+    import utils.features.feature_files as features_module
 
     recognizer, enrolment, faces, features = desk_of
     before = state_of(*desk_of)

@@ -9,10 +9,10 @@ import pytest
 from conftest import assert_one_error_line, run_script
 
 import network
-from utils.backbones import build_extractor, find_layer, with_flip
 from utils.cli import InputError
-from utils.dlib_network import find_dlib_weights, read_dlib_weights
-from utils.extractor import Extractor, find_model, load_extractor, new_model_path, save_model
+from utils.features.backbones import build_extractor, find_layer, with_flip
+from utils.features.dlib_network import find_dlib_weights, read_dlib_weights
+from utils.features.extractor import Extractor, find_model, load_extractor, new_model_path, save_model
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_features_are_those_of_the_network_itself(name, monkeypatch):
 
     from keras import Model, applications, layers
 
-    from utils import backbones
+    from utils.features import backbones
 
     build = getattr(applications, name)
     plain = build(include_top=False, weights=None, input_shape=(64, 64, 3))

@@ -360,7 +360,7 @@ def test_any_terminal_encoding_will_do(tmp_path):
 
 def test_selfies2face_finds_the_same_faces_whatever_is_searched(extractor_path, tmp_path, capsys):
     import selfies2face
-    from utils.extractor import load_extractor
+    from utils.features.extractor import load_extractor
 
     embed = load_extractor(extractor_path).embed
     folder = tmp_path / "selfies" / "ada"

@@ -7,12 +7,12 @@ from sklearn.metrics import roc_auc_score
 
 import train
 from utils.cli import InputError
-from utils.extractor import save_model
-from utils.features import FeatureSet, PersonFeatures, load_features, save_person
+from utils.features.extractor import save_model
+from utils.features.feature_files import FeatureSet, PersonFeatures, load_features, save_person
+from utils.features.normalization import Normalization, gather_statistics, load_normalization, save_normalization
 from utils.files import read_json
 from utils.head import Head, head_path, load_head, save_head
 from utils.metrics import choose_threshold, verification_figures
-from utils.normalization import Normalization, gather_statistics, load_normalization, save_normalization
 from utils.pairs import all_negative_pairs, negative_pairs, positive_pairs, split_people
 from utils.similarity import create_model, dense_similarity
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-import utils.extractor
+import utils.features.extractor
 import verify
 from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
 from utils.distance import CONSTANTS
@@ -25,7 +25,9 @@ from utils.training import TrainingOptions, fit_head
 def one_extractor():
     """Many runs in one process need not load the extractor anew."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils.extractor, "load_extractor", functools.cache(utils.extractor.load_extractor))
+        patch.setattr(
+            utils.features.extractor, "load_extractor", functools.cache(utils.features.extractor.load_extractor)
+        )
         yield
 
 

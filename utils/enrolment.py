@@ -16,7 +16,7 @@ import numpy as np
 from utils.cli import InputError, counted
 from utils.faces.alignment import face_chip
 from utils.faces.quality import ALIKE, judge, thumbnail
-from utils.features import STRANGERS
+from utils.features.feature_files import STRANGERS
 from utils.files import in_words
 from utils.naming import Look, add_look
 from utils.person_files import PersonFiles

@@ -6,8 +6,8 @@ import numpy as np
 
 from utils.calibration import logits, probabilities
 from utils.cli import InputError
-from utils.extractor import Extractor
-from utils.features import FeatureSet
+from utils.features.extractor import Extractor
+from utils.features.feature_files import FeatureSet
 from utils.head import Head
 
 BEST = 2  # images of a person whose scores count, where no vote is asked for

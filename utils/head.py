@@ -11,10 +11,10 @@ import numpy as np
 
 from utils.calibration import logits, probabilities
 from utils.cli import InputError
-from utils.extractor import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
+from utils.features.extractor import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
+from utils.features.normalization import Normalization
 from utils.files import read_json, write_json
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
-from utils.normalization import Normalization
 from utils.similarity import ENERGY, TWIN, compare_all, dense_similarity
 
 FILE_NAME = "similarity.keras"

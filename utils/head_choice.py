@@ -4,7 +4,7 @@ import numpy as np
 
 from utils.cli import InputError, counted
 from utils.distance import CONSTANTS
-from utils.features import FeatureSet
+from utils.features.feature_files import FeatureSet
 from utils.metrics import pairs_of_people
 from utils.pairs import capped_rows
 

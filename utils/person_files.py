@@ -11,8 +11,8 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.collecting import FaceSaver
-from utils.extraction import image_entry
-from utils.features import PersonFeatures, delete_person, load_person, save_person
+from utils.features.extraction import image_entry
+from utils.features.feature_files import PersonFeatures, delete_person, load_person, save_person
 from utils.files import make_folder
 
 

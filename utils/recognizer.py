@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.extractor import Extractor, power_of_two
 from utils.faces.alignment import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
 from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
 from utils.faces.quality import difference, quality, thumbnail
+from utils.features.extractor import Extractor, power_of_two
 from utils.gallery import Gallery
 from utils.media.frame_worker import Background
 from utils.media.video import Frame

@@ -11,10 +11,10 @@ import numpy as np
 
 from utils.batches import balanced_batches, both_kinds, labelled, pair_batches
 from utils.distance import DistanceConstants
+from utils.features.normalization import Normalization
 from utils.head import Head
 from utils.head_choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
 from utils.metrics import VerificationFigures
-from utils.normalization import Normalization
 from utils.operating_point import choose_operating_point
 from utils.pairs import NOBODY, split_people
 from utils.plda import fit_plda

@@ -23,8 +23,8 @@ from utils.evaluation.protocols import (
 from utils.evaluation.report import write_people
 from utils.evaluation.verification import Verification, measure_verification
 from utils.evaluation.worst_pairs import draw_worst_pairs
-from utils.extractor import import_keras
-from utils.features import FeatureSet
+from utils.features.extractor import import_keras
+from utils.features.feature_files import FeatureSet
 from utils.head import Head
 from utils.pairs import split_people
 from utils.training import TrainingOptions, fit_head

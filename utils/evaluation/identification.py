@@ -13,7 +13,7 @@ import numpy as np
 from utils.cli import InputError
 from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.evaluation.verification import FARS, Figure
-from utils.features import FeatureSet
+from utils.features.feature_files import FeatureSet
 from utils.gallery import Gallery
 from utils.head import Head
 from utils.metrics import interval

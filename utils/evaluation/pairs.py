@@ -8,7 +8,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.evaluation.protocols import Pairs
-from utils.features import FeatureSet
+from utils.features.feature_files import FeatureSet
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.cli import InputError
-from utils.features import STRANGERS, FeatureSet
+from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.head import Head
 from utils.metrics import balanced_accuracy, best_threshold
 from utils.pairs import all_negative_pairs, positive_pairs

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.features import PersonFeatures
+from utils.features.feature_files import PersonFeatures
 from utils.files import read_json, write_json
 
 FILE_NAME = "normalization.json"

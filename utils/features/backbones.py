@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
-from utils.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
+from utils.features.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
+from utils.features.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
 
 INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
@@ -44,7 +44,7 @@ def with_flip(model):
     from keras import Input, Model, ops
 
     image = Input(model.input_shape[1:], name=INPUT_NAME)
-    # As one batch of twice the size: a network that is called once can be made quick (utils/inference.py).
+    # As one batch of twice the size: a network that is called once can be made quick (utils/features/inference.py).
     # Operations, unlike layers, cannot be named; no fingerprint depends on them.
     both = model(ops.concatenate([image, ops.flip(image, axis=2)], axis=0))
     features = ops.mean(ops.reshape(both, (2, -1, model.output_shape[1])), axis=0)

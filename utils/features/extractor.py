@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.backbones import INPUT_NAME
 from utils.cli import InputError
+from utils.features.backbones import INPUT_NAME
+from utils.features.inference import inference_model, on_accelerator
 from utils.files import atomic_path
-from utils.inference import inference_model, on_accelerator
 from utils.media.images import resize_chip
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")

@@ -1,0 +1,1 @@
+"""From a face chip to a feature vector, and to the files that hold it."""
