@@ -124,7 +124,7 @@ def load_models(args):
     from utils.features.feature_files import has_people, load_features, no_features
     from utils.features.normalization import load_normalization
     from utils.gallery import BEST, Gallery, check_same_extractor
-    from utils.head import load_head
+    from utils.heads.head import load_head
 
     may_be_empty = args.faces_path and not args.headless and not args.image_path
     features = None if may_be_empty and not has_people(args.features) else load_features(args.features)

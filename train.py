@@ -83,8 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.extractor import import_keras
     from utils.features.feature_files import load_features
     from utils.files import make_folder
-    from utils.head import head_path, save_head
-    from utils.training import fit_head, plot_learning_curve
+    from utils.heads.head import head_path, save_head
+    from utils.heads.training import fit_head, plot_learning_curve
 
     features = load_features(args.features_path)
     options = choose_options(args, features)
@@ -118,10 +118,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def choose_options(args, features):
     """The TrainingOptions of the flags, with the head that the features are enough for; says so. Raises InputError."""
-    from utils.distance import constants_of
     from utils.features.normalization import load_normalization
-    from utils.head_choice import check_trainable, suitable_head
-    from utils.training import TrainingOptions
+    from utils.heads.choice import check_trainable, suitable_head
+    from utils.heads.distance import constants_of
+    from utils.heads.training import TrainingOptions
 
     kind, reason = args.head, None
     if kind == "auto":
@@ -167,8 +167,8 @@ def tensorboard(logdir: Path | None) -> tuple:
 
 def report(fitted, options) -> None:
     """Say on the terminal how good the head is, how that is known, and what the data was too little for."""
-    from utils.operating_point import MIN_PEOPLE_TO_CALIBRATE
-    from utils.training import MIN_PEOPLE_TO_HOLD_OUT
+    from utils.heads.operating_point import MIN_PEOPLE_TO_CALIBRATE
+    from utils.heads.training import MIN_PEOPLE_TO_HOLD_OUT
 
     rule, figures = fitted.description, fitted.figures
     if options.distance:

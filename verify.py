@@ -59,7 +59,7 @@ def verify(args: argparse.Namespace) -> int:
     from utils.faces.alignment import load_detector
     from utils.features.extractor import load_extractor
     from utils.gallery import check_head
-    from utils.head import load_head
+    from utils.heads.head import load_head
 
     check_paths(args)
     head = load_head(args.classification)

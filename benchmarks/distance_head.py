@@ -1,4 +1,4 @@
-"""Fit the constants of utils/distance.py on the features of many people, and see whom a desk of one lets in.
+"""Fit the constants of utils/heads/distance.py on the features of many people, and see whom a desk of one lets in.
 
   python extract_features.py --faces_path lfw --model_path models/dlib --features lfw_features --align 1
   python benchmarks/distance_head.py --features_path lfw_features
@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.calibration import fit_logistic
     from utils.features.feature_files import load_features
+    from utils.heads.calibration import fit_logistic
 
     features = load_features(args.features_path)
     rng = np.random.default_rng(args.seed)
@@ -68,7 +68,7 @@ def pair_distances(features, rng):
     """Distances of all same and different pairs among PHOTOS random photos of each person, two float32 arrays."""
     import numpy as np
 
-    from utils.pairs import capped_rows, positive_pairs
+    from utils.heads.pairs import capped_rows, positive_pairs
 
     rows = capped_rows(features.labels, PHOTOS, rng)
     matrix, labels = features.matrix[rows], features.labels[rows]
@@ -86,7 +86,7 @@ def desk_distances(features, rng) -> list:
     import numpy as np
 
     from utils.gallery import BEST
-    from utils.pairs import capped_rows
+    from utils.heads.pairs import capped_rows
 
     visitors = capped_rows(features.labels, PHOTOS, rng)
     desks = []

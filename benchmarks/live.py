@@ -77,7 +77,7 @@ class Bench:
     def __init__(self, features: Path, model: Path, head: Path, width: int):
         from utils.features.extractor import load_extractor
         from utils.features.feature_files import load_features
-        from utils.head import load_head
+        from utils.heads.head import load_head
 
         self.features, self.head, self.extractor = load_features(features), load_head(head), load_extractor(model)
         self.width = width

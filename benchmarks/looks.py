@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.features.feature_files import load_features
-    from utils.head import load_head
+    from utils.heads.head import load_head
 
     features, head = load_features(args.features), load_head(args.classification)
     rng = np.random.default_rng(args.seed)

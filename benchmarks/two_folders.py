@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.comparison import mean_log_odds
     from utils.features.feature_files import load_features
-    from utils.head import load_head
+    from utils.heads.head import load_head
 
     features, head = load_features(args.features_path), load_head(args.classification)
     rng = np.random.default_rng(args.seed)

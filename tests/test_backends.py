@@ -12,13 +12,13 @@ import pytest
 from conftest import ROOT, assert_one_error_line, run_script
 
 from utils.features.extractor import load_extractor
-from utils.head import load_head
+from utils.heads.head import load_head
 
 PROGRAM = """
 import sys
 import numpy as np
 from utils.features.extractor import import_keras, load_extractor
-from utils.head import load_head
+from utils.heads.head import load_head
 extractor, head, data = sys.argv[1:]
 given = np.load(data)
 features = load_extractor(extractor).embed(list(given["chips"]))

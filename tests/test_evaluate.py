@@ -34,7 +34,7 @@ from utils.evaluation.protocols import (
 from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.features.feature_files import FeatureSet, save_person
 from utils.gallery import person_scores
-from utils.head import load_head, save_head
+from utils.heads.head import load_head, save_head
 from utils.media.images import write_image
 from utils.metrics import (
     best_threshold,

@@ -5,8 +5,13 @@ import pytest
 from conftest import assert_one_error_line, run_script
 
 import train
-from utils.batches import PEOPLE, draw_balanced_rows
-from utils.calibration import (
+from utils.features.backbones import build_extractor
+from utils.features.extractor import load_extractor, model_fingerprint
+from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
+from utils.files import read_json
+from utils.gallery import Gallery, person_scores
+from utils.heads.batches import PEOPLE, draw_balanced_rows
+from utils.heads.calibration import (
     ScoredPairs,
     bootstrap_operating_point,
     expected_calibration_error,
@@ -15,18 +20,13 @@ from utils.calibration import (
     probabilities,
     thresholds_by_rate,
 )
-from utils.distance import CONSTANTS
-from utils.features.backbones import build_extractor
-from utils.features.extractor import load_extractor, model_fingerprint
-from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
-from utils.files import read_json
-from utils.gallery import Gallery, person_scores
-from utils.head import MOST_EXTRAPOLATED, Head, load_head, save_head
-from utils.head_choice import confused_share, suitable_head
-from utils.pairs import NOBODY, capped_rows
-from utils.plda import estimate_covariances, fit_plda, make_plda
-from utils.similarity import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
-from utils.training import TrainingOptions, all_pairs_loss, fit_head
+from utils.heads.choice import confused_share, suitable_head
+from utils.heads.distance import CONSTANTS
+from utils.heads.head import MOST_EXTRAPOLATED, Head, load_head, save_head
+from utils.heads.models import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
+from utils.heads.pairs import NOBODY, capped_rows
+from utils.heads.plda import estimate_covariances, fit_plda, make_plda
+from utils.heads.training import TrainingOptions, all_pairs_loss, fit_head
 
 EXTRACTOR = next(iter(CONSTANTS))  # dlib's, without --flip
 

@@ -22,7 +22,7 @@ from utils.faces.alignment import face_chip
 from utils.features.extractor import load_extractor
 from utils.features.feature_files import load_features, load_person
 from utils.gallery import Gallery
-from utils.head import load_head
+from utils.heads.head import load_head
 from utils.live import run_camera, run_video
 from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
 from utils.media.images import read_image
@@ -652,7 +652,7 @@ def test_undo_leaves_nothing_of_an_enrolment(desk_of, monkeypatch):
 def test_the_threshold_rises_with_an_enrolment_and_undo_takes_it_back(suite, desk_of, monkeypatch, capsys):
     """As test.py loads the gallery, without and with --threshold."""
     recognizer, enrolment, *_ = desk_of
-    monkeypatch.setattr("utils.head.Head.threshold_for", lambda _, people: 0.5 + people / 100)
+    monkeypatch.setattr("utils.heads.head.Head.threshold_for", lambda _, people: 0.5 + people / 100)
     for given in (None, 0.5):
         gallery, _ = load_models(suite, suite["features"], *([] if given is None else ["--threshold", given]))
         recognizer.gallery = enrolment.gallery = gallery

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.calibration import probabilities
 from utils.faces.alignment import Face, intersection_over_union
 from utils.faces.motion import carry, follow, gray_copy, same_scene
 from utils.features.feature_files import FeatureSet
 from utils.gallery import Gallery, decide
+from utils.heads.calibration import probabilities
 from utils.naming import (
     FIRST_LOOKS,
     MOST_LOOKS,

@@ -12,13 +12,13 @@ from conftest import ROOT
 import utils.features.extractor
 import verify
 from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
-from utils.distance import CONSTANTS
 from utils.faces.alignment import load_detector
-from utils.head import load_head, save_head
+from utils.heads.distance import CONSTANTS
+from utils.heads.head import load_head, save_head
+from utils.heads.training import TrainingOptions, fit_head
 from utils.media.images import read_image, write_image
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
-from utils.training import TrainingOptions, fit_head
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.faces.alignment import Detector, Face, face_chip, main_faces
-from utils.head import Head
+from utils.heads.head import Head
 from utils.media.images import list_images, read_image
 
 LEAST_ODDS = 1e-7  # a probability this close to 0 or 1 is as sure as float32 can say

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.calibration import logits, probabilities
 from utils.cli import InputError
 from utils.features.extractor import Extractor
 from utils.features.feature_files import FeatureSet
-from utils.head import Head
+from utils.heads.calibration import logits, probabilities
+from utils.heads.head import Head
 
 BEST = 2  # images of a person whose scores count, where no vote is asked for
 

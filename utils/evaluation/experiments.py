@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
-from utils.distance import constants_of
 from utils.evaluation.identification import OpenSet, draw_watchlist, measure_open_set
 from utils.evaluation.pairs import load_pairs
 from utils.evaluation.plots import plot_identification, plot_verification
@@ -25,9 +24,10 @@ from utils.evaluation.verification import Verification, measure_verification
 from utils.evaluation.worst_pairs import draw_worst_pairs
 from utils.features.extractor import import_keras
 from utils.features.feature_files import FeatureSet
-from utils.head import Head
-from utils.pairs import split_people
-from utils.training import TrainingOptions, fit_head
+from utils.heads.distance import constants_of
+from utils.heads.head import Head
+from utils.heads.pairs import split_people
+from utils.heads.training import TrainingOptions, fit_head
 
 TRAINING_SHARE = 0.4  # of the people, at least, that an identification by cross validation trains on
 

@@ -15,7 +15,7 @@ from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.evaluation.verification import FARS, Figure
 from utils.features.feature_files import FeatureSet
 from utils.gallery import Gallery
-from utils.head import Head
+from utils.heads.head import Head
 from utils.metrics import interval
 
 OWN = "test.py's rule"

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from utils.cli import InputError
 from utils.features.feature_files import STRANGERS, FeatureSet
-from utils.head import Head
+from utils.heads.head import Head
+from utils.heads.pairs import all_negative_pairs, positive_pairs
 from utils.metrics import balanced_accuracy, best_threshold
-from utils.pairs import all_negative_pairs, positive_pairs
 
 HEAD, EUCLIDEAN = "head", "Euclidean"  # names of scorers
 FOLDS = 10

@@ -13,7 +13,7 @@ unit and a sigmoid, so that calibration is a matter of that layer's two weights.
 import numpy as np
 
 from utils.features.normalization import Normalization
-from utils.plda import Plda
+from utils.heads.plda import Plda
 
 TWIN, ENERGY, LOGIT, PROBABILITY = "twin", "energy", "logit", "probability"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.pairs import NOBODY, negative_pairs, positive_pairs
+from utils.heads.pairs import NOBODY, negative_pairs, positive_pairs
 
 PEOPLE = 128  # with several photos in a balanced batch, and as many single faces beside them
 PHOTOS = 2  # of each of these people

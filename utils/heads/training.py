@@ -9,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.batches import balanced_batches, both_kinds, labelled, pair_batches
-from utils.distance import DistanceConstants
 from utils.features.normalization import Normalization
-from utils.head import Head
-from utils.head_choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
-from utils.metrics import VerificationFigures
-from utils.operating_point import choose_operating_point
-from utils.pairs import NOBODY, split_people
-from utils.plda import fit_plda
-from utils.similarity import (
+from utils.heads.batches import balanced_batches, both_kinds, labelled, pair_batches
+from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
+from utils.heads.distance import DistanceConstants
+from utils.heads.head import Head
+from utils.heads.models import (
     all_pairs_logits,
     create_model,
     dense_similarity,
     distance_similarity,
     plda_similarity,
 )
+from utils.heads.operating_point import choose_operating_point
+from utils.heads.pairs import NOBODY, split_people
+from utils.heads.plda import fit_plda
+from utils.metrics import VerificationFigures
 
 MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
 # Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
@@ -131,7 +131,7 @@ def _distance_head(dimension: int, far: float, constants: DistanceConstants) -> 
         "far": max(far, min(constants.distances)),
         "thresholds": [[rate, constants.probability(distance)] for rate, distance in constants.distances.items()],
         "held_out": None,
-        "calibration": "constants of other people, see utils/distance.py",
+        "calibration": "constants of other people, see utils/heads/distance.py",
     }
     head = Head(distance_similarity(dimension, constants.scale, constants.offset), description)
     return FittedHead(head, description, np.empty(0, int))

@@ -3,10 +3,10 @@
 import numpy as np
 
 from utils.cli import InputError, counted
-from utils.distance import CONSTANTS
 from utils.features.feature_files import FeatureSet
+from utils.heads.distance import CONSTANTS
+from utils.heads.pairs import capped_rows
 from utils.metrics import pairs_of_people
-from utils.pairs import capped_rows
 
 HEADS = ("plda", "dense", "distance")
 # With several photos each: fewer dlib features than this train no head that beats their distance.

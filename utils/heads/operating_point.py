@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.calibration import (
+from utils.heads.calibration import (
     ScoredPairs,
     bootstrap_operating_point,
     cross_fitted_error,
@@ -10,7 +10,9 @@ from utils.calibration import (
     fit_platt,
     thresholds_by_rate,
 )
-from utils.head import MOST_NUMBERS, Head
+from utils.heads.head import MOST_NUMBERS, Head
+from utils.heads.models import rescale_logit
+from utils.heads.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs
 from utils.metrics import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
@@ -19,8 +21,6 @@ from utils.metrics import (
     pairs_of_people,
     verification_figures,
 )
-from utils.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs
-from utils.similarity import rescale_logit
 
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
 MOST_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
