@@ -112,8 +112,8 @@ def check_arguments(args: argparse.Namespace) -> None:
 def load_matching_head(features, path: Path, statistics_folder: Path | None):
     """The head to evaluate. Raises InputError unless it is of the features' extractor."""
     from utils.features.normalization import load_normalization
-    from utils.gallery import check_head
     from utils.heads.head import load_head
+    from utils.recognition.gallery import check_head
 
     dimension = features.matrix.shape[1]
     normalization = None

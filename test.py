@@ -123,8 +123,8 @@ def load_models(args):
     from utils.features.extractor import load_extractor
     from utils.features.feature_files import has_people, load_features, no_features
     from utils.features.normalization import load_normalization
-    from utils.gallery import BEST, Gallery, check_same_extractor
     from utils.heads.head import load_head
+    from utils.recognition.gallery import BEST, Gallery, check_same_extractor
 
     may_be_empty = args.faces_path and not args.headless and not args.image_path
     features = None if may_be_empty and not has_people(args.features) else load_features(args.features)
@@ -149,7 +149,7 @@ def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: 
     """Recognise photos, each by itself."""
     from utils.faces.alignment import DETECTION_SIZE, load_detector
     from utils.live import PhotoWindow, run_photos
-    from utils.recognizer import recognize_photo
+    from utils.recognition.recognizer import recognize_photo
 
     detect = load_detector(args.detector, args.min_size, bool(args.align), args.detect_width or DETECTION_SIZE)
     window = None if args.headless else PhotoWindow(cleanup)
@@ -163,7 +163,7 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
 
     from utils.live import open_screen, run_camera, run_video
     from utils.media.video import is_mirrored
-    from utils.recognizer import BackgroundRecognizer, load_recognizer
+    from utils.recognition.recognizer import BackgroundRecognizer, load_recognizer
     from utils.records import UnknownFaces
 
     # NumPy's second thread spins for a while after each comparison with a large gallery, on the core that the

@@ -55,11 +55,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def verify(args: argparse.Namespace) -> int:
     """Compare the two sides, say it; returns the exit status."""
-    from utils.comparison import compare_sides, find_side
     from utils.faces.alignment import load_detector
     from utils.features.extractor import load_extractor
-    from utils.gallery import check_head
     from utils.heads.head import load_head
+    from utils.recognition.gallery import check_head
+    from utils.recognition.photo_comparison import compare_sides, find_side
 
     check_paths(args)
     head = load_head(args.classification)
@@ -75,7 +75,7 @@ def verify(args: argparse.Namespace) -> int:
     threshold = head.threshold_for(comparison.pairs) if args.threshold is None else args.threshold
     same = comparison.probability > threshold
     if args.output:
-        from utils.answer_picture import draw_answer
+        from utils.recognition.comparison_picture import draw_answer
 
         draw_answer(sides, comparison, threshold, args.output)
     words = as_dict(sides, comparison, threshold) if args.json else None
@@ -85,7 +85,7 @@ def verify(args: argparse.Namespace) -> int:
 
 def check_paths(args: argparse.Namespace) -> None:
     """Raise InputError where a path cannot be, before the models are loaded."""
-    from utils.comparison import list_photos
+    from utils.recognition.photo_comparison import list_photos
 
     for path in (args.first, args.second):
         if not path.exists():

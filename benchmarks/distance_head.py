@@ -85,8 +85,8 @@ def desk_distances(features, rng) -> list:
     """For each person enrolled with PHOTOS photos: the mean of the BEST nearest of them, for the faces of others."""
     import numpy as np
 
-    from utils.gallery import BEST
     from utils.heads.pairs import capped_rows
+    from utils.recognition.gallery import BEST
 
     visitors = capped_rows(features.labels, PHOTOS, rng)
     desks = []

@@ -83,8 +83,8 @@ class Bench:
         self.width = width
 
     def recognizer(self, features=None, threads: int = 1):
-        from utils.gallery import Gallery
-        from utils.recognizer import load_recognizer
+        from utils.recognition.gallery import Gallery
+        from utils.recognition.recognizer import load_recognizer
 
         gallery = Gallery(features or self.features, self.head, None, self.head.min_votes)
         recognizer = load_recognizer(gallery, self.extractor, "retinaface", 20, True, self.width, threads)
@@ -168,7 +168,7 @@ class Bench:
 
         from utils.live import open_screen, run_camera
         from utils.media.camera import Camera
-        from utils.recognizer import BackgroundRecognizer
+        from utils.recognition.recognizer import BackgroundRecognizer
         from utils.records import Outputs, Summary
 
         recognizer = self.recognizer(enrolled_visitors(visitors, self.extractor), threads=0)

@@ -57,7 +57,7 @@ def desk(features, head, rng) -> Counter:
     import numpy as np
 
     from utils.features.feature_files import FeatureSet
-    from utils.gallery import Gallery
+    from utils.recognition.gallery import Gallery
 
     known = np.flatnonzero(np.bincount(features.labels) >= PHOTOS + LOOKS)
     people = rng.choice(known, PEOPLE + STRANGERS, replace=False)
@@ -84,8 +84,8 @@ def look(embeddings, gallery) -> tuple[list, list]:
     """The names that a face's embeddings (LOOKS, D) get, each alone, and after each look of a track."""
     import numpy as np
 
-    from utils.naming import Look, add_look, settle
-    from utils.tracks import Track
+    from utils.recognition.naming import Look, add_look, settle
+    from utils.recognition.tracks import Track
 
     scores = gallery.scores(embeddings)
     single = [gallery.decide(row[None])[0].name for row in scores]

@@ -33,7 +33,6 @@ from utils.evaluation.protocols import (
 )
 from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.features.feature_files import FeatureSet, save_person
-from utils.gallery import person_scores
 from utils.heads.head import load_head, save_head
 from utils.media.images import write_image
 from utils.metrics import (
@@ -44,6 +43,7 @@ from utils.metrics import (
     resampled_rocs,
     roc,
 )
+from utils.recognition.gallery import person_scores
 
 
 @pytest.fixture

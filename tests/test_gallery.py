@@ -5,7 +5,7 @@ import pytest
 
 from utils.cli import InputError
 from utils.features.feature_files import FeatureSet
-from utils.gallery import Gallery, check_same_extractor, decide, person_scores
+from utils.recognition.gallery import Gallery, check_same_extractor, decide, person_scores
 
 
 def recipe_accepts(scores: np.ndarray, threshold: float, votes: float) -> bool:

@@ -9,7 +9,6 @@ from utils.features.backbones import build_extractor
 from utils.features.extractor import load_extractor, model_fingerprint
 from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
-from utils.gallery import Gallery, person_scores
 from utils.heads.batches import PEOPLE, draw_balanced_rows
 from utils.heads.calibration import (
     ScoredPairs,
@@ -27,6 +26,7 @@ from utils.heads.models import create_model, dense_similarity, distance_similari
 from utils.heads.pairs import NOBODY, capped_rows
 from utils.heads.plda import estimate_covariances, fit_plda, make_plda
 from utils.heads.training import TrainingOptions, all_pairs_loss, fit_head
+from utils.recognition.gallery import Gallery, person_scores
 
 EXTRACTOR = next(iter(CONSTANTS))  # dlib's, without --flip
 

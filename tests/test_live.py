@@ -21,13 +21,13 @@ from utils.enrolment import Enrolment, check_name
 from utils.faces.alignment import face_chip
 from utils.features.extractor import load_extractor
 from utils.features.feature_files import load_features, load_person
-from utils.gallery import Gallery
 from utils.heads.head import load_head
 from utils.live import run_camera, run_video
 from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
 from utils.media.images import read_image
 from utils.media.video import Frame, VideoOutput, VideoSource, without_password
-from utils.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
+from utils.recognition.gallery import Gallery
+from utils.recognition.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.records import Outputs, Summary, UnknownFaces
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera

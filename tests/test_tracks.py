@@ -9,9 +9,9 @@ import pytest
 from utils.faces.alignment import Face, intersection_over_union
 from utils.faces.motion import carry, follow, gray_copy, same_scene
 from utils.features.feature_files import FeatureSet
-from utils.gallery import Gallery, decide
 from utils.heads.calibration import probabilities
-from utils.naming import (
+from utils.recognition.gallery import Gallery, decide
+from utils.recognition.naming import (
     FIRST_LOOKS,
     MOST_LOOKS,
     NAMED_GAP,
@@ -22,8 +22,8 @@ from utils.naming import (
     is_due,
     settle,
 )
-from utils.recognizer import Recognizer
-from utils.tracks import ABSENCE, MEMORY, Track, Tracks, associate, overlap_matrix
+from utils.recognition.recognizer import Recognizer
+from utils.recognition.tracks import ABSENCE, MEMORY, Track, Tracks, associate, overlap_matrix
 
 
 def face(x, y=100, w=60, h=80, score=0.99) -> Face:

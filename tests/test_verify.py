@@ -11,12 +11,12 @@ from conftest import ROOT
 
 import utils.features.extractor
 import verify
-from utils.comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
 from utils.faces.alignment import load_detector
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import load_head, save_head
 from utils.heads.training import TrainingOptions, fit_head
 from utils.media.images import read_image, write_image
+from utils.recognition.photo_comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
 
@@ -210,14 +210,14 @@ def test_a_crash_does_not_say_different_people(models, photos, capsys, monkeypat
     def crash(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("utils.comparison.compare_sides", crash)
+    monkeypatch.setattr("utils.recognition.photo_comparison.compare_sides", crash)
     assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 2
     assert "a bug" in capsys.readouterr().err
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("utils.comparison.compare_sides", stop)
+    monkeypatch.setattr("utils.recognition.photo_comparison.compare_sides", stop)
     assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 130
 
 

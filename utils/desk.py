@@ -13,7 +13,7 @@ from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SH
 from utils.enrolment import Enrolment, check_name
 from utils.files import in_words
 from utils.media.images import write_image
-from utils.recognizer import Seen
+from utils.recognition.recognizer import Seen
 
 # The most needed first, and as capture.py has them.
 KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enrol"), ("n", "wrong"), ("h", "hide"))

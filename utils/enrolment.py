@@ -18,10 +18,10 @@ from utils.faces.alignment import face_chip
 from utils.faces.quality import ALIKE, judge, thumbnail
 from utils.features.feature_files import STRANGERS
 from utils.files import in_words
-from utils.naming import Look, add_look
 from utils.person_files import PersonFiles
-from utils.recognizer import Recognizer
-from utils.tracks import Track
+from utils.recognition.naming import Look, add_look
+from utils.recognition.recognizer import Recognizer
+from utils.recognition.tracks import Track
 
 MOST_FACES = 5  # saved at one enrolment
 LEAST_GAP = 0.2  # seconds between two of them

@@ -11,7 +11,7 @@ from utils.display.viewers import NO_WINDOW_POLL, POLL, TITLE, Screen
 from utils.display.window import Window
 from utils.enrolment import Enrolment
 from utils.media.video import Frame, PhotoSource, VideoSource
-from utils.recognizer import BackgroundRecognizer, Recognizer, Seen
+from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.records import Outputs, Summary
 from utils.threads import BackgroundWriter, map_ahead, read_ahead
 

@@ -13,7 +13,7 @@ from utils.cli import InputError, counted
 from utils.files import make_folder
 from utils.media.images import png_name, write_image
 from utils.media.video import CODECS, Frame, PhotoSource, VideoOutput
-from utils.recognizer import Recognizer, Seen
+from utils.recognition.recognizer import Recognizer, Seen
 
 LEAST_SIGHTINGS = 3  # of an unknown face before it is kept: less is often no face at all
 

@@ -14,9 +14,9 @@ from utils.cli import InputError
 from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.evaluation.verification import FARS, Figure
 from utils.features.feature_files import FeatureSet
-from utils.gallery import Gallery
 from utils.heads.head import Head
 from utils.metrics import interval
+from utils.recognition.gallery import Gallery
 
 OWN = "test.py's rule"
 TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features

@@ -1,6 +1,6 @@
 """How a person's score may come of those of the person's photos: the rules that an evaluation compares.
 
-The one that test.py goes by is in utils/gallery.py; these figures are why.
+The one that test.py goes by is in utils/recognition/gallery.py; these figures are why.
 """
 
 from collections.abc import Callable

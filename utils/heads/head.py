@@ -18,7 +18,7 @@ from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 
 FILE_NAME = "similarity.keras"
-MOST_EXTRAPOLATED = 11.0  # logits: utils/naming.py takes none beyond 12 for more than it is
+MOST_EXTRAPOLATED = 11.0  # logits: utils/recognition/naming.py takes none beyond 12 for more than it is
 MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
 MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
@@ -42,7 +42,7 @@ class Head:
 
     dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
     threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none. min_votes None: no
-    vote, see utils/gallery.py. far: the false accept rate of one comparison that the threshold is for, if known.
+    vote, see utils/recognition/gallery.py. far: the false accept rate of one comparison that the threshold is for, if known.
     held_out_people: names of those whom it did not learn from, as far as its `.json` says.
     """
 

@@ -9,11 +9,11 @@ from utils.faces.alignment import CHIP_SIZE, Detector, Face, face_chip, load_det
 from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
 from utils.faces.quality import difference, quality, thumbnail
 from utils.features.extractor import Extractor, power_of_two
-from utils.gallery import Gallery
 from utils.media.frame_worker import Background
 from utils.media.video import Frame
-from utils.naming import MOST_LOOKS, Look, add_look, is_due, settle
-from utils.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
+from utils.recognition.gallery import Gallery
+from utils.recognition.naming import MOST_LOOKS, Look, add_look, is_due, settle
+from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
 
 MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
 SAME_FACE = 0.5  # probability above which a doubted face is the one that its track had

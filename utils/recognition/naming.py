@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.gallery import Gallery
 from utils.heads.calibration import logits, probabilities
+from utils.recognition.gallery import Gallery
 
 MOST_LOOKS = 10  # of a face that are kept: the best, older ones counting less
 FIRST_LOOKS = 3  # that a new face gets in a row

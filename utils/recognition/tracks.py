@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from utils.faces.alignment import Face
-from utils.naming import Look
+from utils.recognition.naming import Look
 
 LEAST_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
 MEMORY = 2.0  # seconds that a face may be out of sight and still go on its track

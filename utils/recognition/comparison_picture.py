@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import counted
-from utils.comparison import Comparison, FoundFace, Side
 from utils.evaluation.plots import save_figure
 from utils.media.images import read_image, resize_chip
+from utils.recognition.photo_comparison import Comparison, FoundFace, Side
 
 SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and grey
 MOST_CHIPS = 9  # of a folder
