@@ -69,11 +69,11 @@ def main(argv: list[str] | None = None) -> int:
     with ExitStack() as cleanup:
         source = open_source(args.camera, args.video_path, None, give_up=args.give_up)
         cleanup.callback(source.close)
-        from utils.collecting import Collector, FaceSaver
+        from utils.capture.collector import Collector, FaceSaver
+        from utils.capture.guide import Guide
+        from utils.capture.loops import collect_from_camera, collect_from_frames, open_preview
         from utils.faces.alignment import DETECTION_SIZE, load_detector
         from utils.files import make_folder
-        from utils.guide import Guide
-        from utils.preview import collect_from_camera, collect_from_frames, open_preview
 
         make_folder(args.output)
         search_size = LIVE_SEARCH_SIZE if source.live else DETECTION_SIZE

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, assert_one_error_line, finish, needs_screen, run_script, start
 
+from utils.capture.collector import WAIT_FOR_GOOD, Collector, FaceSaver
+from utils.capture.guide import ASKS, PATIENCE, STEADY, Guide
+from utils.capture.loops import collect_from_camera, open_preview
 from utils.cli import InputError
-from utils.collecting import WAIT_FOR_GOOD, Collector, FaceSaver
 from utils.display.drawing import KNOWN_COLOR, WARNING_COLOR
 from utils.faces.alignment import Face, load_detector
 from utils.faces.quality import Pose, head_pose
-from utils.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.media.camera import Camera
 from utils.media.images import read_image
 from utils.media.video import Frame, VideoOutput
-from utils.preview import collect_from_camera, open_preview
 from utils.synthetic.identity import Shot, draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import add_noise, draw_on

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.collecting import Collector, View
+from utils.capture.collector import Collector, View
+from utils.capture.guide import Guide
 from utils.display import drawing
 from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen, while_paused
 from utils.display.window import CLOSED, ESCAPE
 from utils.faces.alignment import Detector, Face
 from utils.faces.motion import Box, carry, gray_copy
-from utils.guide import Guide
 from utils.media.frame_worker import Background
 from utils.media.video import Frame
 

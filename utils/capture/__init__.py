@@ -1,0 +1,1 @@
+"""capture.py's own: which faces are saved, the guide, the window."""
