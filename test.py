@@ -96,8 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir is for faces that are followed, in a video or before a camera")
     from utils.display.window import check_screen
+    from utils.live.outputs import Outputs, Summary, check_outputs
     from utils.media.camera import open_source
-    from utils.records import Outputs, Summary, check_outputs
 
     # The quick checks come before the models are loaded.
     if not args.headless:
@@ -148,7 +148,7 @@ def load_models(args):
 def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
     """Recognise photos, each by itself."""
     from utils.faces.alignment import DETECTION_SIZE, load_detector
-    from utils.live import PhotoWindow, run_photos
+    from utils.live.loops import PhotoWindow, run_photos
     from utils.recognition.recognizer import recognize_photo
 
     detect = load_detector(args.detector, args.min_size, bool(args.align), args.detect_width or DETECTION_SIZE)
@@ -161,10 +161,10 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
     """Recognise a camera or a video, following faces from frame to frame."""
     from threadpoolctl import threadpool_limits
 
-    from utils.live import open_screen, run_camera, run_video
+    from utils.live.loops import open_screen, run_camera, run_video
+    from utils.live.outputs import UnknownFaces
     from utils.media.video import is_mirrored
     from utils.recognition.recognizer import BackgroundRecognizer, load_recognizer
-    from utils.records import UnknownFaces
 
     # NumPy's second thread spins for a while after each comparison with a large gallery, on the core that the
     # networks need: with 1,000 people a frame took twice as long.

@@ -93,8 +93,8 @@ class Bench:
 
     def run(self, frames, recognizer, output: Path) -> float:
         """Frames a second of test.py's loop over a source of frames, with an annotated video written."""
-        from utils.live import run_video
-        from utils.records import Outputs, Summary
+        from utils.live.loops import run_video
+        from utils.live.outputs import Outputs, Summary
 
         summary = Summary(timed=True)
         with ExitStack() as cleanup:
@@ -166,10 +166,10 @@ class Bench:
         import numpy as np
         from visits import RATE, VISIT, VISITS, Watch, enrolled_visitors, start_camera
 
-        from utils.live import open_screen, run_camera
+        from utils.live.loops import open_screen, run_camera
+        from utils.live.outputs import Outputs, Summary
         from utils.media.camera import Camera
         from utils.recognition.recognizer import BackgroundRecognizer
-        from utils.records import Outputs, Summary
 
         recognizer = self.recognizer(enrolled_visitors(visitors, self.extractor), threads=0)
         url, stop = start_camera(visitors)

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from utils import desk, preview
 from utils.display.drawing import (
     KEY_COLOR,
     KNOWN_COLOR,
@@ -24,6 +23,8 @@ from utils.display.drawing import (
 )
 from utils.display.text import clean, fit_text, text_mask, text_width, wrap_text
 from utils.display.viewers import while_paused
+from utils.live import controls as desk
+from utils.live import preview
 
 NAMES = ["Zoë Ångström", "Ελένη", "Наталья Ёлкина", "李小龍", "さくら", "김민준", "محمد علي", "שרה", "ada 😀"]
 KEYS = [("h", "help"), ("q", "quit"), ("s", "save")]

@@ -13,22 +13,22 @@ import pytest
 from conftest import FakeWindow, gray_pictures
 
 from utils.cli import InputError
-from utils.desk import KEYS, Desk
 from utils.display import drawing
 from utils.display.viewers import Screen, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT, decode_key
-from utils.enrolment import Enrolment, check_name
 from utils.faces.alignment import face_chip
 from utils.features.extractor import load_extractor
 from utils.features.feature_files import load_features, load_person
 from utils.heads.head import load_head
-from utils.live import run_camera, run_video
+from utils.live.controls import KEYS, Desk
+from utils.live.enrollment import Enrolment, check_name
+from utils.live.loops import run_camera, run_video
+from utils.live.outputs import Outputs, Summary, UnknownFaces
 from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
 from utils.media.images import read_image
 from utils.media.video import Frame, VideoOutput, VideoSource, without_password
 from utils.recognition.gallery import Gallery
 from utils.recognition.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
-from utils.records import Outputs, Summary, UnknownFaces
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
@@ -572,8 +572,8 @@ def contents(folder) -> dict:
 
 def enrol(recognizer, enrolment, name, pictures, monkeypatch) -> None:
     """Enrol whoever is in the pictures; the gate is another module's matter, and so is time."""
-    monkeypatch.setattr("utils.enrolment.judge", lambda *_: None)
-    monkeypatch.setattr("utils.enrolment.LEAST_GAP", 0.0)
+    monkeypatch.setattr("utils.live.enrollment.judge", lambda *_: None)
+    monkeypatch.setattr("utils.live.enrollment.LEAST_GAP", 0.0)
     faces = show(recognizer, pictures[:1])[0]
     enrolment.ask(enrolment.begin, name, faces[0].track)
     show(recognizer, pictures, start=0.1)
@@ -685,7 +685,7 @@ def test_a_wrong_name_goes_to_the_strangers_and_comes_back_with_undo(desk_of):
 
 def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypatch):
     recognizer, enrolment, faces, _ = desk_of
-    monkeypatch.setattr("utils.enrolment.LONGEST", 0.0)
+    monkeypatch.setattr("utils.live.enrollment.LONGEST", 0.0)
     (face,) = show(recognizer, view(500, 1))[0]
     dark = [(picture * 0.25).astype(np.uint8) for picture in view(500, 1)]
     enrolment.ask(enrolment.begin, "Zoë", face.track)

@@ -18,7 +18,7 @@ GO_ON = (("space", "go on"),)  # while paused, even where the keys are hidden
 
 
 class Controls(Protocol):
-    """What draws on a Screen and acts on its keys: utils.desk.Desk, utils.capture.loops.Preview.
+    """What draws on a Screen and acts on its keys: utils.live.controls.Desk, utils.capture.loops.Preview.
 
     quit, paused: what the keys asked for. faces: what each takes for its own, Seen or Box.
     """
@@ -32,7 +32,7 @@ class Controls(Protocol):
     def draw(
         self, image: np.ndarray, faces: list, latency: float | None, note: str | None, mirrored: bool
     ) -> np.ndarray:
-        """What to show of an RGB uint8 frame (H, W, 3). latency, note: see utils.desk.Desk.draw."""
+        """What to show of an RGB uint8 frame (H, W, 3). latency, note: see utils.live.controls.Desk.draw."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Screen:
     due: float = field(default_factory=time.monotonic, init=False)
 
     def put(self, frame: Frame, faces: list, latency: float | None = None, note: str | None = None) -> None:
-        """Draw a frame and show it. faces: as the desk draws them. latency, note: see utils.desk.Desk.draw."""
+        """Draw a frame and show it. faces: as the desk draws them. latency, note: see utils.live.controls.Desk.draw."""
         if self.window is None:
             self.window = Window(self.title, frame.image.shape[1::-1])
             self.cleanup.callback(self.window.close)

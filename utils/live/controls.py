@@ -10,8 +10,8 @@ import numpy as np
 from utils.display import drawing
 from utils.display.viewers import GO_ON, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
-from utils.enrolment import Enrolment, check_name
 from utils.files import in_words
+from utils.live.enrollment import Enrolment, check_name
 from utils.media.images import write_image
 from utils.recognition.recognizer import Seen
 

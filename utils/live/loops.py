@@ -6,13 +6,13 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from utils.desk import Desk, annotate
 from utils.display.viewers import NO_WINDOW_POLL, POLL, TITLE, Screen
 from utils.display.window import Window
-from utils.enrolment import Enrolment
+from utils.live.controls import Desk, annotate
+from utils.live.enrollment import Enrolment
+from utils.live.outputs import Outputs, Summary
 from utils.media.video import Frame, PhotoSource, VideoSource
 from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, Seen
-from utils.records import Outputs, Summary
 from utils.threads import BackgroundWriter, map_ahead, read_ahead
 
 AHEAD = 8  # frames decoded early, and frames waiting to be written

@@ -18,7 +18,7 @@ from utils.faces.alignment import face_chip
 from utils.faces.quality import ALIKE, judge, thumbnail
 from utils.features.feature_files import STRANGERS
 from utils.files import in_words
-from utils.person_files import PersonFiles
+from utils.live.enrolled_files import PersonFiles
 from utils.recognition.naming import Look, add_look
 from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import Track

@@ -1,0 +1,1 @@
+"""test.py's own: keys, enrollment, outputs and the loops."""
