@@ -42,7 +42,8 @@ class Head:
 
     dimension: D. extractor: the fingerprint of the extractor it was trained with, None if unknown.
     threshold, min_votes: its decision rule, the original recipe's where its `.json` gives none. min_votes None: no
-    vote, see utils/recognition/gallery.py. far: the false accept rate of one comparison that the threshold is for, if known.
+    vote, see utils/recognition/gallery.py. far: the false accept rate of one
+    comparison that the threshold is for, if known.
     held_out_people: names of those whom it did not learn from, as far as its `.json` says.
     """
 
