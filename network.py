@@ -68,8 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.features.backbones import build_extractor
-    from utils.features.extractor import import_keras, model_fingerprint, new_model_path, save_model
+    from utils.features.extractor import model_fingerprint
     from utils.files import make_folder
+    from utils.keras_models import import_keras, new_model_path, save_model
 
     path = new_model_path(args.output / args.model_name)
     if args.flip and path.suffix.lower() != ".keras":

@@ -80,11 +80,11 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.features.extractor import import_keras
     from utils.features.feature_files import load_features
     from utils.files import make_folder
     from utils.heads.head import head_path, save_head
     from utils.heads.training import fit_head, plot_learning_curve
+    from utils.keras_models import import_keras
 
     features = load_features(args.features_path)
     options = choose_options(args, features)

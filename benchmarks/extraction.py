@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.features.extractor import import_keras
+    from utils.keras_models import import_keras
 
     if import_keras().backend.backend() != "tensorflow":
         raise InputError("the peak is that of TensorFlow's matrix product: run this with KERAS_BACKEND=tensorflow")

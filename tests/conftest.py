@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# As utils.features.extractor.import_keras does; JAX, which TensorFlow imports where it is installed, would set another.
+# As utils.keras_models.import_keras does; JAX, which TensorFlow imports where it is installed, would set another.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,7 +12,8 @@ import network
 from utils.cli import InputError
 from utils.features.backbones import build_extractor, find_layer, with_flip
 from utils.features.dlib_network import find_dlib_weights, read_dlib_weights
-from utils.features.extractor import Extractor, find_model, load_extractor, new_model_path, save_model
+from utils.features.extractor import Extractor, load_extractor
+from utils.keras_models import find_model, new_model_path, save_model
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from sklearn.metrics import roc_auc_score
 
 import train
 from utils.cli import InputError
-from utils.features.extractor import save_model
 from utils.features.feature_files import FeatureSet, PersonFeatures, load_features, save_person
 from utils.features.normalization import Normalization, gather_statistics, load_normalization, save_normalization
 from utils.files import read_json
 from utils.heads.head import Head, head_path, load_head, save_head
 from utils.heads.models import create_model, dense_similarity
 from utils.heads.pairs import all_negative_pairs, negative_pairs, positive_pairs, split_people
+from utils.keras_models import save_model
 from utils.metrics import choose_threshold, verification_figures
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3])

@@ -22,12 +22,12 @@ from utils.evaluation.protocols import (
 from utils.evaluation.report import write_people
 from utils.evaluation.verification import Verification, measure_verification
 from utils.evaluation.worst_pairs import draw_worst_pairs
-from utils.features.extractor import import_keras
 from utils.features.feature_files import FeatureSet
 from utils.heads.distance import constants_of
 from utils.heads.head import Head
 from utils.heads.pairs import split_people
 from utils.heads.training import TrainingOptions, fit_head
+from utils.keras_models import import_keras
 
 TRAINING_SHARE = 0.4  # of the people, at least, that an identification by cross validation trains on
 

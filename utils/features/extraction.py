@@ -11,9 +11,10 @@ from tqdm import tqdm
 from utils.cli import InputError
 from utils.faces.alignment import align_crop
 from utils.faces.dlib_hog import load_landmarks
-from utils.features.extractor import Extractor, power_of_two
+from utils.features.extractor import Extractor
 from utils.features.feature_files import PersonFeatures, delete_person, feature_path, load_person, save_person
 from utils.files import is_disk_full
+from utils.keras_models import power_of_two
 from utils.media.images import decode_image, list_images, resize_chip
 from utils.threads import BackgroundWriter, map_ahead
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.features.extractor import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
 from utils.features.normalization import Normalization
 from utils.files import read_json, write_json
 from utils.heads.calibration import logits, probabilities
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
+from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 
 FILE_NAME = "similarity.keras"

@@ -8,7 +8,8 @@ import numpy as np
 from utils.faces.alignment import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
 from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
 from utils.faces.quality import difference, quality, thumbnail
-from utils.features.extractor import Extractor, power_of_two
+from utils.features.extractor import Extractor
+from utils.keras_models import power_of_two
 from utils.media.frame_worker import Background
 from utils.media.video import Frame
 from utils.recognition.gallery import Gallery
