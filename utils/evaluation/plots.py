@@ -1,27 +1,15 @@
 """The plots of an evaluation, as PNG files: curves, histograms, identification."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from utils.evaluation.identification import FARS, NEAREST, OWN, Identification, Trials
 from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, Pairs
-from utils.files import atomic_path
+from utils.figures import COLORS, save_figure
 from utils.metrics import Roc, calibration_bins, roc
 
-# Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 SAME, DIFFERENT = "#0072b2", "#e69f00"
-DPI = 120
-
-
-def save_figure(figure, path: Path) -> None:
-    """Write a matplotlib figure, atomically; the suffix chooses the format."""
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # A name in a script that matplotlib's font lacks is drawn as boxes, which says it.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(temporary, dpi=DPI)
 
 
 def plot_verification(judged: Judged, pairs: Pairs, operating_point: tuple[float, float], folder: Path) -> None:

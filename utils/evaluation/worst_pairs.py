@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.evaluation.plots import save_figure
 from utils.evaluation.protocols import HEAD, Judged, Pairs
 from utils.features.feature_files import FeatureSet
+from utils.figures import save_figure
 from utils.media.images import read_image, resize_chip
 
 WORST = 10  # of each kind

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import counted
-from utils.evaluation.plots import save_figure
+from utils.figures import save_figure
 from utils.media.images import read_image, resize_chip
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side
 
