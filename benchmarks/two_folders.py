@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.features.feature_files import load_features
     from utils.heads.head import load_head
-    from utils.recognition.photo_comparison import mean_log_odds
+    from utils.log_odds import mean_log_odds
 
     features, head = load_features(args.features_path), load_head(args.classification)
     rng = np.random.default_rng(args.seed)

@@ -9,7 +9,7 @@ import pytest
 from utils.faces.alignment import Face, intersection_over_union
 from utils.faces.motion import carry, follow, gray_copy, same_scene
 from utils.features.feature_files import FeatureSet
-from utils.heads.calibration import probabilities
+from utils.log_odds import probabilities
 from utils.recognition.gallery import Gallery, decide
 from utils.recognition.naming import (
     FIRST_LOOKS,

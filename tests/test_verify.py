@@ -15,8 +15,9 @@ from utils.faces.alignment import load_detector
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import load_head, save_head
 from utils.heads.training import TrainingOptions, fit_head
+from utils.log_odds import mean_log_odds
 from utils.media.images import read_image, write_image
-from utils.recognition.photo_comparison import Comparison, FoundFace, Side, compare_sides, find_side, mean_log_odds
+from utils.recognition.photo_comparison import Comparison, FoundFace, Side, compare_sides, find_side
 from utils.synthetic.identity import draw_identity
 from utils.synthetic.portrait import draw_selfie
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.log_odds import calibrated, logits
 from utils.metrics import THRESHOLD_FLOOR, calibration_error
 
 BOOTSTRAPS = 200
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
-HIGHEST_LOGIT = 16.0  # beyond it a float32 probability is 0 or 1
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,6 @@ class ScoredPairs:
         return ScoredPairs(
             self.same[same], self.different[different], self.same_people[same], self.different_people[different]
         )
-
-
-def logits(scores: np.ndarray) -> np.ndarray:
-    """Log odds, float64, of probabilities, within ±HIGHEST_LOGIT."""
-    p = np.asarray(scores, np.float64)
-    with np.errstate(divide="ignore"):
-        return np.clip(np.log(p) - np.log1p(-p), -HIGHEST_LOGIT, HIGHEST_LOGIT)
-
-
-def probabilities(log_odds: np.ndarray) -> np.ndarray:
-    """The inverse of `logits`, float32."""
-    return (1 / (1 + np.exp(-np.asarray(log_odds, np.float64)))).astype(np.float32)
 
 
 def fit_platt(pairs: ScoredPairs) -> tuple[float, float]:
@@ -79,11 +67,6 @@ def fit_logistic(same: np.ndarray, different: np.ndarray) -> tuple[float, float]
     # Scores worse than chance stay so: calibration never turns them round.
     scale = max(float(theta[0]), 1e-3) / spread
     return scale, float(theta[1]) - scale * center
-
-
-def calibrated(scores: np.ndarray, scale: float, offset: float) -> np.ndarray:
-    """Scores, probabilities themselves, after scale · logit + offset."""
-    return probabilities(scale * logits(scores) + offset)
 
 
 def expected_calibration_error(same: np.ndarray, different: np.ndarray) -> float:

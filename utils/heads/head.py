@@ -12,13 +12,12 @@ import numpy as np
 from utils.cli import InputError
 from utils.features.normalization import Normalization
 from utils.files import read_json, write_json
-from utils.heads.calibration import logits, probabilities
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
 from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
+from utils.log_odds import MOST_EXTRAPOLATED, logits, probabilities
 from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
 
 FILE_NAME = "similarity.keras"
-MOST_EXTRAPOLATED = 11.0  # logits: utils/recognition/naming.py takes none beyond 12 for more than it is
 MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
 MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 

@@ -7,8 +7,8 @@ import numpy as np
 from utils.cli import InputError
 from utils.features.extractor import Extractor
 from utils.features.feature_files import FeatureSet
-from utils.heads.calibration import logits, probabilities
 from utils.heads.head import Head
+from utils.log_odds import logits, probabilities
 
 BEST = 2  # images of a person whose scores count, where no vote is asked for
 

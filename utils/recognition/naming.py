@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.heads.calibration import logits, probabilities
+from utils.log_odds import LEAST_LOGIT, bounded_logits, logits, probabilities
 from utils.recognition.gallery import Gallery
 
 MOST_LOOKS = 10  # of a face that are kept: the best, older ones counting less
@@ -27,9 +27,6 @@ BETTER_HALF = 0.5  # of the looks, by weight, that a person is judged by
 # better half of many looks is than all: from 0.8 (0.8 standard deviations within a face of the film) to more for
 # photos of different days.
 STRANGER, SHARED, GAIN = -6.0, 0.85, 2.0
-# Beyond these a probability says no more: one look must not outvote all others. The upper one has to leave room
-# above the thresholds for many enrolled people, which are near 1 (9 for 1,000).
-LEAST_LOGIT, MOST_LOGIT = -7.0, 12.0
 ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
 
 
@@ -44,11 +41,6 @@ class Look:
     scores: np.ndarray
     quality: float
     time: float
-
-
-def bounded_logits(scores: np.ndarray) -> np.ndarray:
-    """Log odds of probabilities, within LEAST_LOGIT and MOST_LOGIT."""
-    return np.clip(logits(scores), LEAST_LOGIT, MOST_LOGIT)
 
 
 def is_due(track, now: float) -> bool:

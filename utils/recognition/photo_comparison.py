@@ -8,9 +8,8 @@ import numpy as np
 from utils.cli import InputError
 from utils.faces.alignment import Detector, Face, face_chip, main_faces
 from utils.heads.head import Head
+from utils.log_odds import mean_log_odds
 from utils.media.images import list_images, read_image
-
-LEAST_ODDS = 1e-7  # a probability this close to 0 or 1 is as sure as float32 can say
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,3 @@ def _embed(side: Side, extractor) -> tuple[np.ndarray, np.ndarray]:
     """The features (n, D) of all faces of a side, and the candidate that each belongs to, int (n,)."""
     rows = extractor.embed([face.chip for faces in side.candidates for face in faces])
     return rows, np.repeat(np.arange(len(side.candidates)), [len(faces) for faces in side.candidates])
-
-
-def mean_log_odds(probabilities: np.ndarray) -> float:
-    """The probability whose log odds are the mean of those of some probabilities, of any shape; one stays as it is.
-
-    Pairs of the same two people are far from independent: the sum, which would suppose it, is surer than it may be.
-    """
-    if probabilities.size == 1:
-        return float(probabilities.item())
-    clipped = np.clip(probabilities.astype(float), LEAST_ODDS, 1 - LEAST_ODDS)
-    return float(1 / (1 + np.exp(-np.log(clipped / (1 - clipped)).mean())))
