@@ -150,7 +150,7 @@ def film(enrolled, strangers, seed: int, frame_count: int, path: Path) -> list[l
 
 def match(people: list[dict], faces: list[dict]) -> list[tuple[dict | None, dict | None]]:
     """Pair the people of a frame with the faces that were found, best overlap first; None where one is alone."""
-    from utils.faces.alignment import intersection_over_union
+    from utils.faces.boxes import intersection_over_union
 
     overlaps = [
         (intersection_over_union(person["box"], face["box"]), i, j)

@@ -8,14 +8,13 @@ from utils.faces.alignment import (
     CHIP_SIZE,
     Face,
     align_crop,
-    clip_box,
     face_chip,
-    intersection_over_union,
     load_detector,
     main_faces,
     similarity_transform,
     warp_chip,
 )
+from utils.faces.boxes import clip_box, intersection_over_union
 from utils.faces.dlib_hog import dlib_landmarks
 from utils.faces.retinaface import detect_retinaface
 from utils.features.dlib_network import find_dlib_weights

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.faces.alignment import Face, intersection_over_union
+from utils.faces.alignment import Face
+from utils.faces.boxes import intersection_over_union, overlap_matrix
 from utils.faces.motion import carry, follow, gray_copy, same_scene
 from utils.features.feature_files import FeatureSet
 from utils.log_odds import probabilities
@@ -23,7 +24,7 @@ from utils.recognition.naming import (
     settle,
 )
 from utils.recognition.recognizer import Recognizer
-from utils.recognition.tracks import ABSENCE, MEMORY, Track, Tracks, associate, overlap_matrix
+from utils.recognition.tracks import ABSENCE, MEMORY, Track, Tracks, associate
 
 
 def face(x, y=100, w=60, h=80, score=0.99) -> Face:

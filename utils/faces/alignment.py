@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from utils.faces.boxes import covers_middle, clip_box
 from utils.faces.dlib_hog import CHIP_POINTS, detect_dlib, dlib_landmarks
 from utils.faces.retinaface import detect_retinaface, load_retinaface
 
@@ -79,15 +80,9 @@ def _find_retinaface(image: np.ndarray, search_size: int, min_score: float, thre
         most = LEAST_PIXELS * max(image.shape[:2]) / DETECTION_SIZE
         in_full = _search_retinaface(image, search_size, min_score, threads)
         small = [face for face in in_full if max(face.box[2:]) < most]
-        small = [face for face in small if not any(_covers(other.box, face.box) for other in large)]
+        small = [face for face in small if not any(covers_middle(other.box, face.box) for other in large)]
         return sorted(large + small, key=lambda face: face.score, reverse=True)
     return _search_retinaface(image, search_size, min_score, threads)
-
-
-def _covers(outer: tuple[int, int, int, int], inner: tuple[int, int, int, int]) -> bool:
-    """Whether the middle of one x, y, w, h box lies in another."""
-    x, y = inner[0] + inner[2] / 2, inner[1] + inner[3] / 2
-    return outer[0] <= x <= outer[0] + outer[2] and outer[1] <= y <= outer[1] + outer[3]
 
 
 def _search_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
@@ -120,15 +115,6 @@ def _shrink_to_search(image: np.ndarray, search_size: int) -> tuple[np.ndarray, 
 def _make_face(image, box, score, landmarks, chip_points) -> Face:
     box = clip_box(box, image.shape)
     return Face(box, float(score), landmarks, similarity_transform(landmarks, chip_points))
-
-
-def clip_box(box_xywh, image_shape) -> tuple[int, int, int, int]:
-    """An x, y, w, h box in whole pixels, cut at the borders of an image of shape (H, W, …)."""
-    x, y, w, h = (float(value) for value in box_xywh)
-    height, width = image_shape[:2]
-    left, right = (round(min(max(edge, 0), width)) for edge in (x, x + w))
-    top, bottom = (round(min(max(edge, 0), height)) for edge in (y, y + h))
-    return left, top, right - left, bottom - top
 
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -206,12 +192,3 @@ def main_faces(faces: list[Face]) -> list[Face]:
     largest = max((face.box[3] for face in faces), default=0)
     counted = [face for face in faces if face.box[3] >= SIDE_RATIO * largest]
     return sorted(counted, key=lambda face: face.box[3], reverse=True)
-
-
-def intersection_over_union(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
-    """How much two x, y, w, h boxes overlap, 0-1."""
-    overlap_w = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
-    overlap_h = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    intersection = max(overlap_w, 0) * max(overlap_h, 0)
-    union = first[2] * first[3] + second[2] * second[3] - intersection
-    return intersection / union if union else 0.0

@@ -8,7 +8,7 @@ overlap with a new detection is 0.92 by flow, 0.81 staying and 0.80 at constant 
 import cv2
 import numpy as np
 
-from utils.faces.alignment import clip_box
+from utils.faces.boxes import clip_box
 
 Box = tuple[int, int, int, int]
 

@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 
-from utils.faces.alignment import CHIP_SIZE, Detector, Face, clip_box, warp_chip
+from utils.faces.alignment import CHIP_SIZE, Detector, Face, warp_chip
+from utils.faces.boxes import clip_box
 from utils.media.images import decode_image, jpeg_size
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from utils.faces.alignment import Face
+from utils.faces.boxes import overlap_matrix
 from utils.recognition.naming import Look
 
 LEAST_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
@@ -113,13 +114,3 @@ def associate(before: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
         pairs.append((row, column))
         overlaps[row, :] = overlaps[:, column] = -1
     return pairs
-
-
-def overlap_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union, float (t, n), of every box of (t, 4) with every box of (n, 4)."""
-    first, second = np.asarray(first, float).reshape(-1, 4), np.asarray(second, float).reshape(-1, 4)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum((first[:, :2] + first[:, 2:])[:, None], (second[:, :2] + second[:, 2:])[None])
-    intersection = np.prod(np.clip(high - low, 0, None), axis=2)
-    union = np.prod(first[:, 2:], axis=1)[:, None] + np.prod(second[:, 2:], axis=1)[None] - intersection
-    return np.where(union > 0, intersection / np.maximum(union, 1e-9), 0.0)
