@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         from utils.capture.collector import Collector, FaceSaver
         from utils.capture.guide import Guide
         from utils.capture.loops import collect_from_camera, collect_from_frames, open_preview
-        from utils.faces.alignment import DETECTION_SIZE, load_detector
+        from utils.faces.detection import DETECTION_SIZE, load_detector
         from utils.files import make_folder
 
         make_folder(args.output)

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from tqdm import tqdm
 
-    from utils.faces.alignment import load_detector
+    from utils.faces.detection import load_detector
     from utils.files import make_folder
     from utils.media.images import list_images, list_people, png_name
     from utils.threads import map_ahead
@@ -110,7 +110,7 @@ def convert_photo(photo: Path, chip: Path, detect, search_size: int, min_size: i
     """Save the face of one photo; returns the reason where none is taken, and then leaves no older face of it."""
     import cv2
 
-    from utils.faces.alignment import main_faces
+    from utils.faces.detection import main_faces
     from utils.faces.photo import Photo
     from utils.files import is_disk_full
     from utils.media.images import write_image

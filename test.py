@@ -147,7 +147,7 @@ def load_models(args):
 
 def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
     """Recognise photos, each by itself."""
-    from utils.faces.alignment import DETECTION_SIZE, load_detector
+    from utils.faces.detection import DETECTION_SIZE, load_detector
     from utils.live.loops import PhotoWindow, run_photos
     from utils.recognition.recognizer import recognize_photo
 

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def verify(args: argparse.Namespace) -> int:
     """Compare the two sides, say it; returns the exit status."""
-    from utils.faces.alignment import load_detector
+    from utils.faces.detection import load_detector
     from utils.features.extractor import load_extractor
     from utils.heads.head import load_head
     from utils.recognition.gallery import check_head

@@ -80,7 +80,8 @@ def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
     else:
         import numpy as np
 
-        from utils.faces.alignment import face_chip, load_detector
+        from utils.faces.alignment import face_chip
+        from utils.faces.detection import load_detector
         from utils.synthetic.identity import draw_identity
         from utils.synthetic.portrait import draw_selfie
 

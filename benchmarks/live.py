@@ -203,7 +203,8 @@ def naive_rate(frames, extractor, head, features) -> float:
     """
     import numpy as np
 
-    from utils.faces.alignment import face_chip, load_detector
+    from utils.faces.alignment import face_chip
+    from utils.faces.detection import load_detector
     from utils.media.images import resize_chip
 
     detect = load_detector()

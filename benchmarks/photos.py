@@ -164,8 +164,8 @@ def face_recognition_pipeline() -> tuple[str, Callable]:
 
 def compare_sizes(photos: list[Path]) -> list[dict]:
     """The main faces that --max_size finds, and how many are those that an unbounded search finds."""
-    from utils.faces.alignment import load_detector, main_faces
     from utils.faces.boxes import intersection_over_union
+    from utils.faces.detection import load_detector, main_faces
     from utils.faces.photo import Photo
 
     def search(size: int) -> tuple[list, float]:

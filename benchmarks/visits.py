@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, counted
-from utils.faces.alignment import align_crop, face_chip, load_detector
+from utils.faces.alignment import align_crop, face_chip
+from utils.faces.detection import load_detector
 from utils.features.feature_files import FeatureSet
 from utils.media.images import list_images, read_image
 from utils.media.video import Frame

@@ -13,7 +13,8 @@ from utils.capture.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.capture.loops import collect_from_camera, open_preview
 from utils.cli import InputError
 from utils.display.drawing import KNOWN_COLOR, WARNING_COLOR
-from utils.faces.alignment import Face, load_detector
+from utils.faces.alignment import Face
+from utils.faces.detection import load_detector
 from utils.faces.quality import Pose, head_pose
 from utils.media.camera import Camera
 from utils.media.images import read_image

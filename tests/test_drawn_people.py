@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from utils.faces.alignment import face_chip, load_detector, main_faces
+from utils.faces.alignment import face_chip
 from utils.faces.boxes import intersection_over_union
+from utils.faces.detection import load_detector, main_faces
 from utils.features.extractor import load_extractor
 from utils.synthetic.identity import Shot, draw_identity, random_shot
 from utils.synthetic.portrait import draw_background, draw_on, draw_selfie

@@ -4,17 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.faces.alignment import (
-    CHIP_SIZE,
-    Face,
-    align_crop,
-    face_chip,
-    load_detector,
-    main_faces,
-    similarity_transform,
-    warp_chip,
-)
+from utils.faces.alignment import CHIP_SIZE, Face, align_crop, face_chip, similarity_transform, warp_chip
 from utils.faces.boxes import clip_box, intersection_over_union
+from utils.faces.detection import load_detector, main_faces
 from utils.faces.dlib_hog import dlib_landmarks
 from utils.faces.retinaface import detect_retinaface
 from utils.features.dlib_network import find_dlib_weights

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.faces.alignment import face_chip, load_detector
+from utils.faces.alignment import face_chip
+from utils.faces.detection import load_detector
 from utils.faces.photo import Photo, _rescale
 from utils.media.images import decode_image, jpeg_size
 from utils.synthetic.identity import draw_identity

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.faces.alignment import face_chip, load_detector, main_faces
+from utils.faces.alignment import face_chip
+from utils.faces.detection import load_detector, main_faces
 from utils.faces.quality import (
     LEAST_DIFFERENCE,
     difference,

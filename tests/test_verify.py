@@ -11,7 +11,7 @@ from conftest import ROOT
 
 import utils.features.extractor
 import verify
-from utils.faces.alignment import load_detector
+from utils.faces.detection import load_detector
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import load_head, save_head
 from utils.heads.training import TrainingOptions, fit_head

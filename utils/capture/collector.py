@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.capture.guide import Guide
-from utils.faces.alignment import Face, face_chip, main_faces
+from utils.faces.alignment import Face, face_chip
+from utils.faces.detection import main_faces
 from utils.faces.quality import ALIKE, head_pose, judge, thumbnail
 from utils.media.images import write_image
 from utils.media.video import Frame

@@ -10,7 +10,8 @@ from utils.capture.guide import Guide
 from utils.display import drawing
 from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen, while_paused
 from utils.display.window import CLOSED, ESCAPE
-from utils.faces.alignment import Detector, Face
+from utils.faces.alignment import Face
+from utils.faces.detection import Detector
 from utils.faces.motion import Box, carry, gray_copy
 from utils.media.frame_worker import Background
 from utils.media.video import Frame

@@ -4,8 +4,9 @@ import functools
 
 import numpy as np
 
-from utils.faces.alignment import CHIP_SIZE, Detector, Face, warp_chip
+from utils.faces.alignment import CHIP_SIZE, Face, warp_chip
 from utils.faces.boxes import clip_box
+from utils.faces.detection import Detector
 from utils.media.images import decode_image, jpeg_size
 
 

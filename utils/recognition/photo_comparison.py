@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.faces.alignment import Detector, Face, face_chip, main_faces
+from utils.faces.alignment import Face, face_chip
+from utils.faces.detection import Detector, main_faces
 from utils.heads.head import Head
 from utils.log_odds import mean_log_odds
 from utils.media.images import list_images, read_image

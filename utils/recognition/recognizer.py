@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.faces.alignment import CHIP_SIZE, Detector, Face, face_chip, load_detector, warp_chip
+from utils.faces.alignment import CHIP_SIZE, Face, face_chip, warp_chip
+from utils.faces.detection import Detector, load_detector
 from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
 from utils.faces.quality import difference, quality, thumbnail
 from utils.features.extractor import Extractor
