@@ -69,10 +69,11 @@ def main(argv: list[str] | None = None) -> int:
     with ExitStack() as cleanup:
         source = open_source(args.camera, args.video_path, None, give_up=args.give_up)
         cleanup.callback(source.close)
-        from utils.capture.collector import Collector, FaceSaver
+        from utils.capture.collector import Collector
         from utils.capture.guide import Guide
         from utils.capture.loops import collect_from_camera, collect_from_frames, open_preview
         from utils.faces.detection import DETECTION_SIZE, load_detector
+        from utils.faces.folder import FaceSaver
         from utils.files import make_folder
 
         make_folder(args.output)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from conftest import FakeWindow, assert_one_error_line, finish, needs_screen, run_script, start
 
-from utils.capture.collector import WAIT_FOR_GOOD, Collector, FaceSaver
+from utils.capture.collector import WAIT_FOR_GOOD, Collector
 from utils.capture.guide import ASKS, PATIENCE, STEADY, Guide
 from utils.capture.loops import collect_from_camera, open_preview
 from utils.cli import InputError
 from utils.display.drawing import KNOWN_COLOR, WARNING_COLOR
 from utils.faces.alignment import Face
 from utils.faces.detection import load_detector
+from utils.faces.folder import FaceSaver
 from utils.faces.quality import Pose, head_pose
 from utils.media.camera import Camera
 from utils.media.images import read_image

@@ -1,6 +1,5 @@
 """Collecting one person's faces out of pictures: which are saved when, and what the person is told meanwhile."""
 
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ import numpy as np
 from utils.capture.guide import Guide
 from utils.faces.alignment import Face, face_chip
 from utils.faces.detection import main_faces
+from utils.faces.folder import FaceSaver
 from utils.faces.quality import ALIKE, head_pose, judge, thumbnail
-from utils.media.images import write_image
 from utils.media.video import Frame
 
 WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
@@ -36,40 +35,6 @@ class View:
     reason: str | None
     saved: Path | None = None
     countdown: int | None = None
-
-
-class FaceSaver:
-    """Writes chips as <person>_<number>.png, numbered on after the highest number in the folder."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.person = folder.resolve().name
-        numbers = (re.fullmatch(rf"{re.escape(self.person)}_(\d+)", path.stem) for path in folder.iterdir())
-        self.next = max((int(found[1]) + 1 for found in numbers if found), default=0)
-        self.paths: list[Path] = []
-
-    @property
-    def saved(self) -> int:
-        """How many faces this run has saved and not taken back."""
-        return len(self.paths)
-
-    def save(self, chip: np.ndarray) -> Path:
-        while (path := self.folder / f"{self.person}_{self.next}.png").exists():  # another capture's, by now
-            self.next += 1
-        write_image(path, chip)
-        print(f"{path} saved")
-        self.next += 1
-        self.paths.append(path)
-        return path
-
-    def undo(self) -> Path | None:
-        """Delete the face that was saved last, if this run has saved one."""
-        if not self.paths:
-            return None
-        path = self.paths.pop()
-        path.unlink(missing_ok=True)
-        print(f"{path} deleted")
-        return path
 
 
 class Collector:
