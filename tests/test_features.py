@@ -21,8 +21,8 @@ from utils.features.feature_files import (
     load_features,
     load_person,
     save_person,
-    unpickle_matrix,
 )
+from utils.features.safe_pickle import unpickle_matrix
 from utils.files import read_json
 from utils.media.images import write_image
 

@@ -1,0 +1,65 @@
+"""Read a pickled feature matrix by an unpickler that knows numpy arrays and nothing else."""
+
+import io
+import pickle
+
+import numpy as np
+
+# Stands in for the class numpy.ndarray: a pickle may name it but not call it, for any size would do.
+_NDARRAY = object()
+
+
+def unpickle_matrix(data: bytes) -> np.ndarray:
+    """The float32 (n, D) matrix in a pickle of any protocol. Raises ValueError for anything else."""
+    try:
+        array = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2's strings are bytes
+    except ValueError:
+        raise
+    except Exception as exc:  # damaged pickles raise nearly anything
+        raise ValueError(f"not a feature matrix: {type(exc).__name__}: {exc}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not array.size:
+        shape = getattr(array, "shape", None)
+        raise ValueError(f"expected a matrix (n, D) of floats. Received: {type(array).__name__} {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("the feature matrix holds numbers that are not finite")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _empty_array(kind: object, shape: tuple, code) -> np.ndarray:
+    """Stands in for numpy's `_reconstruct`; real pickles ask it for an empty array and fill that."""
+    if kind is not _NDARRAY or shape != (0,):
+        raise ValueError("not a feature matrix: odd array")
+    return np.empty(0, np.int8)
+
+
+def _array_from_buffer(buffer, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+    """Stands in for numpy's `_frombuffer`, which pickles of protocol 5 call."""
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    """Stands in for `_codecs.encode`, by which Python 3 writes bytes into protocol 2."""
+    if encoding != "latin1":
+        raise ValueError("not a feature matrix: odd encoding")
+    return text.encode("latin1")
+
+
+_WHAT_ARRAYS_NEED = {
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1_bytes,
+    # numpy 1 and 2 name their modules differently.
+    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_from_buffer,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """An unpickler for which numpy arrays are all that exists."""
+
+    def find_class(self, module: str, name: str):
+        if (module, name) not in _WHAT_ARRAYS_NEED:
+            raise ValueError(f"refused: the pickle asks for {module}.{name}, which no feature matrix needs")
+        return _WHAT_ARRAYS_NEED[module, name]
