@@ -10,19 +10,14 @@ from utils.features.extractor import load_extractor, model_fingerprint
 from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.heads.batches import PEOPLE, draw_balanced_rows
-from utils.heads.calibration import (
-    ScoredPairs,
-    bootstrap_operating_point,
-    expected_calibration_error,
-    fit_logistic,
-    thresholds_by_rate,
-)
+from utils.heads.calibration import ScoredPairs, expected_calibration_error, fit_logistic
 from utils.heads.choice import confused_share, suitable_head
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import Head, load_head, save_head
 from utils.heads.models import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
 from utils.heads.pairs import NOBODY, capped_rows
 from utils.heads.plda import estimate_covariances, fit_plda, make_plda
+from utils.heads.threshold import bootstrap_operating_point, thresholds_by_rate
 from utils.heads.training import TrainingOptions, all_pairs_loss, fit_head
 from utils.log_odds import MOST_EXTRAPOLATED, logits, probabilities
 from utils.recognition.gallery import Gallery, person_scores

@@ -13,8 +13,9 @@ from utils.files import read_json
 from utils.heads.head import Head, head_path, load_head, save_head
 from utils.heads.models import create_model, dense_similarity
 from utils.heads.pairs import all_negative_pairs, negative_pairs, positive_pairs, split_people
+from utils.heads.threshold import choose_threshold
 from utils.keras_models import save_model
-from utils.metrics import choose_threshold, verification_figures
+from utils.metrics import verification_figures
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3])
 

@@ -9,10 +9,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-THRESHOLD_FLOOR = 0.5  # below even odds a pair is not "the same person", however few impostors score so
-# The original recipe's rule, used where the data cannot support a choice.
-RECIPE_THRESHOLD = 0.8
-RECIPE_MIN_VOTES = 0.85
 CALIBRATION_BINS = 15
 
 
@@ -33,29 +29,6 @@ class VerificationFigures:
 
     def as_dict(self) -> dict:
         return asdict(self)
-
-
-def pairs_of_people(people: int) -> int:
-    """How many pairs of different people there are among so many."""
-    return people * (people - 1) // 2
-
-
-def choose_threshold(different_scores: np.ndarray, target_far: float, person_pairs: int) -> tuple[float, float]:
-    """The threshold for a target false accept rate, and the FAR that the data supports.
-
-    different_scores: of impostor pairs (q,), from `person_pairs` pairs of people. A score above the
-    threshold accepts. Many photos of the same two people are hardly more than one observation, so
-    that n pairs of people support no FAR below 1 / n; with fewer than the target needs, the threshold
-    clears every impostor and is no lower than the original recipe's. Raises ValueError for no scores.
-    """
-    if len(different_scores) == 0:
-        raise ValueError("a threshold needs impostor scores. Received: none")
-    ordered = np.sort(np.asarray(different_scores, float))[::-1]
-    supported = max(target_far, 1 / person_pairs)
-    if supported > target_far:
-        return max(RECIPE_THRESHOLD, float(ordered[0])), supported
-    accepted = min(int(target_far * len(ordered)), len(ordered) - 1)  # impostors that may pass
-    return max(THRESHOLD_FLOOR, float(ordered[accepted])), supported
 
 
 def verification_figures(
@@ -203,3 +176,8 @@ def interval(values: list[float], level: float = 0.95) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def pairs_of_people(people: int) -> int:
+    """How many pairs of different people there are among so many."""
+    return people * (people - 1) // 2

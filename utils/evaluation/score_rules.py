@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from utils.metrics import RECIPE_MIN_VOTES
+from utils.heads.threshold import RECIPE_MIN_VOTES
 
 TOP = 2  # photos of a person whose log odds the rule of the best ones averages
 

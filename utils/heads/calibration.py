@@ -5,10 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.log_odds import calibrated, logits
-from utils.metrics import THRESHOLD_FLOOR, calibration_error
-
-BOOTSTRAPS = 200
-RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
+from utils.metrics import calibration_error
 
 
 @dataclass(frozen=True)
@@ -97,42 +94,3 @@ def cross_fitted_error(pairs: ScoredPairs, rng: np.random.Generator) -> float | 
             )
         )
     return float(np.mean(errors))
-
-
-def thresholds_by_rate(different: np.ndarray, lowest: float) -> list[list[float]]:
-    """[false accept rate, threshold] of impostor scores (q,), from the highest of RATES down to `lowest`."""
-    rates = [rate for rate in RATES if rate > lowest] + [lowest]
-    ordered = np.sort(different)[::-1]
-    return [[rate, float(ordered[min(int(rate * len(ordered)), len(ordered) - 1)])] for rate in rates]
-
-
-def bootstrap_operating_point(
-    pairs: ScoredPairs, threshold: float, target_far: float, rng: np.random.Generator
-) -> dict[str, list[float]]:
-    """95 % confidence intervals over people: of the threshold for `target_far`, and of the FAR at `threshold`.
-
-    People are drawn with replacement, a pair counts as often as both its people were drawn: pairs that
-    share a person are not independent, and drawn one by one they would look surer than they are.
-    """
-    order = np.argsort(pairs.different)[::-1]
-    scores = pairs.different[order]
-    people, index = np.unique(pairs.different_people[order], return_inverse=True)
-    first, second = index.reshape(-1, 2).T
-    thresholds, rates = [], []
-    for _ in range(BOOTSTRAPS):
-        drawn = np.bincount(rng.integers(0, len(people), len(people)), minlength=len(people))
-        weight = np.cumsum(drawn[first] * drawn[second])
-        if not weight[-1]:  # all draws were one person
-            continue
-        # The highest score that may not pass, as in `choose_threshold`.
-        place = min(int(np.searchsorted(weight, target_far * weight[-1], side="right")), len(scores) - 1)
-        thresholds.append(max(THRESHOLD_FLOOR, scores[place]))
-        accepted = int((scores > threshold).sum())
-        rates.append(weight[accepted - 1] / weight[-1] if accepted else 0.0)
-    if not thresholds:
-        return {}
-    interval = (2.5, 97.5)
-    return {
-        "threshold_interval": [float(value) for value in np.percentile(thresholds, interval)],
-        "far_interval": [float(value) for value in np.percentile(rates, interval)],
-    }

@@ -13,12 +13,18 @@ from utils.cli import InputError
 from utils.features.normalization import Normalization
 from utils.files import read_json, write_json
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
+from utils.heads.threshold import (
+    MOST_STRANGERS_NAMED,
+    RECIPE_MIN_VOTES,
+    RECIPE_THRESHOLD,
+    _log_odds_for,
+    _share,
+    _threshold_table,
+)
 from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
-from utils.log_odds import MOST_EXTRAPOLATED, logits, probabilities
-from utils.metrics import RECIPE_MIN_VOTES, RECIPE_THRESHOLD
+from utils.log_odds import probabilities
 
 FILE_NAME = "similarity.keras"
-MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
 MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
 
@@ -137,16 +143,6 @@ class Head:
         return max(self.threshold, float(probabilities(_log_odds_for(named / people, self._thresholds))))
 
 
-def _log_odds_for(far: float, table: list[tuple[float, float]]) -> float:
-    """The log odds of the threshold for a false accept rate, from [rate, threshold] in the order of rising rates."""
-    fars, thresholds = np.array(table).T
-    lowest, decade_up, wanted = np.interp(np.log([fars[0], 10 * fars[0], far]), np.log(fars), logits(thresholds))
-    if far >= fars[0]:
-        return float(wanted)
-    beyond = (lowest - decade_up) * np.log(fars[0] / far) / np.log(10)
-    return float(max(lowest, min(lowest + beyond, MOST_EXTRAPOLATED)))
-
-
 def _parts(rows: int, width: int) -> list[slice]:
     step = max(1, MOST_NUMBERS // width)
     return [slice(start, start + step) for start in range(0, rows, step)]
@@ -158,22 +154,6 @@ def _predict(model, inputs: list[np.ndarray]) -> np.ndarray:
     padding = ((0, power_of_two(rows) - rows), (0, 0))
     padded = [np.pad(array, padding) for array in inputs]
     return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
-
-
-def _share(description: dict, key: str, default: float) -> float:
-    value = description.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"the head's {key} must be a number between 0 and 1. Received: {value!r}")
-    return float(value)
-
-
-def _threshold_table(table) -> list[tuple[float, float]]:
-    """[false accept rate, threshold] rows in the order of rising rates. Raises InputError for anything else."""
-    rows = table if isinstance(table, list) else [table]
-    if not all(isinstance(row, list) and len(row) == 2 for row in rows):
-        raise InputError(f"the head's thresholds must be a list of [rate, threshold]. Received: {table!r}")
-    rows = sorted((_share({"rate": far}, "rate", 0), _share({"threshold": t}, "threshold", 0)) for far, t in rows)
-    return [(max(far, 1e-12), threshold) for far, threshold in rows]
 
 
 def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:

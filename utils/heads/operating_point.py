@@ -2,25 +2,18 @@
 
 import numpy as np
 
-from utils.heads.calibration import (
-    ScoredPairs,
-    bootstrap_operating_point,
-    cross_fitted_error,
-    expected_calibration_error,
-    fit_platt,
-    thresholds_by_rate,
-)
+from utils.heads.calibration import ScoredPairs, cross_fitted_error, expected_calibration_error, fit_platt
 from utils.heads.head import MOST_NUMBERS, Head
 from utils.heads.models import rescale_logit
 from utils.heads.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs
-from utils.metrics import (
+from utils.heads.threshold import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
-    VerificationFigures,
+    bootstrap_operating_point,
     choose_threshold,
-    pairs_of_people,
-    verification_figures,
+    thresholds_by_rate,
 )
+from utils.metrics import VerificationFigures, pairs_of_people, verification_figures
 
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
 MOST_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
