@@ -163,7 +163,7 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
 
     from utils.live.loops import open_screen, run_camera, run_video
     from utils.live.outputs import UnknownFaces
-    from utils.media.video import is_mirrored
+    from utils.media.camera import is_mirrored
     from utils.recognition.recognizer import BackgroundRecognizer, load_recognizer
 
     # NumPy's second thread spins for a while after each comparison with a large gallery, on the core that the

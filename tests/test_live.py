@@ -24,9 +24,9 @@ from utils.live.controls import KEYS, Desk
 from utils.live.enrollment import Enrolment, check_name
 from utils.live.loops import run_camera, run_video
 from utils.live.outputs import Outputs, Summary, UnknownFaces
-from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
+from utils.media.camera import DARK, Camera, LiveSource, PacedVideo, without_password
 from utils.media.images import read_image
-from utils.media.video import Frame, VideoOutput, VideoSource, without_password
+from utils.media.video import Frame, VideoOutput, VideoSource
 from utils.recognition.gallery import Gallery
 from utils.recognition.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
 from utils.synthetic.identity import draw_identity

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.media.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size, is_url, without_password
+from utils.media.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size
 
 MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
 TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
@@ -242,3 +242,22 @@ def open_source(camera: str, video_path: Path | None, image_path: Path | None, r
     if video_path:
         return PacedVideo(video_path) if realtime else VideoSource(video_path)
     return open_camera(camera, give_up)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is the address of a network camera."""
+    return re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
+
+
+def is_mirrored(choice: int | None, camera: str, video_path: Path | None) -> bool:
+    """Whether a picture is shown as a looking glass does: as chosen, else where people see themselves."""
+    return bool(choice) if choice is not None else video_path is None and not is_url(camera)
+
+
+def without_password(text: str) -> str:
+    """A camera's address without what may be secret in it, name, password and query: for messages.
+
+    Rather too much than too little: whatever stands before the last @ is taken for a name and a password.
+    """
+    text = re.sub(r"^([a-z]+://)?.*@", r"\1…@", text, flags=re.IGNORECASE | re.DOTALL)
+    return re.sub(r"[?#].+", "?…", text, flags=re.DOTALL)

@@ -1,7 +1,6 @@
 """Where pictures come from and go to: videos and photos in, videos out. Cameras have a module of their own."""
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,25 +112,6 @@ def declared_size(capture: cv2.VideoCapture) -> tuple[int, int]:
     """The width and height in pixels that a camera or a file says it has, or the usual ones where it says nothing."""
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     return (width, height) if width > 0 and height > 0 else DEFAULT_SIZE
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is the address of a network camera."""
-    return re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
-
-
-def is_mirrored(choice: int | None, camera: str, video_path: Path | None) -> bool:
-    """Whether a picture is shown as a looking glass does: as chosen, else where people see themselves."""
-    return bool(choice) if choice is not None else video_path is None and not is_url(camera)
-
-
-def without_password(text: str) -> str:
-    """A camera's address without what may be secret in it, name, password and query: for messages.
-
-    Rather too much than too little: whatever stands before the last @ is taken for a name and a password.
-    """
-    text = re.sub(r"^([a-z]+://)?.*@", r"\1…@", text, flags=re.IGNORECASE | re.DOTALL)
-    return re.sub(r"[?#].+", "?…", text, flags=re.DOTALL)
 
 
 class VideoOutput:
