@@ -5,8 +5,9 @@ Lengths are head units (half face heights) in the coordinates of `Pose.on_body`;
 
 import numpy as np
 
-from utils.synthetic.canvas import Canvas, Pose, circle, mirrored, mix, shade, smooth
+from utils.synthetic.canvas import Canvas, circle, mirrored, mix, shade, smooth
 from utils.synthetic.identity import Identity
+from utils.synthetic.pose import Pose
 
 SHOULDER_Y = 1.26  # where a neckline leaves the neck
 HEM_Y = 4.8  # clothes end below every picture

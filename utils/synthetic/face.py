@@ -7,9 +7,10 @@ heights). Soft shapes give volume, hard ones the lines that a drawing needs.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from utils.synthetic.canvas import WHITE_SUM, Canvas, Pose, circle, glow, mirrored, mix, shade, smooth
+from utils.synthetic.canvas import WHITE_SUM, Canvas, circle, glow, mirrored, mix, shade, smooth
 from utils.synthetic.hair import covers_ears
 from utils.synthetic.identity import Identity, Shot
+from utils.synthetic.pose import Pose
 
 WRINKLED_AGE = 0.55  # of 0 to 1
 CLOSED_BLINK = 0.85  # of 0 to 1; nothing of the eyeball shows from here on

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.synthetic.canvas import Canvas, Pose, mirrored, mix, resample, shade, smooth
+from utils.synthetic.canvas import Canvas, mirrored, mix, resample, shade, smooth
 from utils.synthetic.identity import Identity
+from utils.synthetic.pose import Pose
 
 STRAND_WIDTH = 0.012
 CAP_POINTS = 40  # of the hairline and of the outline above it

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from utils.synthetic.canvas import Canvas, Pose, mix, shade
+from utils.synthetic.canvas import Canvas, mix, shade
 from utils.synthetic.clothes import draw_body
 from utils.synthetic.face import (
     draw_brow,
@@ -23,6 +23,7 @@ from utils.synthetic.face import (
 )
 from utils.synthetic.hair import draw_back_hair, draw_beard, draw_front_hair
 from utils.synthetic.identity import CLOTHES, Identity, Shot, pick, random_shot
+from utils.synthetic.pose import Pose
 
 BACKDROPS = [
     (196, 214, 222), (222, 208, 190), (190, 206, 188), (214, 196, 200),
