@@ -84,8 +84,8 @@ def look(embeddings, gallery) -> tuple[list, list]:
     """The names that a face's embeddings (LOOKS, D) get, each alone, and after each look of a track."""
     import numpy as np
 
-    from utils.recognition.naming import Look, add_look, settle
-    from utils.recognition.tracks import Track
+    from utils.recognition.naming import add_look, settle
+    from utils.recognition.tracks import Look, Track
 
     scores = gallery.scores(embeddings)
     single = [gallery.decide(row[None])[0].name for row in scores]

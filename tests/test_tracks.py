@@ -12,19 +12,9 @@ from utils.faces.motion import carry, follow, gray_copy, same_scene
 from utils.features.feature_files import FeatureSet
 from utils.log_odds import probabilities
 from utils.recognition.gallery import Gallery, decide
-from utils.recognition.naming import (
-    FIRST_LOOKS,
-    MOST_LOOKS,
-    NAMED_GAP,
-    UNKNOWN_GAP,
-    Look,
-    add_look,
-    evidence,
-    is_due,
-    settle,
-)
+from utils.recognition.naming import FIRST_LOOKS, MOST_LOOKS, NAMED_GAP, UNKNOWN_GAP, add_look, evidence, is_due, settle
 from utils.recognition.recognizer import Recognizer
-from utils.recognition.tracks import ABSENCE, MEMORY, Track, Tracks, associate
+from utils.recognition.tracks import ABSENCE, MEMORY, Look, Track, Tracks, associate
 
 
 def face(x, y=100, w=60, h=80, score=0.99) -> Face:

@@ -19,9 +19,9 @@ from utils.faces.quality import ALIKE, judge, thumbnail
 from utils.features.feature_files import STRANGERS
 from utils.files import in_words
 from utils.live.enrolled_files import PersonFiles
-from utils.recognition.naming import Look, add_look
+from utils.recognition.naming import add_look
 from utils.recognition.recognizer import Recognizer
-from utils.recognition.tracks import Track
+from utils.recognition.tracks import Look, Track
 
 MOST_FACES = 5  # saved at one enrolment
 LEAST_GAP = 0.2  # seconds between two of them

@@ -4,12 +4,11 @@ A *look* is one embedding of a face with the persons' scores that the gallery gi
 unlucky; a name that came and went with each would flicker.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from utils.log_odds import LEAST_LOGIT, bounded_logits, logits, probabilities
 from utils.recognition.gallery import Gallery
+from utils.recognition.tracks import Look
 
 MOST_LOOKS = 10  # of a face that are kept: the best, older ones counting less
 FIRST_LOOKS = 3  # that a new face gets in a row
@@ -28,19 +27,6 @@ BETTER_HALF = 0.5  # of the looks, by weight, that a person is judged by
 # photos of different days.
 STRANGER, SHARED, GAIN = -6.0, 0.85, 2.0
 ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
-
-
-@dataclass
-class Look:
-    """One embedding of a face, float32 (D,).
-
-    scores: the persons', float32 (p,). quality: of the face, 0-1. time: seconds.
-    """
-
-    embedding: np.ndarray
-    scores: np.ndarray
-    quality: float
-    time: float
 
 
 def is_due(track, now: float) -> bool:

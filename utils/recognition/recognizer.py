@@ -14,8 +14,8 @@ from utils.keras_models import power_of_two
 from utils.media.frame_worker import Background
 from utils.media.video import Frame
 from utils.recognition.gallery import Gallery
-from utils.recognition.naming import MOST_LOOKS, Look, add_look, is_due, settle
-from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Track, Tracks
+from utils.recognition.naming import MOST_LOOKS, add_look, is_due, settle
+from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Look, Track, Tracks
 
 MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
 SAME_FACE = 0.5  # probability above which a doubted face is the one that its track had

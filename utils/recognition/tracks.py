@@ -11,13 +11,25 @@ import numpy as np
 
 from utils.faces.alignment import Face
 from utils.faces.boxes import overlap_matrix
-from utils.recognition.naming import Look
 
 LEAST_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
 MEMORY = 2.0  # seconds that a face may be out of sight and still go on its track
 ABSENCE = 0.15  # seconds out of sight after which it could as well be somebody else in the same place
 SURE_SCORE = 0.8  # of a detection that begins a track, 0-1
 WEAK_SCORE = 0.5  # of one that goes on a track
+
+
+@dataclass
+class Look:
+    """One embedding of a face, float32 (D,).
+
+    scores: the persons', float32 (p,). quality: of the face, 0-1. time: seconds.
+    """
+
+    embedding: np.ndarray
+    scores: np.ndarray
+    quality: float
+    time: float
 
 
 @dataclass(eq=False)
