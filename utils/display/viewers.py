@@ -18,7 +18,7 @@ GO_ON = (("space", "go on"),)  # while paused, even where the keys are hidden
 
 
 class Controls(Protocol):
-    """What draws on a Screen and acts on its keys: utils.live.controls.Desk, utils.capture.loops.Preview.
+    """What draws on a Screen and acts on its keys: utils.live.controls.Desk, utils.capture.controls.Preview.
 
     quit, paused: what the keys asked for. faces: what each takes for its own, Seen or Box.
     """
