@@ -147,8 +147,9 @@ def load_models(args):
 
 def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
     """Recognise photos, each by itself."""
+    from utils.display.viewers import PhotoWindow
     from utils.faces.detection import DETECTION_SIZE, load_detector
-    from utils.live.loops import PhotoWindow, run_photos
+    from utils.live.loops import run_photos
     from utils.recognition.recognizer import recognize_photo
 
     detect = load_detector(args.detector, args.min_size, bool(args.align), args.detect_width or DETECTION_SIZE)

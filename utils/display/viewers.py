@@ -95,3 +95,23 @@ class Screen:
 def while_paused(keys: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The keys of a window, with what space does in a pause."""
     return tuple(dict(keys, **dict(GO_ON)).items())
+
+
+class PhotoWindow:
+    """A window in which each photo stays until a key is pressed."""
+
+    def __init__(self, cleanup: ExitStack):
+        self.cleanup = cleanup
+        self.window: Window | None = None
+        self.size_wh: tuple[int, int] | None = None  # of the picture that is shown
+
+    def show(self, picture: np.ndarray) -> bool:
+        """Show a picture in a window of its proportions; returns whether to go on."""
+        size_wh = picture.shape[1::-1]
+        if self.window is None:
+            self.window = Window(TITLE, size_wh)
+            self.cleanup.callback(self.window.close)
+        elif size_wh != self.size_wh:
+            self.window.resize(size_wh)
+        self.size_wh = size_wh
+        return (self.window.show(picture) or self.window.wait()) != "q"

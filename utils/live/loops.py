@@ -6,8 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from utils.display.viewers import NO_WINDOW_POLL, POLL, TITLE, Screen
-from utils.display.window import Window
+from utils.display.viewers import NO_WINDOW_POLL, POLL, PhotoWindow, Screen
 from utils.live.controls import Desk, annotate
 from utils.live.enrollment import Enrolment
 from utils.live.outputs import Outputs, Summary
@@ -16,26 +15,6 @@ from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.threads import BackgroundWriter, map_ahead, read_ahead
 
 AHEAD = 8  # frames decoded early, and frames waiting to be written
-
-
-class PhotoWindow:
-    """A window in which each photo stays until a key is pressed."""
-
-    def __init__(self, cleanup: ExitStack):
-        self.cleanup = cleanup
-        self.window: Window | None = None
-        self.size_wh: tuple[int, int] | None = None  # of the picture that is shown
-
-    def show(self, picture: np.ndarray) -> bool:
-        """Show a picture in a window of its proportions; returns whether to go on."""
-        size_wh = picture.shape[1::-1]
-        if self.window is None:
-            self.window = Window(TITLE, size_wh)
-            self.cleanup.callback(self.window.close)
-        elif size_wh != self.size_wh:
-            self.window.resize(size_wh)
-        self.size_wh = size_wh
-        return (self.window.show(picture) or self.window.wait()) != "q"
 
 
 def run_photos(
