@@ -1,7 +1,6 @@
 """What a window shows besides the picture, and what its keys do."""
 
 import time
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from utils.display.viewers import GO_ON, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 from utils.files import in_words
 from utils.live.enrollment import Enrolment, check_name
+from utils.live.outputs import annotate
 from utils.media.images import write_image
 from utils.recognition.recognizer import Seen
 
@@ -180,16 +180,3 @@ class Desk:
 def largest(faces: list[Seen]) -> Seen:
     """The face with the largest box."""
     return max(faces, key=lambda face: face.box[2] * face.box[3])
-
-
-def annotate(image: np.ndarray, faces: list[Seen], mirrored: bool = False) -> np.ndarray:
-    """A copy of an RGB uint8 image with boxes, names and scores drawn on it, mirrored if asked."""
-    if mirrored:
-        picture, boxes = drawing.mirror(image, [face.box for face in faces])
-        faces = [replace(face, box=box) for face, box in zip(faces, boxes, strict=True)]
-    else:
-        picture = image.copy()
-    # Large faces last: the one in front is on top.
-    for face in sorted(faces, key=lambda face: face.box[2] * face.box[3]):
-        drawing.draw_face(picture, face.box, face.name, face.score)
-    return picture

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 
 from utils.display.viewers import NO_WINDOW_POLL, POLL, PhotoWindow, Screen
-from utils.live.controls import Desk, annotate
+from utils.live.controls import Desk
 from utils.live.enrollment import Enrolment
-from utils.live.outputs import Outputs, Summary
+from utils.live.outputs import Outputs, Summary, annotate
 from utils.media.video import Frame, PhotoSource, VideoSource
 from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, Seen
 from utils.threads import BackgroundWriter, map_ahead, read_ahead

@@ -3,13 +3,14 @@
 import json
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from utils.cli import InputError, counted
+from utils.display import drawing
 from utils.files import make_folder
 from utils.media.images import png_name, write_image
 from utils.media.video import CODECS, Frame, PhotoSource, VideoOutput
@@ -176,3 +177,16 @@ class UnknownFaces:
         for number, chip in kept.items():
             write_image(self.folder / f"unknown_{self.stamp}_{number}.png", chip)
         return len(kept)
+
+
+def annotate(image: np.ndarray, faces: list[Seen], mirrored: bool = False) -> np.ndarray:
+    """A copy of an RGB uint8 image with boxes, names and scores drawn on it, mirrored if asked."""
+    if mirrored:
+        picture, boxes = drawing.mirror(image, [face.box for face in faces])
+        faces = [replace(face, box=box) for face, box in zip(faces, boxes, strict=True)]
+    else:
+        picture = image.copy()
+    # Large faces last: the one in front is on top.
+    for face in sorted(faces, key=lambda face: face.box[2] * face.box[3]):
+        drawing.draw_face(picture, face.box, face.name, face.score)
+    return picture
