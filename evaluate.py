@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.evaluation.experiments import fitter, identify, verify
-    from utils.evaluation.protocols import with_strangers
+    from utils.evaluation.pairs import with_strangers
     from utils.features.feature_files import load_features
     from utils.files import make_folder
 

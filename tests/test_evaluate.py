@@ -18,18 +18,22 @@ from utils.evaluation.identification import (
     run_trials,
     score_people,
 )
-from utils.evaluation.pairs import image_rows, match_pairs, read_pairs
+from utils.evaluation.pairs import (
+    Pairs,
+    draw_pairs,
+    image_rows,
+    match_pairs,
+    read_pairs,
+    stranger_label,
+    with_strangers,
+)
 from utils.evaluation.protocols import (
     HEAD,
-    Pairs,
     cross_validate,
-    draw_pairs,
     fold_accuracies,
     other_folds,
     plain_scores,
-    stranger_label,
     thresholds_of_other_folds,
-    with_strangers,
 )
 from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.features.feature_files import FeatureSet, save_person

@@ -7,18 +7,9 @@ import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
 from utils.evaluation.identification import OpenSet, draw_watchlist, measure_open_set
-from utils.evaluation.pairs import load_pairs
+from utils.evaluation.pairs import Pairs, check_folds, draw_pairs, has_both_kinds, load_pairs, stranger_label
 from utils.evaluation.plots import plot_identification, plot_verification
-from utils.evaluation.protocols import (
-    Pairs,
-    check_folds,
-    cross_validate,
-    draw_pairs,
-    has_both_kinds,
-    judge_pairs,
-    rows_without,
-    stranger_label,
-)
+from utils.evaluation.protocols import cross_validate, judge_pairs, rows_without
 from utils.evaluation.report import write_people
 from utils.evaluation.verification import Verification, measure_verification
 from utils.evaluation.worst_pairs import draw_worst_pairs

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.evaluation.identification import FARS, NEAREST, OWN, Identification, Trials
-from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, Pairs
+from utils.evaluation.pairs import Pairs
+from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged
 from utils.figures import COLORS, save_figure
 from utils.metrics import Roc, calibration_bins, roc
 

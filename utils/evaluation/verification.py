@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, Pairs, fold_accuracies
+from utils.evaluation.pairs import Pairs
+from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, fold_accuracies
 from utils.metrics import calibration_error, interval, people_multiplicities, resampled_rocs, roc
 
 FARS = (0.01, 0.001)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError
-from utils.evaluation.protocols import HEAD, Judged, Pairs
+from utils.evaluation.pairs import Pairs
+from utils.evaluation.protocols import HEAD, Judged
 from utils.features.feature_files import FeatureSet
 from utils.figures import save_figure
 from utils.media.images import read_image, resize_chip
