@@ -1,4 +1,4 @@
-"""Step 3 (optional): statistics of the features, to normalise with.
+"""Step 3 (optional): statistics of the features, to normalize with.
 
   python compute_mean.py --features_path features
 

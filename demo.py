@@ -3,7 +3,7 @@
   make demo
 
 Draws a dozen people's selfies, runs every numbered step on them as you would, renders a "webcam"
-video in which enrolled people and strangers come and go, recognises it, and says how well that
+video in which enrolled people and strangers come and go, recognizes it, and says how well that
 went. Every command is printed so that you can copy it. Nothing is downloaded, no screen is needed.
 The exit status is 1 if recognition was bad.
 """

@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-c", "--classification", type=file_path, help="head that train.py saved")
     add_normalize_switch(
-        parser, help="1: normalise for a head of the original recipe; train.py's heads carry their own"
+        parser, help="1: normalize for a head of the original recipe; train.py's heads carry their own"
     )
     parser.add_argument("--pairs", type=file_path, help="pairs to verify, a file in the form of LFW's pairs.txt")
     parser.add_argument(

@@ -107,7 +107,7 @@ def report(people: list, seconds: float) -> None:
 
 
 def report_orphans(features: Path, people: set[str]) -> None:
-    """Name the people who have features but no faces folder: they are still recognised."""
+    """Name the people who have features but no faces folder: they are still recognized."""
     from utils.features.feature_files import feature_path
 
     if not features.is_dir():  # nothing was ever extracted

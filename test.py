@@ -8,7 +8,7 @@ A face gets the name of its best person if that person's two best images togethe
 more than this share of the images, score above --threshold, else it is "unknown". In videos and before
 cameras a face is followed, and its name decided over several looks at it.
 
-Keys in the window: e enrols the largest face under a name that you type (--faces_path), n says that a
+Keys in the window: e enrolls the largest face under a name that you type (--faces_path), n says that a
 name is wrong, u undoes the last of these, s saves a snapshot, space pauses, h hides the keys, q or Esc
 quits.
 """
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
     add_normalize_switch(
-        parser, help="1: normalise for a head of the original recipe; train.py's heads carry their own"
+        parser, help="1: normalize for a head of the original recipe; train.py's heads carry their own"
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
@@ -146,7 +146,7 @@ def load_models(args):
 
 
 def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
-    """Recognise photos, each by itself."""
+    """Recognize photos, each by itself."""
     from utils.display.viewers import PhotoWindow
     from utils.faces.detection import DETECTION_SIZE, load_detector
     from utils.live.loops import run_photos
@@ -159,7 +159,7 @@ def compare_photos(source, gallery, extractor, outputs, summary, args, cleanup: 
 
 
 def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: ExitStack) -> None:
-    """Recognise a camera or a video, following faces from frame to frame."""
+    """Recognize a camera or a video, following faces from frame to frame."""
     from threadpoolctl import threadpool_limits
 
     from utils.live.loops import open_screen, run_camera, run_video

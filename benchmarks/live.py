@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-m", "--model", required=True, type=file_path, help="extractor of the features")
     parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
     parser.add_argument("-v", "--video_path", required=True, type=file_path, help="a video")
-    parser.add_argument("--others", type=file_path, help="features of many people, to enrol more of")
+    parser.add_argument("--others", type=file_path, help="features of many people, to enroll more of")
     parser.add_argument(
         "--visitors",
         type=file_path,
@@ -185,10 +185,10 @@ class Bench:
         figures = watch.figures()
         middle, most = np.percentile(summary.latencies, (50, 95)) * 1000
         figures |= {"latency_ms_p50": middle, "latency_ms_p95": most}
-        figures |= {"recognised_per_second": len(summary.latencies) / watch.seconds}
+        figures |= {"recognized_per_second": len(summary.latencies) / watch.seconds}
         print(
             f"camera ({figures['window']}): {figures['shown_per_second']:.1f} shown a second, "
-            f"{figures['recognised_per_second']:.1f} recognised; the window waits {figures['waits']:.1%} of the time; "
+            f"{figures['recognized_per_second']:.1f} recognized; the window waits {figures['waits']:.1%} of the time; "
             f"latency {middle:.0f} ms, p95 {most:.0f} ms; newcomers named within {figures['named_s_p50']:.2f} s, "
             f"p95 {figures['named_s_p95']:.2f} s ({figures['named']} of {figures['newcomers']}, "
             f"{figures['pictures_with_a_wrong_name']} pictures with another name)"

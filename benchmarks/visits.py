@@ -71,7 +71,7 @@ class Crowd:
 
 
 def photographed(folder: Path) -> list[list[Path]]:
-    """Of VISITS people, evenly chosen from those with enough, PHOTOS photos to enrol and one to come by with."""
+    """Of VISITS people, evenly chosen from those with enough, PHOTOS photos to enroll and one to come by with."""
     photos = [list_images(person) for person in sorted(folder.iterdir()) if person.is_dir()]
     enough = [paths[: PHOTOS + 1] for paths in photos if len(paths) > PHOTOS]
     if len(enough) < VISITS:

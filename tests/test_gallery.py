@@ -111,7 +111,7 @@ def test_deciding_on_scores_is_identifying():
     assert gallery.decide(np.empty((0, 2), np.float32)) == []
 
 
-def test_somebody_added_is_recognised_at_once_and_taken_back_without_a_trace():
+def test_somebody_added_is_recognized_at_once_and_taken_back_without_a_trace():
     gallery = small_gallery()
     probes = np.array([[0, 0], [9, 9], [5, 5], [-4, 4]], np.float32)
     before, names, matrix = gallery.scores(probes), list(gallery.names), gallery.matrix.copy()

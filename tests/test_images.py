@@ -58,13 +58,13 @@ def test_transparency_is_laid_on_white(picture):
     np.testing.assert_array_equal(decoded[30:], picture[30:])
 
 
-def test_grey_and_16_bit(picture):
-    grey = picture[:, :, 0]
-    expected = np.repeat(grey[:, :, None], 3, axis=2)
+def test_gray_and_16_bit(picture):
+    gray = picture[:, :, 0]
+    expected = np.repeat(gray[:, :, None], 3, axis=2)
     for file_format in ("PNG", "TIFF", "BMP"):
-        np.testing.assert_array_equal(decode_image(encode(Image.fromarray(grey), file_format)), expected)
-    assert_close(decode_image(encode(Image.fromarray(grey), "JPEG", quality=95)), expected, 2)
-    wide = grey.astype(np.uint16) * 257
+        np.testing.assert_array_equal(decode_image(encode(Image.fromarray(gray), file_format)), expected)
+    assert_close(decode_image(encode(Image.fromarray(gray), "JPEG", quality=95)), expected, 2)
+    wide = gray.astype(np.uint16) * 257
     for file_format in ("PNG", "TIFF"):
         assert_close(decode_image(encode(Image.fromarray(wide), file_format)), expected, 1.01)
     done, data = cv2.imencode(".png", picture[:, :, ::-1].astype(np.uint16) * 257)

@@ -1,4 +1,4 @@
-"""A network made quick to run: the same features with the normalisations folded, and in bfloat16."""
+"""A network made quick to run: the same features with the normalizations folded, and in bfloat16."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from utils.features.inference import bfloat16_doubt, inference_model
 
 
 def shake(model, seed: int = 0) -> None:
-    """Give every normalisation statistics, and every convolution biases, that matter; fresh ones do nothing."""
+    """Give every normalization statistics, and every convolution biases, that matter; fresh ones do nothing."""
     from keras import layers
 
     rng = np.random.default_rng(seed)
@@ -44,7 +44,7 @@ def assert_same(model, fast, size: int, rtol: float = 1e-5) -> None:
     ("name", "layer", "size", "left"), [("resnet50", "activation_46", 224, 0), ("mobilenetv2", None, 96, 17)]
 )
 def test_folding_changes_no_feature(name, layer, size, left):
-    """MobileNet's depthwise convolutions keep their normalisations: there is little to gain."""
+    """MobileNet's depthwise convolutions keep their normalizations: there is little to gain."""
     model = build_extractor(name, layer, "avg", None if size == 224 else size, "none")
     shake(model)
     fast = inference_model(model)
@@ -53,7 +53,7 @@ def test_folding_changes_no_feature(name, layer, size, left):
 
 
 def small_network(shape: str):
-    """A convolution and a normalisation that may (chain, sequential) or must not (the rest) become one."""
+    """A convolution and a normalization that may (chain, sequential) or must not (the rest) become one."""
     from keras import Input, Model, Sequential, layers
 
     image = Input((8, 8, 3), name="rgb_0_255")

@@ -1,4 +1,4 @@
-"""The live loop: cameras that are lost, a recogniser that is slow, files of which no frame is, enrolment."""
+"""The live loop: cameras that are lost, a recognizer that is slow, files of which no frame is, enrollment."""
 
 import importlib
 import json
@@ -21,7 +21,7 @@ from utils.features.extractor import load_extractor
 from utils.features.feature_files import load_features, load_person
 from utils.heads.head import load_head
 from utils.live.controls import KEYS, Desk
-from utils.live.enrollment import Enrolment, check_name
+from utils.live.enrollment import Enrollment, check_name
 from utils.live.loops import run_camera, run_video
 from utils.live.outputs import Outputs, Summary, UnknownFaces
 from utils.media.camera import DARK, Camera, LiveSource, PacedVideo, without_password
@@ -193,8 +193,8 @@ class SlowRecognizer:
         return Recognition(frame, gray, [Seen((40, 30, 50, 60), "ada", 0.9, 1)])
 
 
-def fake_screen(keys=(), enrolment=None, tmp_path=None) -> Screen:
-    screen = Screen(Desk(enrolment, tmp_path), ExitStack())
+def fake_screen(keys=(), enrollment=None, tmp_path=None) -> Screen:
+    screen = Screen(Desk(enrollment, tmp_path), ExitStack())
     screen.window = FakeWindow(keys)
     return screen
 
@@ -203,7 +203,7 @@ def outputs_of(source, cleanup, video=None, events=None) -> Outputs:
     return Outputs(video, events, source, cleanup)
 
 
-def test_a_slow_recogniser_does_not_slow_the_window(gray_camera):
+def test_a_slow_recognizer_does_not_slow_the_window(gray_camera):
     source = Camera(gray_camera.url)
     summary, screen = Summary(timed=True), fake_screen([(4.0, "q")])
     recognizer = SlowRecognizer(0.7)
@@ -213,7 +213,7 @@ def test_a_slow_recogniser_does_not_slow_the_window(gray_camera):
         cleanup.callback(source.close)
         summary.begin()
         run_camera(source, background, outputs_of(source, cleanup), summary, screen)
-    # 30 a second are filmed, fewer than 2 recognised; a noisy machine may cost some of the 120.
+    # 30 a second are filmed, fewer than 2 recognized; a noisy machine may cost some of the 120.
     assert len(recognizer.indices) <= 7
     assert len(screen.window.pictures) >= 60
     assert "ada: " in "\n".join(summary.lines(4.0))
@@ -274,7 +274,7 @@ class BrokenRecognizer:
         raise InputError("the network is gone")
 
 
-def test_an_error_of_the_recogniser_ends_the_run(gray_camera):
+def test_an_error_of_the_recognizer_ends_the_run(gray_camera):
     source = Camera(gray_camera.url)
     with ExitStack() as cleanup:
         background = BackgroundRecognizer(BrokenRecognizer(), source)
@@ -300,7 +300,7 @@ def test_reading_ahead_keeps_order_errors_and_stops_early():
     endless.close()
 
 
-def test_a_network_camera_killed_and_restarted_is_recognised(suite, tmp_path, capsys):
+def test_a_network_camera_killed_and_restarted_is_recognized(suite, tmp_path, capsys):
     """The whole of test.py before a camera that is switched off in mid-run, and on again, and off for good."""
     rng = np.random.default_rng(1)
     camera = MjpegCamera([draw_selfie(draw_identity(101), rng) for _ in range(3)], 15, user="ada:secret")
@@ -352,7 +352,7 @@ def test_keys_are_decoded(code, key):
 
 
 class NobodyEnrolled:
-    """An enrolment that does nothing yet. asked: what it was asked for."""
+    """An enrollment that does nothing yet. asked: what it was asked for."""
 
     gallery = type("EmptyGallery", (), {"names": []})
     notice, notice_until, progress = "", 0.0, None
@@ -386,8 +386,8 @@ def test_a_name_is_typed():
 
 
 def test_another_name_for_a_face_that_has_one_is_asked_for_twice():
-    enrolment = NobodyEnrolled()
-    desk = Desk(enrolment)
+    enrollment = NobodyEnrolled()
+    desk = Desk(enrollment)
 
     def press(keys, name) -> str:
         for key in keys:
@@ -395,21 +395,21 @@ def test_another_name_for_a_face_that_has_one_is_asked_for_twice():
         return drawn(desk, None).get("message", "")
 
     question = "this is Ada: Enter again to call this face Bea"
-    assert press(["e", *"bea", ENTER], "Ada") == question and desk.typed == "Bea" and not enrolment.asked
-    assert press([BACKSPACE], "Ada") == "" and press(["a", ENTER], "Ada") == question and not enrolment.asked
+    assert press(["e", *"bea", ENTER], "Ada") == question and desk.typed == "Bea" and not enrollment.asked
+    assert press([BACKSPACE], "Ada") == "" and press(["a", ENTER], "Ada") == question and not enrollment.asked
     # Where the face was taken for somebody else meanwhile, that is another question.
-    assert press([ENTER], "Bob") == question.replace("Ada", "Bob") and not enrolment.asked
-    assert press([ENTER], "Bob") == "" and desk.typed is None and enrolment.asked == [enrolment.begin]
+    assert press([ENTER], "Bob") == question.replace("Ada", "Bob") and not enrollment.asked
+    assert press([ENTER], "Bob") == "" and desk.typed is None and enrollment.asked == [enrollment.begin]
     for name, typed_name in (("Ada", "ada"), (None, "bea")):  # more of a known face, and an unknown one
-        enrolment.asked.clear()
+        enrollment.asked.clear()
         press(["e", *typed_name, ENTER], name)
-        assert desk.typed is None and enrolment.asked == [enrolment.begin]
+        assert desk.typed is None and enrollment.asked == [enrollment.begin]
     # Who is named while the name is typed has that name, also where the face is gone at Enter.
-    enrolment.asked.clear()
+    enrollment.asked.clear()
     press(["e", "b"], None)
     press(["c"], "Ada")
     desk.press(ENTER, [], None)
-    assert "this is Ada" in drawn(desk, None)["message"] and not enrolment.asked
+    assert "this is Ada" in drawn(desk, None)["message"] and not enrollment.asked
 
 
 def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
@@ -475,23 +475,23 @@ def test_a_name_is_typed_in_sight_whatever_the_camera_says():
 
 
 def test_keys_are_answered_under_a_note(tmp_path):
-    enrolment, faces = NobodyEnrolled(), [Seen((0, 0, 9, 9), "ada", 0.9, 3)]
-    desk = Desk(enrolment, tmp_path)
+    enrollment, faces = NobodyEnrolled(), [Seen((0, 0, 9, 9), "ada", 0.9, 3)]
+    desk = Desk(enrollment, tmp_path)
     assert drawn(desk, LOST)["message"] == LOST
     for key in "en":  # whose face it was is not there any more
         desk.press(key, faces, None)
-        assert desk.typed is None and enrolment.asked == []
+        assert desk.typed is None and enrollment.asked == []
         assert "no picture" in drawn(desk, LOST)["message"]
     desk.press("u", faces, None)
-    assert enrolment.asked == [enrolment.undo] and "undone as soon as" in drawn(desk, LOST)["message"]
+    assert enrollment.asked == [enrollment.undo] and "undone as soon as" in drawn(desk, LOST)["message"]
     desk.press("s", faces, np.zeros((9, 9, 3), np.uint8))
     assert drawn(desk, LOST)["message"].endswith(".png saved")
     desk.message_until = 0.0
     assert drawn(desk, LOST)["message"] == LOST
-    # What an enrolment has done is told too, what it asks for is in vain now.
-    enrolment.notice, enrolment.notice_until = "undone: Zoë", time.monotonic() + 60
+    # What an enrollment has done is told too, what it asks for is in vain now.
+    enrollment.notice, enrollment.notice_until = "undone: Zoë", time.monotonic() + 60
     assert drawn(desk, LOST)["message"] == "undone: Zoë"
-    enrolment.progress = 0.4
+    enrollment.progress = 0.4
     assert drawn(desk, LOST)["message"] == LOST and drawn(desk, None)["message"] == "undone: Zoë"
     desk.press("e", faces, None)
     assert desk.typed == ""  # there are pictures again
@@ -520,12 +520,12 @@ def test_everything_is_drawn_at_any_size_and_mirrored():
         assert (image == 128).all()
 
 
-# --- enrolment --------------------------------------------------------------------------------------------------
+# --- enrollment --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def desk_of(suite, tmp_path):
-    """A recogniser of the drawn people with folders of its own, and the enrolment that writes to them."""
+    """A recognizer of the drawn people with folders of its own, and the enrollment that writes to them."""
     import shutil
 
     faces, features = tmp_path / "faces", tmp_path / "features"
@@ -534,7 +534,7 @@ def desk_of(suite, tmp_path):
     stored, head = load_features(features), load_head(suite["head"])
     gallery = Gallery(stored, head, head.threshold, head.min_votes)
     recognizer = load_recognizer(gallery, load_extractor(suite["extractor"]), "retinaface", 20, True, 640)
-    return recognizer, Enrolment(recognizer, faces, features), faces, features
+    return recognizer, Enrollment(recognizer, faces, features), faces, features
 
 
 def view(identity: int, count: int):
@@ -570,22 +570,22 @@ def contents(folder) -> dict:
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def enrol(recognizer, enrolment, name, pictures, monkeypatch) -> None:
-    """Enrol whoever is in the pictures; the gate is another module's matter, and so is time."""
+def enroll(recognizer, enrollment, name, pictures, monkeypatch) -> None:
+    """Enroll whoever is in the pictures; the gate is another module's matter, and so is time."""
     monkeypatch.setattr("utils.live.enrollment.judge", lambda *_: None)
     monkeypatch.setattr("utils.live.enrollment.LEAST_GAP", 0.0)
     faces = show(recognizer, pictures[:1])[0]
-    enrolment.ask(enrolment.begin, name, faces[0].track)
+    enrollment.ask(enrollment.begin, name, faces[0].track)
     show(recognizer, pictures, start=0.1)
 
 
-def test_enrolled_is_recognised_at_once_and_stored_as_the_scripts_would(suite, desk_of, monkeypatch, capsys):
-    recognizer, enrolment, faces, features = desk_of
+def test_enrolled_is_recognized_at_once_and_stored_as_the_scripts_would(suite, desk_of, monkeypatch, capsys):
+    recognizer, enrollment, faces, features = desk_of
     pictures = view(500, 6)
     assert {face.name for seen in show(recognizer, pictures) for face in seen} == {None}
     recognizer.tracks.cut()
-    enrol(recognizer, enrolment, "Zoë", pictures, monkeypatch)
-    assert enrolment.notice == "Zoë is enrolled with 5 faces"
+    enroll(recognizer, enrollment, "Zoë", pictures, monkeypatch)
+    assert enrollment.notice == "Zoë is enrolled with 5 faces"
     assert sorted(path.name for path in (faces / "Zoë").iterdir()) == [f"Zoë_{n}.png" for n in range(5)]
     assert read_image(faces / "Zoë" / "Zoë_0.png").shape == (224, 224, 3)
     recognizer.tracks.cut()
@@ -619,10 +619,10 @@ def test_the_first_person_is_enrolled_in_a_window(suite, tmp_path, monkeypatch):
     assert gallery.names == []
     recognizer = load_recognizer(gallery, extractor, "retinaface", 20, True, 640)
     recognizer.warm_up()
-    enrolment, pictures = Enrolment(recognizer, faces, features), view(500, 6)
+    enrollment, pictures = Enrollment(recognizer, faces, features), view(500, 6)
     assert {(face.name, face.score) for seen in show(recognizer, pictures) for face in seen} == {(None, 0.0)}
     recognizer.tracks.cut()
-    enrol(recognizer, enrolment, "Zoë", pictures, monkeypatch)
+    enroll(recognizer, enrollment, "Zoë", pictures, monkeypatch)
     recognizer.tracks.cut()
     again = show(recognizer, view(500, 4), start=10)
     assert [[face.name for face in seen] for seen in again][1:] == [["Zoë"]] * 3
@@ -632,70 +632,70 @@ def test_the_first_person_is_enrolled_in_a_window(suite, tmp_path, monkeypatch):
         load_models(suite, tmp_path / "nobody", "--faces_path", faces, "--headless")
 
 
-def test_undo_leaves_nothing_of_an_enrolment(desk_of, monkeypatch):
-    recognizer, enrolment, faces, features = desk_of
+def test_undo_leaves_nothing_of_an_enrollment(desk_of, monkeypatch):
+    recognizer, enrollment, faces, features = desk_of
     before, people = (contents(faces), contents(features)), list(recognizer.gallery.names)
     matrix = recognizer.gallery.matrix.copy()
     for name in ("Zoë", "person 3"):  # somebody new, and more pictures of somebody known
-        enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)
+        enroll(recognizer, enrollment, name, view(500, 6), monkeypatch)
         assert len(recognizer.gallery.matrix) == len(matrix) + 5 and contents(faces) != before[0]
-        enrolment.ask(enrolment.undo)
+        enrollment.ask(enrollment.undo)
         show(recognizer, view(500, 1), start=3)
         assert (contents(faces), contents(features)) == before
         assert recognizer.gallery.names == people and not (features / "Zoë").exists()
         np.testing.assert_array_equal(recognizer.gallery.matrix, matrix)
         recognizer.tracks.cut()
-    enrolment.undo()
-    assert enrolment.notice == "nothing to undo"
+    enrollment.undo()
+    assert enrollment.notice == "nothing to undo"
 
 
-def test_the_threshold_rises_with_an_enrolment_and_undo_takes_it_back(suite, desk_of, monkeypatch, capsys):
+def test_the_threshold_rises_with_an_enrollment_and_undo_takes_it_back(suite, desk_of, monkeypatch, capsys):
     """As test.py loads the gallery, without and with --threshold."""
-    recognizer, enrolment, *_ = desk_of
+    recognizer, enrollment, *_ = desk_of
     monkeypatch.setattr("utils.heads.head.Head.threshold_for", lambda _, people: 0.5 + people / 100)
     for given in (None, 0.5):
         gallery, _ = load_models(suite, suite["features"], *([] if given is None else ["--threshold", given]))
-        recognizer.gallery = enrolment.gallery = gallery
+        recognizer.gallery = enrollment.gallery = gallery
         before = gallery.threshold
         assert before == pytest.approx(0.57 if given is None else given)
-        enrol(recognizer, enrolment, "Zoë", view(500, 6), monkeypatch)
+        enroll(recognizer, enrollment, "Zoë", view(500, 6), monkeypatch)
         assert gallery.threshold == pytest.approx(0.58 if given is None else given)
-        enrolment.ask(enrolment.undo)
+        enrollment.ask(enrollment.undo)
         show(recognizer, view(500, 1), start=3)
         assert gallery.threshold == before
         recognizer.tracks.cut()
 
 
 def test_a_wrong_name_goes_to_the_strangers_and_comes_back_with_undo(desk_of):
-    recognizer, enrolment, faces, features = desk_of
+    recognizer, enrollment, faces, features = desk_of
     pictures = view(101, 4)
     (face,) = show(recognizer, pictures)[-1]
     assert face.name == "person 1"
-    enrolment.ask(enrolment.reject, face.track)
+    enrollment.ask(enrollment.reject, face.track)
     assert [each.name for each in show(recognizer, pictures[-1:], start=2)[0]] == [None]
     (kept,) = (faces / "_strangers").iterdir()
     assert kept.name == "_strangers_0.png" and len(load_person(features, "_strangers").matrix) == 1
     chip = face_chip(recognizer.image, recognizer.visible[0].face)
     np.testing.assert_array_equal(read_image(kept), chip)
-    enrolment.ask(enrolment.undo)
+    enrollment.ask(enrollment.undo)
     show(recognizer, pictures[-1:], start=2.1)
     assert [each.name for each in show(recognizer, pictures[-1:], start=2.2)[0]] == ["person 1"]
     assert not (faces / "_strangers").exists() and not (features / "_strangers").exists()
 
 
 def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypatch):
-    recognizer, enrolment, faces, _ = desk_of
+    recognizer, enrollment, faces, _ = desk_of
     monkeypatch.setattr("utils.live.enrollment.LONGEST", 0.0)
     (face,) = show(recognizer, view(500, 1))[0]
     dark = [(picture * 0.25).astype(np.uint8) for picture in view(500, 1)]
-    enrolment.ask(enrolment.begin, "Zoë", face.track)
+    enrollment.ask(enrollment.begin, "Zoë", face.track)
     show(recognizer, dark, start=0.1)
-    assert enrolment.notice == "Zoë is not enrolled: too dark" and not (faces / "Zoë").exists()
+    assert enrollment.notice == "Zoë is not enrolled: too dark" and not (faces / "Zoë").exists()
 
 
-def state_of(recognizer, enrolment, faces, features):
+def state_of(recognizer, enrollment, faces, features):
     gallery = recognizer.gallery
-    return contents(faces), contents(features), list(gallery.names), gallery.matrix.tolist(), list(enrolment.changes)
+    return contents(faces), contents(features), list(gallery.names), gallery.matrix.tolist(), list(enrollment.changes)
 
 
 DENIED = "/a/folder"
@@ -708,48 +708,48 @@ def raise_denied(*_) -> None:
 @pytest.mark.parametrize("name", ["Zoë", "person 3"])
 @pytest.mark.parametrize("broken", ["person_files.make_folder", "features.write_bytes", "features.write_json"])
 def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(desk_of, monkeypatch, name, broken):
-    recognizer, enrolment, *_ = desk_of
+    recognizer, enrollment, *_ = desk_of
     before = state_of(*desk_of)
     with monkeypatch.context() as patch:
         patch.setattr(f"utils.{broken}", raise_denied)
-        enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)
-        assert enrolment.notice == f"{name} is not enrolled: Permission denied: {DENIED}"
-        assert state_of(*desk_of) == before and enrolment.progress is None
+        enroll(recognizer, enrollment, name, view(500, 6), monkeypatch)
+        assert enrollment.notice == f"{name} is not enrolled: Permission denied: {DENIED}"
+        assert state_of(*desk_of) == before and enrollment.progress is None
         recognizer.tracks.cut()
         (face,) = show(recognizer, view(101, 4), start=5)[-1]
-        enrolment.ask(enrolment.reject, face.track)
+        enrollment.ask(enrollment.reject, face.track)
         assert [face.name for face in show(recognizer, view(101, 4)[-1:], start=6.2)[0]] == ["person 1"]
-        assert enrolment.notice == f"the name stays: Permission denied: {DENIED}" and state_of(*desk_of) == before
+        assert enrollment.notice == f"the name stays: Permission denied: {DENIED}" and state_of(*desk_of) == before
     recognizer.tracks.cut()
-    enrol(recognizer, enrolment, name, view(500, 6), monkeypatch)  # it can be written again
-    assert enrolment.notice == f"{name} is enrolled with 5 faces"
+    enroll(recognizer, enrollment, name, view(500, 6), monkeypatch)  # it can be written again
+    assert enrollment.notice == f"{name} is enrolled with 5 faces"
 
 
 def test_what_was_saved_before_a_disk_is_full_can_be_undone_when_it_is_not(desk_of, monkeypatch):
     import utils.features.feature_files as features_module
 
-    recognizer, enrolment, faces, features = desk_of
+    recognizer, enrollment, faces, features = desk_of
     before = state_of(*desk_of)
     with monkeypatch.context() as patch:
         left = [features_module.write_bytes] * 2
         patch.setattr(features_module, "write_bytes", lambda *what: left.pop()(*what) if left else raise_denied())
-        enrol(recognizer, enrolment, "person 3", view(500, 6), monkeypatch)
-        assert enrolment.notice.startswith("person 3 is enrolled with only 2 faces: Permission denied")
+        enroll(recognizer, enrollment, "person 3", view(500, 6), monkeypatch)
+        assert enrollment.notice.startswith("person 3 is enrolled with only 2 faces: Permission denied")
         assert len(recognizer.gallery.matrix) == 37 and len(list((faces / "person 3").iterdir())) == 7
         assert len(load_person(features, "person 3").manifest.images) == 7
-        enrolment.ask(enrolment.undo)
+        enrollment.ask(enrollment.undo)
         show(recognizer, view(500, 1), start=3)
-        assert enrolment.notice.startswith("not undone: Permission denied") and len(enrolment.changes) == 1
-    enrolment.ask(enrolment.undo)
+        assert enrollment.notice.startswith("not undone: Permission denied") and len(enrollment.changes) == 1
+    enrollment.ask(enrollment.undo)
     show(recognizer, view(500, 1), start=4)
-    assert enrolment.notice == "undone: person 3" and state_of(*desk_of) == before
+    assert enrollment.notice == "undone: person 3" and state_of(*desk_of) == before
 
 
 def test_features_of_unknown_origin_are_left_alone(desk_of, monkeypatch):
-    recognizer, enrolment, _, features = desk_of
+    recognizer, enrollment, _, features = desk_of
     (features / "person 3" / "person 3_features.json").unlink()
     before = contents(features)
-    enrol(recognizer, enrolment, "person 3", view(500, 6), monkeypatch)
+    enroll(recognizer, enrollment, "person 3", view(500, 6), monkeypatch)
     assert contents(features) == before and len(recognizer.gallery.matrix) == 40
 
 

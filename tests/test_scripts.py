@@ -136,7 +136,7 @@ def clip(tmp_path_factory):
     return path, truth
 
 
-def test_a_video_is_recognised_annotated_and_recorded(suite, clip, tmp_path, capsys):
+def test_a_video_is_recognized_annotated_and_recorded(suite, clip, tmp_path, capsys):
     path, truth = clip
     annotated, events = tmp_path / "new" / "annotated.mp4", tmp_path / "events.jsonl"
     assert recognize(suite, "--video_path", path, "--output", annotated, "--events", events) == 0
@@ -167,7 +167,7 @@ def test_a_video_is_recognised_annotated_and_recorded(suite, clip, tmp_path, cap
     assert changed > 20  # the label's bar
 
 
-def test_photos_are_recognised_into_a_folder(suite, tmp_path, capsys):
+def test_photos_are_recognized_into_a_folder(suite, tmp_path, capsys):
     photos = tmp_path / "photos"
     rng = np.random.default_rng(8)
     for number in (2, 4):

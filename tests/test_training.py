@@ -136,7 +136,7 @@ def batches():
     return rng.normal(size=(2, 20, 6)).astype(np.float32)
 
 
-def test_normalisation_and_difference_are_inside(batches, tmp_path):
+def test_normalization_and_difference_are_inside(batches, tmp_path):
     head = create_model((6,))
     a, b = batches
     plain = Head(dense_similarity(head), {})
@@ -145,8 +145,8 @@ def test_normalisation_and_difference_are_inside(batches, tmp_path):
     np.testing.assert_allclose(plain.score_pairs(b, a), expected, rtol=1e-5)
     statistics = Normalization(0.3, 2.5, 20, np.zeros(6), np.ones(6), None)
     similarity = dense_similarity(head, statistics)
-    normalised = [(x - 0.3) / 2.5 for x in (a, b)]
-    expected = head.predict_on_batch(np.abs(normalised[0] - normalised[1]))[:, 0]
+    normalized = [(x - 0.3) / 2.5 for x in (a, b)]
+    expected = head.predict_on_batch(np.abs(normalized[0] - normalized[1]))[:, 0]
     save_head(tmp_path / "similarity.keras", similarity, {"threshold": 0.7, "extractor": "one-6-abc"})
     loaded = load_head(tmp_path)
     np.testing.assert_allclose(loaded.score_pairs(a, b), expected, rtol=1e-5)
@@ -154,7 +154,7 @@ def test_normalisation_and_difference_are_inside(batches, tmp_path):
     grid = loaded.score_gallery(a[:3], b)
     assert grid.shape == (3, 20)
     np.testing.assert_allclose(grid[1], loaded.score_pairs(np.repeat(a[1:2], 20, axis=0), b), rtol=1e-5)
-    with pytest.raises(InputError, match="its own normalisation"):
+    with pytest.raises(InputError, match="its own normalization"):
         load_head(tmp_path, statistics)
 
 
@@ -231,7 +231,7 @@ def test_same_seed_same_head(tmp_path):
     assert not np.array_equal(weights[0][0], weights[2][0])
 
 
-def test_normalised_training_needs_and_uses_the_statistics(tmp_path, capsys):
+def test_normalized_training_needs_and_uses_the_statistics(tmp_path, capsys):
     import compute_mean
 
     synthetic(tmp_path, people=3, images=3)

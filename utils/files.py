@@ -1,4 +1,4 @@
-"""Files that survive crashes: written whole or not at all, and recognised by their checksums."""
+"""Files that survive crashes: written whole or not at all, and recognized by their checksums."""
 
 import contextlib
 import errno

@@ -81,7 +81,7 @@ def _paint(image: np.ndarray, mask: np.ndarray, left: int, top: int, color: Colo
 def draw_face(image: np.ndarray, box: tuple[int, int, int, int], name: str | None, score: float) -> None:
     """Draw a face's box and its name and probability beside it; an unknown face's box is only its corners."""
     draw_plain_face(image, box, good=name is not None)
-    # In a crowd, small faces get small labels, so that they cover less of their neighbours.
+    # In a crowd, small faces get small labels, so that they cover less of their neighbors.
     size = min(text_height(image), max(12, box[2] // 4))
     if name is None:
         draw_label(image, box, "unknown", "", UNKNOWN_COLOR, UNKNOWN_TEXT, size)

@@ -114,7 +114,7 @@ def _font_file(text: str) -> str | None:
 
 
 def _is_simple(char: str) -> bool:
-    """Whether a character stands alone, from left to right: no mark on its neighbour, no Hebrew or Arabic."""
+    """Whether a character stands alone, from left to right: no mark on its neighbor, no Hebrew or Arabic."""
     return unicodedata.category(char)[0] != "M" and unicodedata.bidirectional(char) not in ("R", "AL")
 
 

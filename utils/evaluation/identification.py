@@ -45,7 +45,7 @@ class Watchlist:
 def draw_watchlist(
     labels: np.ndarray, rows: np.ndarray, people: int, strangers: int, photos: int, rng: np.random.Generator
 ) -> Watchlist:
-    """Enrol random people of some rows. Raises InputError where they are too few.
+    """Enroll random people of some rows. Raises InputError where they are too few.
 
     labels: int (N,), of the whole matrix; rows: int (n,). people, strangers: how many at most. photos: of an enrolled
     person, at most, with one more kept as probe. Strangers are first people with a single photo, then the rest; where

@@ -129,7 +129,7 @@ def _histogram(axes, name: str, scores: np.ndarray, pairs: Pairs, threshold: flo
 
 def _reliability(axes, predicted: np.ndarray, true: np.ndarray, mass: np.ndarray) -> None:
     edges = np.linspace(0, 1, len(mass) + 1)
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--", label="perfectly calibrated")
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--", label="perfectly calibrated")
     axes.plot(predicted, true, "o-", color=COLORS[0], markersize=4, label="the head")
     axes.bar(edges[:-1], mass, np.diff(edges), align="edge", color=COLORS[5], alpha=0.4, label="share of all pairs")
     error = float(np.nansum(np.abs(predicted - true) * mass))

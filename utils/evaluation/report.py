@@ -84,7 +84,7 @@ def people_lines(table: list[dict], most: int) -> str:
     wrong = [row for row in table if row["false_rejects"] or row["false_accepts"]]
     if not wrong:
         return "no errors there"
-    rows = [["most errors there", "not recognised", "taken for others", "most alike"]]
+    rows = [["most errors there", "not recognized", "taken for others", "most alike"]]
     for row in wrong[:most]:
         rejects, accepts = (
             f"{row[error]} of {row[pairs]}"

@@ -31,7 +31,7 @@ def worst_pairs(scores: np.ndarray, pairs: Pairs, most: int = WORST) -> tuple[np
 def draw_worst_pairs(features: FeatureSet, pairs: Pairs, judged: Judged, faces_path: Path, path: Path) -> None:
     """Show the pairs that the head errs on, or comes closest to it. faces_path: the faces that the features are of.
 
-    A photo that is not there, or cannot be read, is shown as a grey field.
+    A photo that is not there, or cannot be read, is shown as a gray field.
     """
     from matplotlib.figure import Figure
 
@@ -64,10 +64,10 @@ def _draw_pair(cell, features: FeatureSet, rows: np.ndarray, faces_path: Path) -
 
 
 def _photo(path: Path | None) -> np.ndarray:
-    grey = np.full((PHOTO, PHOTO, 3), 200, np.uint8)
+    gray = np.full((PHOTO, PHOTO, 3), 200, np.uint8)
     if path is None:
-        return grey
+        return gray
     try:
         return resize_chip(read_image(path), PHOTO)
     except (InputError, OSError):
-        return grey
+        return gray

@@ -17,7 +17,7 @@ GRID = 6  # points along each side of a box
 INNER = 0.15  # of the box, on each side, that is background rather than face
 MOST_ZOOM = 1.25  # that a face's size may change between two pictures
 FEWEST_POINTS = 6  # of a box that must be found again
-SAME_SCENE = 0.35  # correlation below which two neighbouring pictures are of different scenes
+SAME_SCENE = 0.35  # correlation below which two neighboring pictures are of different scenes
 SCENE_SIZE = (32, 18)  # pixels in which scenes are compared
 
 
@@ -81,7 +81,7 @@ def _move(box, points, moved, found, scale: float) -> np.ndarray:
 
 
 def same_scene(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two gray copies of neighbouring pictures show one scene, not what a film's cut puts together.
+    """Whether two gray copies of neighboring pictures show one scene, not what a film's cut puts together.
 
     Light may change: the pictures are correlated, as vectors of 32×18 pixels without their means.
     """

@@ -181,7 +181,7 @@ def judge(image: np.ndarray, face: Face, chip: np.ndarray, saved: Sequence[np.nd
 
 
 def quality(image: np.ndarray, face: Face) -> float:
-    """How well a face can be recognised, 0-1: it grows with size, sharpness and frontality.
+    """How well a face can be recognized, 0-1: it grows with size, sharpness and frontality.
 
     For choosing between views of one face. A factor for each: the size up to FULL_SIZE, a sharpness
     that is worth half at LEAST_SHARPNESS, and the share of the face that is turned to the camera.

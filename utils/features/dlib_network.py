@@ -43,7 +43,7 @@ class DlibWeights:
 
 
 class _Stream:
-    """dlib's serialisation primitives, read from bytes. Every method raises ValueError on bad data."""
+    """dlib's serialization primitives, read from bytes. Every method raises ValueError on bad data."""
 
     def __init__(self, data: bytes):
         self.data = data

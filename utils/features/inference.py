@@ -17,7 +17,7 @@ FLOAT32_LAYERS = ("preprocessing",)
 def inference_model(model, precision: str = "float32"):
     """A copy of a Keras model of one output that runs faster and gives the same features.
 
-    Every batch normalisation that alone takes the output of a convolution is multiplied into that
+    Every batch normalization that alone takes the output of a convolution is multiplied into that
     convolution, where no layer is called twice and the model is not one around another:
     γ·(conv(x) − μ)/√(σ² + ε) + β is a convolution again (Ioffe and Szegedy, "Batch
     Normalization", 2015, as it is at inference). precision: one of PRECISIONS, of what is computed in
@@ -49,7 +49,7 @@ def inference_model(model, precision: str = "float32"):
         return clone
 
     def call(layer, inputs, *arguments, **options):
-        # A normalisation is called with a mask, which Identity does not take.
+        # A normalization is called with a mask, which Identity does not take.
         return inputs if isinstance(layer, layers.Identity) else layer(inputs, *arguments, **options)
 
     fast = models.clone_model(model, clone_function=copy, call_function=call, recursive=True)
@@ -62,11 +62,11 @@ def inference_model(model, precision: str = "float32"):
 
 
 def _normalizations_to_fold(model) -> dict:
-    """Convolution → the batch normalisation that alone takes its output, here and in nested models."""
+    """Convolution → the batch normalization that alone takes its output, here and in nested models."""
     from keras import layers
 
     nested = [layer for layer in model.layers if hasattr(layer, "layers")]
-    if nested:  # what a model inside takes from its neighbours its own `input` does not tell
+    if nested:  # what a model inside takes from its neighbors its own `input` does not tell
         return {key: value for inner in nested for key, value in _normalizations_to_fold(inner).items()}
     # `input` is that of a layer's first call alone, and nothing public counts the calls.
     if any(len(layer._inbound_nodes) > 1 for layer in model.layers):
@@ -90,7 +90,7 @@ def _as_list(tensors) -> list:
 
 
 def _fold(convolution: list[np.ndarray], normalization) -> list[np.ndarray]:
-    """[kernel, bias] of a convolution [kernel] or [kernel, bias] and the normalisation after it, in one."""
+    """[kernel, bias] of a convolution [kernel] or [kernel, bias] and the normalization after it, in one."""
     kernel, bias = (*convolution, 0)[:2]
     mean, variance = (np.asarray(values) for values in (normalization.moving_mean, normalization.moving_variance))
     gamma = np.asarray(normalization.gamma) if normalization.scale else np.ones_like(mean)

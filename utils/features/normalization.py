@@ -1,4 +1,4 @@
-"""Statistics of features, gathered in one pass, and the normalisation that is made of them."""
+"""Statistics of features, gathered in one pass, and the normalization that is made of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

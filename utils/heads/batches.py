@@ -15,7 +15,7 @@ def both_kinds(labels: np.ndarray, rows: np.ndarray, negatives: float, rng) -> t
     return rows[positive].astype(np.int32), rows[negative].astype(np.int32)
 
 
-def labelled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def labeled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs int32 (n, 2) and whether they are the same person, float32 (n, 1)."""
     truth = np.r_[np.ones(len(positive), np.float32), np.zeros(len(negative), np.float32)]
     return np.concatenate([positive, negative]), truth[:, None]
@@ -37,7 +37,7 @@ def pair_batches(labels: np.ndarray, rows: np.ndarray, negatives: float, batch_s
             self.batch_size = batch_size or suitable_batch_size(len(self.pairs))
 
         def on_epoch_end(self):
-            pairs, truth = labelled(*both_kinds(labels, rows, negatives, rng))
+            pairs, truth = labeled(*both_kinds(labels, rows, negatives, rng))
             order = rng.permutation(len(pairs))
             self.pairs, self.truth = pairs[order], truth[order]
 

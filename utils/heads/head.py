@@ -1,6 +1,6 @@
 """The similarity head as a file and as a function: two feature batches in, probabilities out.
 
-`similarity.keras` takes (n, D) and (n, D) and holds the normalisation, the comparison and the
+`similarity.keras` takes (n, D) and (n, D) and holds the normalization, the comparison and the
 calibration, so that nobody passes numbers by hand. `similarity.json` beside it says which extractor's
 features it was trained on, its threshold and how that was chosen.
 """
@@ -167,6 +167,6 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     if len(model.inputs or ()) == 1 and len(model.inputs[0].shape) == 2 and model.inputs[0].shape[1]:
         model = dense_similarity(model, normalization)
     elif normalization:
-        raise InputError(f"{path} carries its own normalisation: --normalize 1 is for heads of the original recipe")
+        raise InputError(f"{path} carries its own normalization: --normalize 1 is for heads of the original recipe")
     json_path = path.with_suffix(".json")
     return Head(model, read_json(json_path) if json_path.is_file() else {})

@@ -34,7 +34,7 @@ def create_model(inputs=(2048,)):
 
 
 def dense_similarity(head, normalization: Normalization | None = None):
-    """Put the two inputs, the normalisation and |a − b| in front of a head.
+    """Put the two inputs, the normalization and |a − b| in front of a head.
 
     head: a Keras model from differences (n, D) to probabilities (n, 1), as `create_model` makes.
     """

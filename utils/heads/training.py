@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.features.normalization import Normalization
-from utils.heads.batches import balanced_batches, both_kinds, labelled, pair_batches
+from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
 from utils.heads.distance import DistanceConstants
 from utils.heads.head import Head
@@ -188,7 +188,7 @@ def _train_dense(matrix, labels, rows, held, options: TrainingOptions, rng, call
     rate = options.learning_rate or LEARNING_RATES["dense"]
     model.compile(optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
     batches = pair_batches(labels, rows, options.negatives, options.batch_size, rng)
-    validation = labelled(*both_kinds(labels, held, options.negatives, rng)) if len(held) else None
+    validation = labeled(*both_kinds(labels, held, options.negatives, rng)) if len(held) else None
     stop = keras_callbacks.EarlyStopping(
         monitor="val_loss" if validation else "loss",
         min_delta=LEAST_PROGRESS,

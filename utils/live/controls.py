@@ -10,13 +10,13 @@ from utils.display import drawing
 from utils.display.viewers import GO_ON, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 from utils.files import in_words
-from utils.live.enrollment import Enrolment, check_name
+from utils.live.enrollment import Enrollment, check_name
 from utils.live.outputs import annotate
 from utils.media.images import write_image
 from utils.recognition.recognizer import Seen
 
 # The most needed first, and as capture.py has them.
-KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enrol"), ("n", "wrong"), ("h", "hide"))
+KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enroll"), ("n", "wrong"), ("h", "hide"))
 WIDEST_RATE = "000 fps  0000 ms"
 SNAPSHOTS = Path("snapshots")
 COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next letter
@@ -26,12 +26,12 @@ RATE_OVER = 1.0  # seconds over which the shown rate is taken
 class Desk:
     """The keys' state and the drawing of one window.
 
-    enrolment: None where there is no folder for faces. snapshots: folder for `s`. quit, paused: what the
+    enrollment: None where there is no folder for faces. snapshots: folder for `s`. quit, paused: what the
     keys asked for.
     """
 
-    def __init__(self, enrolment: Enrolment | None, snapshots: Path = SNAPSHOTS):
-        self.enrolment, self.snapshots = enrolment, snapshots
+    def __init__(self, enrollment: Enrollment | None, snapshots: Path = SNAPSHOTS):
+        self.enrollment, self.snapshots = enrollment, snapshots
         self.quit = self.paused = False
         self.help = True
         self.typed: str | None = None  # the name that is being typed
@@ -75,23 +75,23 @@ class Desk:
             self.tell(f"{path} saved")
 
     def _edit(self, key: str, faces: list[Seen]) -> None:
-        if self.enrolment is None:
-            self.tell("start with --faces_path faces to enrol people")
+        if self.enrollment is None:
+            self.tell("start with --faces_path faces to enroll people")
         elif key == "u":
-            self.enrolment.ask(self.enrolment.undo)
-            if self.note:  # the enrolment works after each picture
+            self.enrollment.ask(self.enrollment.undo)
+            if self.note:  # the enrollment works after each picture
                 self.tell("undone as soon as there is a picture again")
         elif self.note:
-            self.tell(f"no picture to {'enrol from' if key == 'e' else 'say no to'}: {self.note}")
+            self.tell(f"no picture to {'enroll from' if key == 'e' else 'say no to'}: {self.note}")
         elif key == "n":
             named = [face for face in faces if face.name is not None]
             if not named:
                 self.tell("no face with a name to say no to")
             else:
                 number = largest(named).track
-                self.enrolment.ask(self.enrolment.reject, number)
+                self.enrollment.ask(self.enrollment.reject, number)
         elif not faces:
-            self.tell("no face to enrol")
+            self.tell("no face to enroll")
         else:
             face = largest(faces)
             self.typed, self.number, self.called, self._doubted = "", face.track, face.name, None
@@ -101,7 +101,7 @@ class Desk:
     def _type(self, key: str) -> None:
         """A key while a name is typed. Letters come without their case, see utils.display.window.decode_key."""
         if key == ENTER:
-            self._enrol()
+            self._enroll()
             return
         if key:  # another key is an answer to what was said of the name
             self._doubted, self.message_until = None, 0.0
@@ -121,8 +121,8 @@ class Desk:
             # Names begin with a capital; Shift or caps lock give others.
             self._capital, self._accent = key in " -", ""
 
-    def _enrol(self) -> None:
-        name, wrong = check_name(self.typed, self.enrolment.gallery.names)
+    def _enroll(self) -> None:
+        name, wrong = check_name(self.typed, self.enrollment.gallery.names)
         if wrong:
             self.tell(wrong)
             return
@@ -132,7 +132,7 @@ class Desk:
             return
         self.message_until = 0.0
         number, self.typed = self.number, None
-        self.enrolment.ask(self.enrolment.begin, name, number)
+        self.enrollment.ask(self.enrollment.begin, name, number)
 
     def draw(self, image: np.ndarray, faces: list[Seen], latency: float | None, note: str | None, mirrored: bool):
         """A copy of an RGB uint8 frame with everything that the window shows.
@@ -144,7 +144,7 @@ class Desk:
             faces = [face for face in faces if face.track == self.number]  # so that it is seen whose name is typed
         picture = annotate(image, faces, mirrored)
         if self.typed is not None:
-            drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enrol    Esc: cancel")
+            drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enroll    Esc: cancel")
         self._draw_message(picture)
         # What is drawn again is no picture a second.
         aside = "paused" if self.paused else "" if note else self._rate(latency)
@@ -159,15 +159,15 @@ class Desk:
         return KEYS if self.help else ()
 
     def _draw_message(self, picture: np.ndarray) -> None:
-        """Answers to keys come first, for their seconds; then the camera's note, then what an enrolment asks for."""
-        now, typing, enrolment = time.monotonic(), self.typed is not None, self.enrolment
-        noticed = enrolment is not None and not typing and now < enrolment.notice_until
+        """Answers to keys come first, for their seconds; then the camera's note, then what an enrollment asks for."""
+        now, typing, enrollment = time.monotonic(), self.typed is not None, self.enrollment
+        noticed = enrollment is not None and not typing and now < enrollment.notice_until
         if now < self.message_until:
             drawing.draw_message(picture, self.message, warning=typing)
-        elif self.note and not (noticed and enrolment.progress is None):
+        elif self.note and not (noticed and enrollment.progress is None):
             drawing.draw_message(picture, self.note, warning=True)
         elif noticed:
-            drawing.draw_message(picture, enrolment.notice, progress=enrolment.progress)
+            drawing.draw_message(picture, enrollment.notice, progress=enrollment.progress)
 
     def _rate(self, latency: float | None) -> str:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What an enrolment adds to a person's two folders, and takes from them again.
+"""What an enrollment adds to a person's two folders, and takes from them again.
 
 Everything is written as capture.py and extract_features.py would have written it, so that a later run
 of extract_features.py finds nothing to do.

@@ -1,6 +1,6 @@
-"""What the keys of the window do to the people who are known: enrol, take from a name, undo.
+"""What the keys of the window do to the people who are known: enroll, take from a name, undo.
 
-The window only asks (`ask`); what it asked for is done by the thread that recognises, after its next
+The window only asks (`ask`); what it asked for is done by the thread that recognizes, after its next
 picture.
 """
 
@@ -23,9 +23,9 @@ from utils.recognition.naming import add_look
 from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import Look, Track
 
-MOST_FACES = 5  # saved at one enrolment
+MOST_FACES = 5  # saved at one enrollment
 LEAST_GAP = 0.2  # seconds between two of them
-LONGEST = 8.0  # seconds that an enrolment goes on looking for good faces
+LONGEST = 8.0  # seconds that an enrollment goes on looking for good faces
 ERROR_SECONDS = 8.0  # that an error is told
 LONGEST_NAME = 80  # bytes
 FORBIDDEN = '/\\:*?"<>|'
@@ -62,7 +62,7 @@ class Change:
     denied: str | None = None
 
 
-class Enrolment:
+class Enrollment:
     """Adds faces to the gallery and to the folders, and takes them back.
 
     faces_path, features_path: the folders of capture.py and extract_features.py. notice: what to tell
@@ -75,7 +75,7 @@ class Enrolment:
         self.changes: list[Change] = []
         self._asked: queue.SimpleQueue[tuple] = queue.SimpleQueue()
         self.notice, self.notice_until = "", 0.0
-        self.progress: float | None = None  # of the enrolment that goes on, 0-1
+        self.progress: float | None = None  # of the enrollment that goes on, 0-1
         self._change: Change | None = None
         recognizer.listeners.append(self._work)
 
@@ -98,7 +98,7 @@ class Enrolment:
         self.notice, self.notice_until = text, time.monotonic() + seconds
 
     def begin(self, name: str, number: int | None) -> None:
-        """Enrol the face with this track number as `name`: from now on its good pictures are saved."""
+        """Enroll the face with this track number as `name`: from now on its good pictures are saved."""
         track = next((track for track in self.recognizer.visible if track.number == number), None)
         self._change = Change(name, track=track)
         self._until = time.monotonic() + LONGEST
@@ -151,7 +151,7 @@ class Enrolment:
         self._saved_at = time.monotonic()
 
     def _break_off(self, change: Change, error: InputError | OSError) -> None:
-        """Go on without the rest of an enrolment; what is saved stays, and can be undone."""
+        """Go on without the rest of an enrollment; what is saved stays, and can be undone."""
         self._change = None
         if change.rows:
             self.changes.append(change)
@@ -185,7 +185,7 @@ class Enrolment:
         self.recognizer.settle()
 
     def undo(self) -> None:
-        """Take back the last enrolment or rejection: files, features and gallery."""
+        """Take back the last enrollment or rejection: files, features and gallery."""
         if self._change is not None:
             self.changes.append(self._change)
             self._change = None

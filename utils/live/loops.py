@@ -8,7 +8,7 @@ import numpy as np
 
 from utils.display.viewers import NO_WINDOW_POLL, POLL, PhotoWindow, Screen
 from utils.live.controls import Desk
-from utils.live.enrollment import Enrolment
+from utils.live.enrollment import Enrollment
 from utils.live.outputs import Outputs, Summary, annotate
 from utils.media.video import Frame, PhotoSource, VideoSource
 from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, Seen
@@ -24,7 +24,7 @@ def run_photos(
     summary: Summary,
     window: PhotoWindow | None,
 ) -> None:
-    """Recognise photo after photo."""
+    """Recognize photo after photo."""
     for frame in progress(source.frames(), window is None):
         faces = recognize(frame.image)
         picture = annotate(frame.image, faces)
@@ -39,7 +39,7 @@ def run_photos(
 def run_video(
     source: VideoSource, recognizer: Recognizer, outputs: Outputs, summary: Summary, screen: Screen | None
 ) -> None:
-    """Recognise every frame of a video, in order.
+    """Recognize every frame of a video, in order.
 
     Decoding and the search for faces run ahead, and writing behind, in threads of their own. In a window
     it is shown no faster than it was filmed.
@@ -71,7 +71,7 @@ def run_camera(
     """Show every frame of a camera with the freshest names, until it ends or the window is told to quit.
 
     Nothing here waits for the recognizer. What counts as a frame is what is shown or written to a video,
-    where neither is asked for what is recognised.
+    where neither is asked for what is recognized.
     """
     frame = recognition = latency = None
     wants_pictures = screen is not None or outputs.video is not None
@@ -101,8 +101,8 @@ def run_camera(
 
 def open_screen(recognizer: Recognizer, faces_path, features_path, mirrored: bool, cleanup: ExitStack) -> Screen:
     """The window's state; the window itself opens with the first picture."""
-    enrolment = Enrolment(recognizer, faces_path, features_path) if faces_path else None
-    return Screen(Desk(enrolment), cleanup, mirrored)
+    enrollment = Enrollment(recognizer, faces_path, features_path) if faces_path else None
+    return Screen(Desk(enrollment), cleanup, mirrored)
 
 
 def progress(frames: Iterable, headless: bool) -> Iterable:

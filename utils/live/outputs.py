@@ -113,7 +113,7 @@ class Summary:
             print("\n".join(self.lines(time.monotonic() - self.start)))
 
     def add(self, frame: Frame, faces: list[Seen]) -> None:
-        """Count the faces of one recognised frame."""
+        """Count the faces of one recognized frame."""
         self.faces += len(faces)
         for face in faces:
             if face.name is None:

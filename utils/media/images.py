@@ -74,7 +74,7 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
 
 
 def _is_plain_png(data: bytes) -> bool:
-    """Whether these are a whole grey or RGB PNG without alpha. Raises ValueError for an absurd size."""
+    """Whether these are a whole gray or RGB PNG without alpha. Raises ValueError for an absurd size."""
     if not data.startswith(b"\x89PNG") or len(data) <= 26:
         return False
     _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
@@ -88,9 +88,9 @@ def _check_size(width: int, height: int) -> None:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a grey or color JPEG as stored, before EXIF turns it; None for anything else.
+    """Width and height of a gray or color JPEG as stored, before EXIF turns it; None for anything else.
 
-    Raises ValueError for a truncated file, which OpenCV would pad with grey without a word.
+    Raises ValueError for a truncated file, which OpenCV would pad with gray without a word.
     """
     position, size_wh, components = 2, None, None
     while data.startswith(b"\xff\xd8") and position + 4 <= len(data) and data[position] == 0xFF:
@@ -122,10 +122,10 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
     except Exception as exc:  # Pillow's readers raise whatever their format makes them stumble on
         raise ValueError(f"cannot be decoded: {exc}") from None
     if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image, np.float64)
-        # 16-bit greys arrive as wider numbers; 8-bit ones in a wide format stay as they are.
-        grey = np.clip(grey / 257 if grey.max(initial=0) > 255 else grey, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        gray = np.asarray(image, np.float64)
+        # 16-bit grays arrive as wider numbers; 8-bit ones in a wide format stay as they are.
+        gray = np.clip(gray / 257 if gray.max(initial=0) > 255 else gray, 0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")

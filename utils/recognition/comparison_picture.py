@@ -9,7 +9,7 @@ from utils.figures import save_figure
 from utils.media.images import read_image, resize_chip
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side
 
-SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and grey
+SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and gray
 MOST_CHIPS = 9  # of a folder
 CHIP = 150  # pixels
 LONGEST_NAME = 45  # characters

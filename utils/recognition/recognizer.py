@@ -20,7 +20,7 @@ from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Look, Track, Tracks
 MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
 SAME_FACE = 0.5  # probability above which a doubted face is the one that its track had
 THUMBNAIL_SIZE = 32  # pixels of the chips that are compared from picture to picture
-# Of neighbouring pictures' thumbnails: those of one face in a film differ by 0.74 at most, by 0.77 in 99 of 100
+# Of neighboring pictures' thumbnails: those of one face in a film differ by 0.74 at most, by 0.77 in 99 of 100
 # with a picture left out between them; those of two drawn people in the same place by 0.94 and more.
 CHANGED = 0.8
 
@@ -74,7 +74,7 @@ class Found:
 
 
 class Recognizer:
-    """Recognises frame after frame of one source. Only one thread may use it at a time.
+    """Recognizes frame after frame of one source. Only one thread may use it at a time.
 
     sure_score: of the detector, from which a detection begins a track. image, visible: the newest
     picture and the tracks in it, for whoever acts on them between two pictures.
@@ -88,7 +88,7 @@ class Recognizer:
         self.image: np.ndarray | None = None
         self.visible: list[Track] = []
         self.now = 0.0
-        # Called after every picture, with this recognizer: enrolment saves its faces here.
+        # Called after every picture, with this recognizer: enrollment saves its faces here.
         self.listeners: list[Callable[[Recognizer], None]] = []
 
     def find(self, frame: Frame) -> Found:
