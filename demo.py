@@ -29,7 +29,7 @@ MADE_FILES = ("contact_sheet.png", "webcam.mp4", "annotated.mp4", "events.jsonl"
 # Below this the demo fails. The threshold's false accept rate rests on two held-out people here.
 MIN_PRECISION = 0.98  # of the names given
 MIN_RECALL = 0.9  # of the enrolled people's appearances
-MOST_OF_A_FACE = 0.75  # visible share from which a person should be named; less is half out of the picture
+MIN_VISIBLE = 0.75  # visible share from which a person should be named; less is half out of the picture
 SAME_FACE_OVERLAP = 0.3  # intersection over union from which a found face is the drawn one
 
 
@@ -174,7 +174,7 @@ def score(truth: list[list[dict]], events: list[dict]) -> Counter:
         for person, face in match(people, event["faces"]):
             given = face["name"] if face else None
             known = person["name"] if person else None
-            whole = person is not None and person["visible"] >= MOST_OF_A_FACE
+            whole = person is not None and person["visible"] >= MIN_VISIBLE
             # Whoever is half out of the picture may be named, rightly, but need not be.
             count["appearances"] += whole and known is not None
             count["found"] += whole and given is not None and given == known

@@ -16,7 +16,7 @@ from utils.synthetic.portrait import draw_background, draw_on, draw_selfie
 from utils.synthetic.scenes import contact_sheet, webcam_clip
 
 PEOPLE, PHOTOS = 40, 10
-MOST_OF_A_FACE = 0.75  # visible share from which a face must be found
+MIN_VISIBLE = 0.75  # visible share from which a face must be found
 
 find_faces = load_detector("retinaface", 20)
 
@@ -119,7 +119,7 @@ def test_webcam_clip_shows_everyone():
     for index, (frame, truth) in enumerate(webcam_clip(enrolled, strangers, 4, frame_count=150)):
         frames += 1
         assert frame.shape == (480, 640, 3) and frame.dtype == np.uint8
-        truth = [person for person in truth if person["visible"] >= MOST_OF_A_FACE]
+        truth = [person for person in truth if person["visible"] >= MIN_VISIBLE]
         names = [person["name"] for person in truth]
         seen += names
         counts.append(len(names))

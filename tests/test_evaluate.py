@@ -393,7 +393,7 @@ def test_blocks_of_probes_make_no_difference(monkeypatch):
     watchlist = Watchlist(rows[:20, 1:].ravel(), np.full(20, 3), rows[:20, 0], rows[20:, 0])
     head = Closeness()
     whole = score_people(head, features.matrix, watchlist)
-    monkeypatch.setattr("utils.evaluation.identification.MOST_SCORES", 1)
+    monkeypatch.setattr("utils.evaluation.identification.MAX_SCORES", 1)
     for name, scores in score_people(head, features.matrix, watchlist).items():
         np.testing.assert_allclose(scores, whole[name], rtol=1e-6)
 

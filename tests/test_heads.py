@@ -19,7 +19,7 @@ from utils.heads.pairs import NOBODY, capped_rows
 from utils.heads.plda import estimate_covariances, fit_plda, make_plda
 from utils.heads.threshold import bootstrap_operating_point, thresholds_by_rate
 from utils.heads.training import TrainingOptions, all_pairs_loss, fit_head
-from utils.log_odds import MOST_EXTRAPOLATED, logits, probabilities
+from utils.log_odds import MAX_THRESHOLD_LOG_ODDS, logits, probabilities
 from utils.recognition.gallery import Gallery, person_scores
 
 EXTRACTOR = next(iter(CONSTANTS))  # dlib's, without --flip
@@ -194,7 +194,7 @@ def test_the_threshold_rises_with_the_people_who_are_enrolled():
     few = Head(distance_similarity(2, 1.0, 0.0), description | {"thresholds": thresholds_by_rate(impostors, 1e-3)})
     assert few.threshold_for(100) > thresholds_by_rate(impostors, 1e-3)[-1][1]
     assert (impostors > few.threshold_for(100)).mean() <= 1e-4
-    assert few.threshold_for(10**9) <= probabilities(MOST_EXTRAPOLATED)
+    assert few.threshold_for(10**9) <= probabilities(MAX_THRESHOLD_LOG_ODDS)
     assert Head(distance_similarity(2, 1.0, 0.0), {"threshold": 0.7}).threshold_for(1000) == 0.7
     for odd in ({"thresholds": 3}, {"thresholds": [[0.1]]}, {"thresholds": [[0.1, 2]]}, {"far": "low"}):
         with pytest.raises(ValueError, match="Received"):

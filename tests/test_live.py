@@ -573,7 +573,7 @@ def contents(folder) -> dict:
 def enroll(recognizer, enrollment, name, pictures, monkeypatch) -> None:
     """Enroll whoever is in the pictures; the gate is another module's matter, and so is time."""
     monkeypatch.setattr("utils.live.enrollment.judge", lambda *_: None)
-    monkeypatch.setattr("utils.live.enrollment.LEAST_GAP", 0.0)
+    monkeypatch.setattr("utils.live.enrollment.MIN_INTERVAL", 0.0)
     faces = show(recognizer, pictures[:1])[0]
     enrollment.ask(enrollment.begin, name, faces[0].track)
     show(recognizer, pictures, start=0.1)
@@ -685,7 +685,7 @@ def test_a_wrong_name_goes_to_the_strangers_and_comes_back_with_undo(desk_of):
 
 def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypatch):
     recognizer, enrollment, faces, _ = desk_of
-    monkeypatch.setattr("utils.live.enrollment.LONGEST", 0.0)
+    monkeypatch.setattr("utils.live.enrollment.MAX_SECONDS", 0.0)
     (face,) = show(recognizer, view(500, 1))[0]
     dark = [(picture * 0.25).astype(np.uint8) for picture in view(500, 1)]
     enrollment.ask(enrollment.begin, "Zoë", face.track)

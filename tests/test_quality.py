@@ -7,7 +7,7 @@ import pytest
 from utils.faces.alignment import face_chip
 from utils.faces.detection import load_detector, main_faces
 from utils.faces.quality import (
-    LEAST_DIFFERENCE,
+    MIN_DIFFERENCE,
     difference,
     has_dlib_points,
     head_pose,
@@ -126,9 +126,9 @@ def test_alike_and_different(detect):
         image = view(shot)
         add_noise(image, np.random.default_rng(index), 3)
         chips.append(thumbnail(face_chip(image, detect(image)[0])))
-    assert difference(chips[0], chips[1]) < LEAST_DIFFERENCE
-    assert difference(chips[0], chips[2]) > LEAST_DIFFERENCE
-    assert difference(chips[0], chips[3]) > LEAST_DIFFERENCE
+    assert difference(chips[0], chips[1]) < MIN_DIFFERENCE
+    assert difference(chips[0], chips[2]) > MIN_DIFFERENCE
+    assert difference(chips[0], chips[3]) > MIN_DIFFERENCE
 
 
 def test_quality_grows_with_size_sharpness_and_frontality(detect):

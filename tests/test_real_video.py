@@ -13,20 +13,20 @@ import extract_features
 import selfies2face
 import train
 
-LEAST_PHOTOS, MOST_PHOTOS = 5, 10  # of the other people whom the head learns from: twelve selfies are too few
+MIN_PHOTOS, MAX_PHOTOS = 5, 10  # of the other people whom the head learns from: twelve selfies are too few
 IN_THE_VIDEO = {"lin_manuel_miranda", "alex_lacamoire", "obama"}
 
 
 @pytest.fixture(scope="module")
 def head(real_data, extractor_path, tmp_path_factory):
-    """A head trained on the people with LEAST_PHOTOS or more."""
+    """A head trained on the people with MIN_PHOTOS or more."""
     folder = tmp_path_factory.mktemp("lfw")
     with zipfile.ZipFile(real_data / "lfw90.zip") as archive:
         photos = {}
         for name in sorted(name for name in archive.namelist() if name.endswith(".jpg")):
             photos.setdefault(name.split("/")[1], []).append(name)
-        people = [names for names in photos.values() if len(names) >= LEAST_PHOTOS]
-        archive.extractall(folder, [name for names in people for name in names[:MOST_PHOTOS]])
+        people = [names for names in photos.values() if len(names) >= MIN_PHOTOS]
+        archive.extractall(folder, [name for names in people for name in names[:MAX_PHOTOS]])
     features = ["--features", str(folder / "features")]
     line = ["--faces_path", str(folder / "lfw90"), "--model_path", str(extractor_path), *features, "--align", "1"]
     assert extract_features.main(line) == 0

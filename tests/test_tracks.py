@@ -12,7 +12,16 @@ from utils.faces.motion import carry, follow, gray_copy, same_scene
 from utils.features.feature_files import FeatureSet
 from utils.log_odds import probabilities
 from utils.recognition.gallery import Gallery, decide
-from utils.recognition.naming import FIRST_LOOKS, MOST_LOOKS, NAMED_GAP, UNKNOWN_GAP, add_look, evidence, is_due, settle
+from utils.recognition.naming import (
+    FIRST_OBSERVATIONS,
+    MAX_OBSERVATIONS,
+    NAMED_GAP,
+    UNKNOWN_GAP,
+    add_look,
+    evidence,
+    is_due,
+    settle,
+)
 from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import ABSENCE, MEMORY, Look, Track, Tracks, associate
 
@@ -181,20 +190,20 @@ def test_good_looks_count_more_and_crowded_ones_less():
     burst = [Look(np.zeros(2), np.array([0.3, 0.1]), 0.5, t / 100) for t in range(5)]
     later = Look(np.zeros(2), np.array([0.97, 0.1]), 0.5, 2.0)
     assert probabilities(evidence([*burst, later]))[0] > 0.7
-    track = track_with(*[[0.9, 0.1]] * (MOST_LOOKS + 5))
-    assert len(track.looks) == MOST_LOOKS and track.looks[-1].time == (MOST_LOOKS + 4) * 0.5
+    track = track_with(*[[0.9, 0.1]] * (MAX_OBSERVATIONS + 5))
+    assert len(track.looks) == MAX_OBSERVATIONS and track.looks[-1].time == (MAX_OBSERVATIONS + 4) * 0.5
 
 
 def test_when_a_face_is_looked_at():
-    track = track_with(*[[0.3, 0.1]] * (FIRST_LOOKS - 1))
+    track = track_with(*[[0.3, 0.1]] * (FIRST_OBSERVATIONS - 1))
     last = track.looks[-1].time
     assert is_due(track, last)  # still new
-    track = track_with(*[[0.3, 0.1]] * FIRST_LOOKS)
+    track = track_with(*[[0.3, 0.1]] * FIRST_OBSERVATIONS)
     last = track.looks[-1].time
     assert not is_due(track, last + 0.05) and is_due(track, last + UNKNOWN_GAP + 0.01)
     track.quality = 0.9  # clearly better than any look
     assert not is_due(track, last + 0.05) and is_due(track, last + 0.15)
-    named = track_with(*[[0.99, 0.1]] * FIRST_LOOKS)
+    named = track_with(*[[0.99, 0.1]] * FIRST_OBSERVATIONS)
     assert not is_due(named, named.looks[-1].time + UNKNOWN_GAP + 0.01) and is_due(
         named, named.looks[-1].time + NAMED_GAP
     )

@@ -9,7 +9,7 @@ import pytest
 from conftest import Display, finish, needs_screen, start
 
 from utils.display.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
-from utils.display.window import LARGEST, fit_size
+from utils.display.window import MAX_SIZE_WH, fit_size
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoOutput
 from utils.synthetic.identity import draw_identity
@@ -151,7 +151,7 @@ def test_each_photo_is_shown_in_its_proportions_and_no_larger_than_a_screen(scre
     process = start(screen, "test.py", *words, "--image_path", tmp_path)
     screen.wait_for("Siamese Faces")
     window = screen.run("search", "--onlyvisible", "--name", "Siamese Faces").splitlines()[0]
-    for size_wh in (photo.shape[1::-1], (width // 2, height), fit_size(large.shape[1::-1], LARGEST)):
+    for size_wh in (photo.shape[1::-1], (width // 2, height), fit_size(large.shape[1::-1], MAX_SIZE_WH)):
         geometry = f"Geometry: {size_wh[0]}x{size_wh[1]}"
         screen.wait_until(lambda geometry=geometry: geometry in screen.run("getwindowgeometry", window))
         screen.wait_until(lambda: screen.count(KNOWN_COLOR) > 500)

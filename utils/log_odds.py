@@ -2,22 +2,22 @@
 
 import numpy as np
 
-HIGHEST_LOGIT = 16.0  # beyond it a float32 probability is 0 or 1
+MAX_LOG_ODDS = 16.0  # beyond it a float32 probability is 0 or 1
 
 # Beyond these a probability says no more: one look must not outvote all others. The upper one has to leave room
 # above the thresholds for many enrolled people, which are near 1 (9 for 1,000).
-LEAST_LOGIT, MOST_LOGIT = -7.0, 12.0
+MIN_OBSERVED_LOG_ODDS, MAX_OBSERVED_LOG_ODDS = -7.0, 12.0
 
-LEAST_ODDS = 1e-7  # a probability this close to 0 or 1 is as sure as float32 can say
+MIN_ODDS = 1e-7  # a probability this close to 0 or 1 is as sure as float32 can say
 
-MOST_EXTRAPOLATED = 11.0  # logits: utils/recognition/naming.py takes none beyond 12 for more than it is
+MAX_THRESHOLD_LOG_ODDS = 11.0  # logits: utils/recognition/naming.py takes none beyond 12 for more than it is
 
 
 def logits(scores: np.ndarray) -> np.ndarray:
-    """Log odds, float64, of probabilities, within ±HIGHEST_LOGIT."""
+    """Log odds, float64, of probabilities, within ±MAX_LOG_ODDS."""
     p = np.asarray(scores, np.float64)
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(p) - np.log1p(-p), -HIGHEST_LOGIT, HIGHEST_LOGIT)
+        return np.clip(np.log(p) - np.log1p(-p), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def probabilities(log_odds: np.ndarray) -> np.ndarray:
@@ -31,8 +31,8 @@ def calibrated(scores: np.ndarray, scale: float, offset: float) -> np.ndarray:
 
 
 def bounded_logits(scores: np.ndarray) -> np.ndarray:
-    """Log odds of probabilities, within LEAST_LOGIT and MOST_LOGIT."""
-    return np.clip(logits(scores), LEAST_LOGIT, MOST_LOGIT)
+    """Log odds of probabilities, within MIN_OBSERVED_LOG_ODDS and MAX_OBSERVED_LOG_ODDS."""
+    return np.clip(logits(scores), MIN_OBSERVED_LOG_ODDS, MAX_OBSERVED_LOG_ODDS)
 
 
 def mean_log_odds(probabilities: np.ndarray) -> float:
@@ -42,5 +42,5 @@ def mean_log_odds(probabilities: np.ndarray) -> float:
     """
     if probabilities.size == 1:
         return float(probabilities.item())
-    clipped = np.clip(probabilities.astype(float), LEAST_ODDS, 1 - LEAST_ODDS)
+    clipped = np.clip(probabilities.astype(float), MIN_ODDS, 1 - MIN_ODDS)
     return float(1 / (1 + np.exp(-np.log(clipped / (1 - clipped)).mean())))

@@ -15,8 +15,8 @@ ASKS = {
     "down": "lower your chin a little",
 }
 FRONT_YAW, FRONT_ROLL = 12, 15  # degrees from the camera, and of leaning, that still count as a look at it
-LEAST_TURN, MOST_TURN = 8, 30  # degrees of yaw from the first look; farther, a face loses its features
-LEAST_NOD, MOST_NOD = 6, 25  # degrees of pitch, which landmarks show less well
+MIN_TURN, MAX_TURN = 8, 30  # degrees of yaw from the first look; farther, a face loses its features
+MIN_NOD, MAX_NOD = 6, 25  # degrees of pitch, which landmarks show less well
 STEADY = 3  # frames in a row that must show a pose: one may be noise
 PATIENCE = 12.0  # seconds after which a pose is not asked for any more
 
@@ -86,9 +86,9 @@ class Guide:
             return "front" if abs(pose.yaw) < FRONT_YAW and abs(pose.roll) < FRONT_ROLL else None
         yaw, pitch = (value - first for value, first in zip(pose[:2], self.taken[0][1][:2], strict=True))
         # A nod moves yaw little, a turn may move pitch: who turns is judged by that alone.
-        if LEAST_TURN <= abs(yaw) <= MOST_TURN:
+        if MIN_TURN <= abs(yaw) <= MAX_TURN:
             kind = "left" if yaw > 0 else "right"  # the picture's right is the person's left
-        elif abs(yaw) < LEAST_TURN and LEAST_NOD <= abs(pitch) <= MOST_NOD:
+        elif abs(yaw) < MIN_TURN and MIN_NOD <= abs(pitch) <= MAX_NOD:
             kind = "up" if pitch > 0 else "down"
         else:
             return None

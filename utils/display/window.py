@@ -17,7 +17,7 @@ _DEAD_KEYS = {0xFE50: "\u0300", 0xFE51: "\u0301", 0xFE52: "\u0302", 0xFE53: "\u0
 _DEAD_KEYS |= {0xFE58: "\u030a", 0xFE59: "\u030b", 0xFE5A: "\u030c", 0xFE5B: "\u0327", 0xFE5C: "\u0328"}
 UNICODE_KEYS = 0x1000000  # where X11's codes of Unicode's characters begin
 
-LARGEST = 1280, 800  # pixels of a window that opens: most screens have room for it
+MAX_SIZE_WH = 1280, 800  # pixels of a window that opens: most screens have room for it
 
 NO_SCREEN = "there is no screen to open a window on: use --headless"
 
@@ -43,7 +43,7 @@ def check_screen() -> None:
 class Window:
     """A resizable window that shows RGB uint8 images (H, W, 3) and tells which key was pressed.
 
-    size_wh: of the images; a window that would be larger than LARGEST shows them smaller.
+    size_wh: of the images; a window that would be larger than MAX_SIZE_WH shows them smaller.
     """
 
     def __init__(self, title: str, size_wh: tuple[int, int]):
@@ -67,7 +67,7 @@ class Window:
 
     def resize(self, size_wh: tuple[int, int]) -> None:
         """Make the window fit images of another size in pixels."""
-        self.cv2.resizeWindow(self.title, *fit_size(size_wh, LARGEST))
+        self.cv2.resizeWindow(self.title, *fit_size(size_wh, MAX_SIZE_WH))
 
     def press(self, seconds: float) -> str:
         """Wait for a key, a millisecond at least; returns its character, its name (ESCAPE, …), or ""."""

@@ -21,7 +21,7 @@ from utils.recognition.gallery import Gallery
 OWN = "test.py's rule"
 TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features
 NEAREST = "nearest Euclidean"
-MOST_SCORES = 1 << 23  # held at once while the rules are applied
+MAX_SCORES = 1 << 23  # held at once while the rules are applied
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def score_people(head: Head, matrix: np.ndarray, watchlist: Watchlist) -> dict[s
     result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (OWN, *RULES, TEMPLATE, NEAREST)}
     people = FeatureSet(gallery, np.repeat(np.arange(len(counts)), counts), [*map(str, range(len(counts)))], None)
     live = Gallery(people, head, head.threshold, head.min_votes)
-    block = max(1, MOST_SCORES // (len(counts) * int(counts.max())))
+    block = max(1, MAX_SCORES // (len(counts) * int(counts.max())))
     for start in range(0, len(probes), block):
         part = slice(start, start + block)
         result[OWN][part] = live.scores(matrix[probes[part]])

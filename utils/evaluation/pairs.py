@@ -11,8 +11,8 @@ from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.heads.pairs import all_negative_pairs, positive_pairs
 
 FOLDS = 10
-MOST_SAME_PAIRS = 20  # of one person
-MOST_DIFFERENT_PAIRS = 200_000
+MAX_SAME_PAIRS = 20  # of one person
+MAX_DIFFERENT_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
@@ -170,15 +170,15 @@ def draw_pairs(
     """Pairs of the people of some rows, in which everybody counts the same however many photos there are.
 
     labels: int (N,), of the whole matrix; rows: int (n,). strangers_from: the label from which on they are strangers',
-    two of whom make no pair, since they may be one person. Same: all pairs of a person, MOST_SAME_PAIRS at most,
+    two of whom make no pair, since they may be one person. Same: all pairs of a person, MAX_SAME_PAIRS at most,
     share a weight of 1. Different: all, where those of the same two people share a weight of 1; or, where they
-    are more than MOST_DIFFERENT_PAIRS, so many random ones: two people, then a photo of each. The people are
+    are more than MAX_DIFFERENT_PAIRS, so many random ones: two people, then a photo of each. The people are
     spread over FOLDS; a pair of two folds belongs to none.
     """
     people, own = np.unique(np.asarray(labels)[rows], return_inverse=True)
     same = _draw_same(own, rng)
     different = _draw_different(own, rng)
-    drawn = len(different) == MOST_DIFFERENT_PAIRS  # people first: drawn so, each counts the same already
+    drawn = len(different) == MAX_DIFFERENT_PAIRS  # people first: drawn so, each counts the same already
     if strangers_from is not None:
         different = different[(people[own[different]] < strangers_from).any(axis=1)]
     index = np.concatenate([same, different])
@@ -197,23 +197,23 @@ def draw_pairs(
 
 
 def _draw_same(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All pairs of one person, int (p, 2), or MOST_SAME_PAIRS random ones of whoever has more."""
+    """All pairs of one person, int (p, 2), or MAX_SAME_PAIRS random ones of whoever has more."""
     pairs = rng.permutation(positive_pairs(own))
     order = np.argsort(own[pairs[:, 0]], kind="stable")
     person = own[pairs[order, 0]]
     rank = np.arange(len(person)) - np.searchsorted(person, person)
-    return pairs[order[rank < MOST_SAME_PAIRS]]
+    return pairs[order[rank < MAX_SAME_PAIRS]]
 
 
 def _draw_different(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All pairs of two people, int (q, 2), or MOST_DIFFERENT_PAIRS random ones, people first, where there are more."""
+    """All pairs of two people, int (q, 2), or MAX_DIFFERENT_PAIRS random ones, people first, where there are more."""
     counts = np.bincount(own)
     if len(counts) < 2:
         return np.empty((0, 2), np.int32)
-    if (len(own) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2 < MOST_DIFFERENT_PAIRS:
-        return all_negative_pairs(own, MOST_DIFFERENT_PAIRS, rng)
-    first = rng.integers(0, len(counts), MOST_DIFFERENT_PAIRS)
-    second = (first + rng.integers(1, len(counts), MOST_DIFFERENT_PAIRS)) % len(counts)
+    if (len(own) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2 < MAX_DIFFERENT_PAIRS:
+        return all_negative_pairs(own, MAX_DIFFERENT_PAIRS, rng)
+    first = rng.integers(0, len(counts), MAX_DIFFERENT_PAIRS)
+    second = (first + rng.integers(1, len(counts), MAX_DIFFERENT_PAIRS)) % len(counts)
     people = np.stack([first, second], axis=1)
     by_person = np.argsort(own, kind="stable")
     starts = np.cumsum(counts) - counts

@@ -13,7 +13,7 @@ from utils.faces.retinaface import detect_retinaface, load_retinaface
 
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
 DETECTION_SIZE = 1280  # pixels; by default, longer images are searched in a smaller copy and cropped from the original
-LEAST_PIXELS = 24  # of a face's longer side, from which RetinaFace finds it reliably
+MIN_PIXELS = 24  # of a face's longer side, from which RetinaFace finds it reliably
 SIDE_RATIO = 0.5  # a face smaller than this share of the largest one's height is a passer-by
 Detector = Callable[[np.ndarray], list["Face"]]
 
@@ -51,7 +51,7 @@ def _find_retinaface(image: np.ndarray, search_size: int, min_score: float, thre
         # Its largest anchor has 512 px: of larger faces it sees a nostril, and in blurred folds a face. So
         # what a smaller copy shows well enough is searched there, and only what is too small for it in full.
         large = _search_retinaface(image, DETECTION_SIZE, min_score, threads)
-        most = LEAST_PIXELS * max(image.shape[:2]) / DETECTION_SIZE
+        most = MIN_PIXELS * max(image.shape[:2]) / DETECTION_SIZE
         in_full = _search_retinaface(image, search_size, min_score, threads)
         small = [face for face in in_full if max(face.box[2:]) < most]
         small = [face for face in small if not any(covers_middle(other.box, face.box) for other in large)]

@@ -15,8 +15,8 @@ Box = tuple[int, int, int, int]
 FLOW_SIZE = 320  # pixels, the longer side of the copy that is followed
 GRID = 6  # points along each side of a box
 INNER = 0.15  # of the box, on each side, that is background rather than face
-MOST_ZOOM = 1.25  # that a face's size may change between two pictures
-FEWEST_POINTS = 6  # of a box that must be found again
+MAX_ZOOM = 1.25  # that a face's size may change between two pictures
+MIN_POINTS = 6  # of a box that must be found again
 SAME_SCENE = 0.35  # correlation below which two neighboring pictures are of different scenes
 SCENE_SIZE = (32, 18)  # pixels in which scenes are compared
 
@@ -69,13 +69,13 @@ def carry(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box |
 
 def _move(box, points, moved, found, scale: float) -> np.ndarray:
     points, moved = points[found], moved[found]
-    if len(points) < FEWEST_POINTS:
+    if len(points) < MIN_POINTS:
         return box
     shift = np.median(moved - points, axis=0) / scale
     # Each point and the one half a grid away: the pairs' distances tell how much the face grew.
     pairs = points - np.roll(points, len(points) // 2, axis=0), moved - np.roll(moved, len(moved) // 2, axis=0)
     lengths = [np.maximum(np.linalg.norm(pair, axis=1), 1e-3) for pair in pairs]
-    zoom = float(np.clip(np.median(lengths[1] / lengths[0]), 1 / MOST_ZOOM, MOST_ZOOM))
+    zoom = float(np.clip(np.median(lengths[1] / lengths[0]), 1 / MAX_ZOOM, MAX_ZOOM))
     size = box[2:] * zoom
     return np.concatenate([box[:2] + box[2:] / 2 + shift - size / 2, size])
 

@@ -24,12 +24,12 @@ from utils.faces.alignment import (
     warp_chip,
 )
 
-SMALLEST_FACE = 80  # pixels, the box's shorter side; 0.07 at 80, 0.11 at 60, 0.18 at 40
-LEAST_SHARPNESS = 0.0035  # see sharpness(); a Gaussian blur of 3 px of 224 (0.24) fails half, of 4 (0.33) 96 %
-LEAST_HIGHLIGHT = 75  # gray levels, 0-255, that the brightest tenth of a face reaches at least; 0.20 below
-MOST_CLIPPED = 0.1  # share of a face's pixels that are white; 0.23 where this is passed
-MOST_YAW, MOST_PITCH, MOST_ROLL = 35, 30, 30  # degrees; dlib's HOG, which sees no others, is spared the pitch
-LEAST_DIFFERENCE = 0.25  # see difference(); noise alone makes 0.1, a head turned by 5 degrees 0.25
+MIN_FACE_SIZE = 80  # pixels, the box's shorter side; 0.07 at 80, 0.11 at 60, 0.18 at 40
+MIN_SHARPNESS = 0.0035  # see sharpness(); a Gaussian blur of 3 px of 224 (0.24) fails half, of 4 (0.33) 96 %
+MIN_HIGHLIGHT = 75  # gray levels, 0-255, that the brightest tenth of a face reaches at least; 0.20 below
+MAX_CLIPPED = 0.1  # share of a face's pixels that are white; 0.23 where this is passed
+MAX_YAW, MAX_PITCH, MAX_ROLL = 35, 30, 30  # degrees; dlib's HOG, which sees no others, is spared the pitch
+MIN_DIFFERENCE = 0.25  # see difference(); noise alone makes 0.1, a head turned by 5 degrees 0.25
 
 ALIKE = "like the last one"  # the reason where nothing is wrong but that
 
@@ -157,25 +157,25 @@ def judge(image: np.ndarray, face: Face, chip: np.ndarray, saved: Sequence[np.nd
     """
     if not is_whole(image, face.landmarks):
         return "come into the picture"
-    if min(face.box[2:]) < SMALLEST_FACE:
+    if min(face.box[2:]) < MIN_FACE_SIZE:
         return "come closer"
     patch = face_patch(image, face.landmarks)
     highlight, clipped = light(patch)
-    if highlight < LEAST_HIGHLIGHT:
+    if highlight < MIN_HIGHLIGHT:
         return "too dark"
-    if clipped > MOST_CLIPPED:
+    if clipped > MAX_CLIPPED:
         return "too bright"
     pose = head_pose(face.landmarks)
     # Whose nose is long looks down to dlib's points; a detector of frontal faces has judged already.
-    nods = abs(pose.pitch) > MOST_PITCH and not has_dlib_points(face.landmarks)
-    if abs(pose.yaw) > MOST_YAW or nods:
+    nods = abs(pose.pitch) > MAX_PITCH and not has_dlib_points(face.landmarks)
+    if abs(pose.yaw) > MAX_YAW or nods:
         return "turn to the camera"
-    if abs(pose.roll) > MOST_ROLL:
+    if abs(pose.roll) > MAX_ROLL:
         return "hold your head upright"
-    if sharpness(patch) < LEAST_SHARPNESS:
+    if sharpness(patch) < MIN_SHARPNESS:
         return "hold still"
     new = thumbnail(chip)
-    if any(difference(new, old) < LEAST_DIFFERENCE for old in saved):
+    if any(difference(new, old) < MIN_DIFFERENCE for old in saved):
         return ALIKE
     return None
 
@@ -184,10 +184,10 @@ def quality(image: np.ndarray, face: Face) -> float:
     """How well a face can be recognized, 0-1: it grows with size, sharpness and frontality.
 
     For choosing between views of one face. A factor for each: the size up to FULL_SIZE, a sharpness
-    that is worth half at LEAST_SHARPNESS, and the share of the face that is turned to the camera.
+    that is worth half at MIN_SHARPNESS, and the share of the face that is turned to the camera.
     """
     size = min(1.0, min(face.box[2:]) / FULL_SIZE)
     sharp = sharpness(face_patch(image, face.landmarks))
     pose = head_pose(face.landmarks)
     frontal = max(0.0, math.cos(math.radians(pose.yaw)) * math.cos(math.radians(pose.pitch)))
-    return size * frontal * sharp / (sharp + LEAST_SHARPNESS)
+    return size * frontal * sharp / (sharp + MIN_SHARPNESS)

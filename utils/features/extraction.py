@@ -18,7 +18,7 @@ from utils.keras_models import power_of_two
 from utils.media.images import decode_image, list_images, resize_chip
 from utils.threads import BackgroundWriter, map_ahead
 
-MOST_OBLONG = 1.1  # times as long as wide: more is no face crop, which is a square
+MAX_ASPECT_RATIO = 1.1  # times as long as wide: more is no face crop, which is a square
 
 
 @dataclass
@@ -210,7 +210,7 @@ def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | Non
         person, name = item
         try:
             image = decode_image((person.folder / name).read_bytes())
-            if not align and max(image.shape[:2]) > MOST_OBLONG * min(image.shape[:2]):
+            if not align and max(image.shape[:2]) > MAX_ASPECT_RATIO * min(image.shape[:2]):
                 person.oblong.append(name)
             return person, name, resize_chip(align_crop(image) if align else image, size)
         except (ValueError, OSError, MemoryError, cv2.error) as exc:

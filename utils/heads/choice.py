@@ -13,7 +13,7 @@ HEADS = ("plda", "dense", "distance")
 MIN_PEOPLE_TO_BEAT_DISTANCE = 50
 # Where more pairs of so many people are nearer than the distance that is to accept one in a thousand, they are not
 # faces of the kind that the constants are of: drawings for example.
-MIN_PEOPLE_TO_DOUBT, CONFUSED_PHOTOS, MOST_CONFUSED, CONFUSING_FAR = 5, 5, 0.2, 0.001
+MIN_PEOPLE_TO_DOUBT, CONFUSED_PHOTOS, MAX_CONFUSED_SHARE, CONFUSING_FAR = 5, 5, 0.2, 0.001
 
 
 def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str, str | None]:
@@ -34,7 +34,7 @@ def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str
     if not known:
         return "dense", f"{few}: it is the original recipe's"
     confused = confused_share(features, known.distance_for_far(CONFUSING_FAR))
-    if confused <= MOST_CONFUSED or len(counts) < MIN_PEOPLE_TO_DOUBT or not several:
+    if confused <= MAX_CONFUSED_SHARE or len(counts) < MIN_PEOPLE_TO_DOUBT or not several:
         return "distance", f"{few}: it is distance itself, with constants fitted on other people"
     reason = f"distance takes {confused:.0%} of pairs of these people for one person"
     kind, words = ("plda", "trained all the same") if enough else ("dense", "the original recipe's")

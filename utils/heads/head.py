@@ -14,7 +14,7 @@ from utils.features.normalization import Normalization
 from utils.files import read_json, write_json
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
 from utils.heads.threshold import (
-    MOST_STRANGERS_NAMED,
+    MAX_STRANGERS_NAMED,
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
     _log_odds_for,
@@ -25,7 +25,7 @@ from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, power_of_
 from utils.log_odds import probabilities
 
 FILE_NAME = "similarity.keras"
-MOST_NUMBERS = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
+MAX_VALUES = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
 
 def head_path(path: str | Path) -> Path:
@@ -111,7 +111,7 @@ class Head:
             scores = compare_all(self._energy, probes, gallery)
             if scores is not None:
                 return scores
-        step = max(1, MOST_NUMBERS // max(1, probes.size))
+        step = max(1, MAX_VALUES // max(1, probes.size))
         scores = [np.empty((len(probes), 0), np.float32)]
         for start in range(0, len(gallery), step):
             block = gallery[start : start + step]
@@ -132,19 +132,19 @@ class Head:
         """The threshold for so many enrolled people: the head's own, or a higher one where many are enrolled.
 
         With p people a stranger has p chances to be taken for somebody, so that the false accept rate of one
-        is bounded by MOST_STRANGERS_NAMED / p too. Below the rates that the head's data shows, its log odds go on
+        is bounded by MAX_STRANGERS_NAMED / p too. Below the rates that the head's data shows, its log odds go on
         with the logarithm of the rate as they did in the last decade: heads of many people say a little less.
         """
         if self.far is None or not self._thresholds:
             return self.threshold
-        named = max(MOST_STRANGERS_NAMED, self.far)  # who asks for more gets it
+        named = max(MAX_STRANGERS_NAMED, self.far)  # who asks for more gets it
         if self.far * people <= named:
             return self.threshold
         return max(self.threshold, float(probabilities(_log_odds_for(named / people, self._thresholds))))
 
 
 def _parts(rows: int, width: int) -> list[slice]:
-    step = max(1, MOST_NUMBERS // width)
+    step = max(1, MAX_VALUES // width)
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 

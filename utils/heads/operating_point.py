@@ -3,7 +3,7 @@
 import numpy as np
 
 from utils.heads.calibration import ScoredPairs, cross_fitted_error, expected_calibration_error, fit_platt
-from utils.heads.head import MOST_NUMBERS, Head
+from utils.heads.head import MAX_VALUES, Head
 from utils.heads.models import rescale_logit
 from utils.heads.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs
 from utils.heads.threshold import (
@@ -16,8 +16,8 @@ from utils.heads.threshold import (
 from utils.metrics import VerificationFigures, pairs_of_people, verification_figures
 
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
-MOST_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
-MOST_HELD_PHOTOS = 10  # of a held-out person
+MAX_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
+MAX_HELD_PHOTOS = 10  # of a held-out person
 
 
 def choose_operating_point(
@@ -32,9 +32,9 @@ def choose_operating_point(
         rule = {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None}
         return {**rule, "held_out": None, "calibration": None}, None
     kept = held[labels[held] != NOBODY]
-    kept = np.r_[kept[capped_rows(labels[kept], MOST_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
+    kept = np.r_[kept[capped_rows(labels[kept], MAX_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
     matrix, labels = matrix[kept], labels[kept]
-    pairs = positive_pairs(labels), all_negative_pairs(labels, MOST_HELD_PAIRS, rng)
+    pairs = positive_pairs(labels), all_negative_pairs(labels, MAX_HELD_PAIRS, rng)
     scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     people = len(set(labels.tolist()) - {NOBODY})
     calibration = None
@@ -72,5 +72,5 @@ def score_pairs(head: Head, matrix, labels, same: np.ndarray, different: np.ndar
 
 
 def _row_distances(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    parts = np.array_split(pairs, max(1, pairs.size * matrix.shape[1] // MOST_NUMBERS))
+    parts = np.array_split(pairs, max(1, pairs.size * matrix.shape[1] // MAX_VALUES))
     return np.concatenate([np.linalg.norm(matrix[p[:, 0]] - matrix[p[:, 1]], axis=1) for p in parts])

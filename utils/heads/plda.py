@@ -11,8 +11,8 @@ import numpy as np
 # Share of each covariance that is replaced by a sphere of the same size, at least: faces are not
 # Gaussian, and what a sample says about its thinnest directions is the least to be trusted.
 WITHIN_SHRINKAGE = 0.4
-MOST_PHOTOS = 10  # of a person count towards the scatter within people; more are weighted down to that
-MOST_DIMENSIONS = 256  # of the projection
+MAX_PHOTOS = 10  # of a person count towards the scatter within people; more are weighted down to that
+MAX_DIMENSIONS = 256  # of the projection
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def make_plda(center: np.ndarray, within: np.ndarray, between: np.ndarray) -> Pl
     values, vectors = np.linalg.eigh(within)
     whitening = vectors / np.sqrt(values)
     psi, vectors = np.linalg.eigh(whitening.T @ between @ whitening)
-    keep = np.argsort(psi)[::-1][:MOST_DIMENSIONS]
+    keep = np.argsort(psi)[::-1][:MAX_DIMENSIONS]
     psi, projection = np.maximum(psi[keep], 1e-6), (whitening @ vectors)[:, keep]
 
     # In these axes a face is its person, of variance ψ, and a deviation of variance 1. So a + b has variance
@@ -69,8 +69,8 @@ def make_plda(center: np.ndarray, within: np.ndarray, between: np.ndarray) -> Pl
 
 
 def _within_covariance(matrix, means, person, counts) -> np.ndarray:
-    # A person of n photos has n − 1 degrees of freedom, of which MOST_PHOTOS − 1 count at most.
-    weights = np.minimum(counts - 1, MOST_PHOTOS - 1) / np.maximum(counts - 1, 1)
+    # A person of n photos has n − 1 degrees of freedom, of which MAX_PHOTOS − 1 count at most.
+    weights = np.minimum(counts - 1, MAX_PHOTOS - 1) / np.maximum(counts - 1, 1)
     several = counts[person] > 1
     residuals = matrix[several] - means[person[several]]
     residuals *= np.sqrt(weights[person[several]])[:, None]

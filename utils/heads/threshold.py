@@ -4,7 +4,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.heads.calibration import ScoredPairs
-from utils.log_odds import MOST_EXTRAPOLATED, logits
+from utils.log_odds import MAX_THRESHOLD_LOG_ODDS, logits
 
 THRESHOLD_FLOOR = 0.5  # below even odds a pair is not "the same person", however few impostors score so
 # The original recipe's rule, used where the data cannot support a choice.
@@ -14,7 +14,7 @@ RECIPE_MIN_VOTES = 0.85
 BOOTSTRAPS = 200
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # whose thresholds a head carries
 
-MOST_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
+MAX_STRANGERS_NAMED = 0.01  # share of strangers' faces that get anybody's name, however many people are enrolled
 
 
 def choose_threshold(different_scores: np.ndarray, target_far: float, person_pairs: int) -> tuple[float, float]:
@@ -81,7 +81,7 @@ def _log_odds_for(far: float, table: list[tuple[float, float]]) -> float:
     if far >= fars[0]:
         return float(wanted)
     beyond = (lowest - decade_up) * np.log(fars[0] / far) / np.log(10)
-    return float(max(lowest, min(lowest + beyond, MOST_EXTRAPOLATED)))
+    return float(max(lowest, min(lowest + beyond, MAX_THRESHOLD_LOG_ODDS)))
 
 
 def _share(description: dict, key: str, default: float) -> float:

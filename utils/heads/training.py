@@ -29,7 +29,7 @@ from utils.metrics import VerificationFigures
 MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
 # Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
 # towards 0 and 1, which makes strangers who look like somebody score high too.
-LEAST_PROGRESS = 0.005
+MIN_PROGRESS = 0.005
 STEPS = 20  # of balanced batches in an epoch
 # The share of same pairs that the loss of plda heads assumes. It makes the negatives with the highest scores,
 # which are the hard ones for the head as it is at that step, count for more of the gradient than the rest.
@@ -178,7 +178,7 @@ def _train_dense(matrix, labels, rows, held, options: TrainingOptions, rng, call
     """The original recipe: all same pairs, fresh different ones every epoch; the best epoch's weights stay.
 
     The best epoch is that of the lowest loss on the held-out people's pairs, or on the training pairs where
-    nobody is held out; a later one must gain LEAST_PROGRESS to count.
+    nobody is held out; a later one must gain MIN_PROGRESS to count.
     """
     from keras import callbacks as keras_callbacks
     from keras import optimizers
@@ -191,7 +191,7 @@ def _train_dense(matrix, labels, rows, held, options: TrainingOptions, rng, call
     validation = labeled(*both_kinds(labels, held, options.negatives, rng)) if len(held) else None
     stop = keras_callbacks.EarlyStopping(
         monitor="val_loss" if validation else "loss",
-        min_delta=LEAST_PROGRESS,
+        min_delta=MIN_PROGRESS,
         patience=options.patience,
         restore_best_weights=True,
     )

@@ -23,11 +23,11 @@ from utils.recognition.naming import add_look
 from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import Look, Track
 
-MOST_FACES = 5  # saved at one enrollment
-LEAST_GAP = 0.2  # seconds between two of them
-LONGEST = 8.0  # seconds that an enrollment goes on looking for good faces
+MAX_FACES = 5  # saved at one enrollment
+MIN_INTERVAL = 0.2  # seconds between two of them
+MAX_SECONDS = 8.0  # seconds that an enrollment goes on looking for good faces
 ERROR_SECONDS = 8.0  # that an error is told
-LONGEST_NAME = 80  # bytes
+MAX_NAME_LENGTH = 80  # bytes
 FORBIDDEN = '/\\:*?"<>|'
 
 
@@ -46,7 +46,7 @@ def check_name(text: str, known: list[str] = ()) -> tuple[str, str | None]:
         return name, "a name may not begin with a dot or _, nor end with a dot"
     if any(sign in FORBIDDEN or not sign.isprintable() for sign in name):
         return name, f"a name may not hold any of {FORBIDDEN}"
-    if len(name.encode()) > LONGEST_NAME:
+    if len(name.encode()) > MAX_NAME_LENGTH:
         return name, "the name is too long"
     return name, None
 
@@ -94,17 +94,17 @@ class Enrollment:
         self.tell(f"{what}: {in_words(error)}", ERROR_SECONDS)
 
     def tell(self, text: str, seconds: float = 4.0) -> None:
-        self.progress = self._change.rows / MOST_FACES if self._change else None
+        self.progress = self._change.rows / MAX_FACES if self._change else None
         self.notice, self.notice_until = text, time.monotonic() + seconds
 
     def begin(self, name: str, number: int | None) -> None:
         """Enroll the face with this track number as `name`: from now on its good pictures are saved."""
         track = next((track for track in self.recognizer.visible if track.number == number), None)
         self._change = Change(name, track=track)
-        self._until = time.monotonic() + LONGEST
+        self._until = time.monotonic() + MAX_SECONDS
         self._saved_at = -np.inf
         self._thumbnails: list[np.ndarray] = []
-        self.tell(f"{name}: look at the camera", LONGEST)
+        self.tell(f"{name}: look at the camera", MAX_SECONDS)
 
     def _offer(self) -> None:
         """Save the enrolled face out of the newest picture if it is good."""
@@ -114,18 +114,18 @@ class Enrollment:
         track = self._find(change)
         chip = face_chip(recognizer.image, track.face) if track else None
         reason = judge(recognizer.image, track.face, chip, self._thumbnails) if track else "come into the picture"
-        soon = time.monotonic() - self._saved_at < LEAST_GAP
+        soon = time.monotonic() - self._saved_at < MIN_INTERVAL
         if reason is None and not soon:
             try:
                 self._save(change, track, chip)
             except (InputError, OSError) as exc:
                 self._break_off(change, exc)
                 return
-        if change.rows >= MOST_FACES or time.monotonic() > self._until:
+        if change.rows >= MAX_FACES or time.monotonic() > self._until:
             self._finish(change, reason)
         elif change.rows or reason:
             hint = "turn your head a little" if change.rows and reason in (None, ALIKE) else reason
-            self.tell(f"{change.name}: {change.rows} of {MOST_FACES} saved, {hint}", LONGEST)
+            self.tell(f"{change.name}: {change.rows} of {MAX_FACES} saved, {hint}", MAX_SECONDS)
 
     def _find(self, change: Change) -> Track | None:
         """The enrolled track; where it was lost, the face with the name, or before there is one the only face."""

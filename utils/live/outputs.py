@@ -16,7 +16,7 @@ from utils.media.images import png_name, write_image
 from utils.media.video import CODECS, Frame, PhotoSource, VideoOutput
 from utils.recognition.recognizer import Recognizer, Seen
 
-LEAST_SIGHTINGS = 3  # of an unknown face before it is kept: less is often no face at all
+MIN_SIGHTINGS = 3  # of an unknown face before it is kept: less is often no face at all
 
 
 def check_outputs(output: Path | None, events: Path | None, source, source_path: Path | None) -> None:
@@ -173,7 +173,7 @@ class UnknownFaces:
     def save(self) -> int:
         """Write the faces; returns how many."""
         kept = {n: chip for n, (_, chip) in self.best.items() if chip is not None}
-        kept = {n: chip for n, chip in kept.items() if self.sightings[n] >= LEAST_SIGHTINGS}
+        kept = {n: chip for n, chip in kept.items() if self.sightings[n] >= MIN_SIGHTINGS}
         for number, chip in kept.items():
             write_image(self.folder / f"unknown_{self.stamp}_{number}.png", chip)
         return len(kept)

@@ -14,7 +14,7 @@ import numpy as np
 from utils.cli import InputError, warn
 from utils.media.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size
 
-MOST_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
+MAX_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
 TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
 BACKOFF = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open a lost camera; the last goes on
 SILENCE = 2.0  # seconds without a picture after which that is said
@@ -221,7 +221,7 @@ def _takes_connections(location: str | int) -> bool:
 def open_camera(camera: str, give_up: float = 0.0) -> Camera:
     """The camera that `--camera` names. Raises InputError."""
     if camera.isdecimal():
-        return Camera(min(int(camera), MOST_CAMERAS), give_up)
+        return Camera(min(int(camera), MAX_CAMERAS), give_up)
     if not is_url(camera) and not camera.startswith("/dev/"):
         received = repr(without_password(camera))
         raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {received}")

@@ -12,7 +12,7 @@ from utils.files import write_bytes
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
-MOST_PIXELS = 1 << 28  # more than any phone takes
+MAX_PIXELS = 1 << 28  # more than any phone takes
 REDUCTIONS = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 REDUCTIONS |= {8: cv2.IMREAD_REDUCED_COLOR_8}
 
@@ -83,8 +83,8 @@ def _is_plain_png(data: bytes) -> bool:
 
 def _check_size(width: int, height: int) -> None:
     # A few hundred kB of PNG can ask for gigabytes; Pillow has a limit like this of its own.
-    if width * height > MOST_PIXELS:
-        raise ValueError(f"{width}×{height} pixels are too many: {MOST_PIXELS:,} at most")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width}×{height} pixels are too many: {MAX_PIXELS:,} at most")
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its variabl
 
 DEFAULT_RATE = 30.0  # frames a second, where a source does not tell
 DEFAULT_SIZE = (640, 480)  # pixels, likewise
-MOST_REPEATED = 1000  # times that a live picture is written in a row, however long the camera was away
+MAX_REPEATED = 1000  # times that a live picture is written in a row, however long the camera was away
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -141,7 +141,7 @@ class VideoOutput:
     def write_at(self, image: np.ndarray, seconds: float) -> None:
         """Write an image so that it is seen from `seconds` after the first on: repeated or left out as that takes."""
         self.first = seconds if self.first is None else self.first
-        for _ in range(min(round((seconds - self.first) * self.rate) + 1 - self.written, MOST_REPEATED)):
+        for _ in range(min(round((seconds - self.first) * self.rate) + 1 - self.written, MAX_REPEATED)):
             self.write(image)
 
     def close(self) -> None:

@@ -10,9 +10,9 @@ from utils.media.images import read_image, resize_chip
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side
 
 SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and gray
-MOST_CHIPS = 9  # of a folder
+MAX_CHIPS = 9  # of a folder
 CHIP = 150  # pixels
-LONGEST_NAME = 45  # characters
+MAX_NAME_LENGTH = 45  # characters
 
 
 def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, path: Path) -> None:
@@ -40,7 +40,7 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
 
 def _title(side: Side, faces: int) -> str:
     name = side.path.resolve().name
-    shown = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    shown = name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
     return f"{shown}: {counted(faces, 'face')}" if side.path.is_dir() else shown
 
 
@@ -55,7 +55,7 @@ def _draw_photo(axes, side: Side, chosen: FoundFace, color: str) -> None:
 
 
 def _chip_grid(faces: list[FoundFace]) -> np.ndarray:
-    chips = [resize_chip(found.chip, CHIP) for found in faces[:MOST_CHIPS]]
+    chips = [resize_chip(found.chip, CHIP) for found in faces[:MAX_CHIPS]]
     columns = int(np.ceil(np.sqrt(len(chips))))
     rows = -(-len(chips) // columns)
     grid = np.full((rows * CHIP, columns * CHIP, 3), 255, np.uint8)

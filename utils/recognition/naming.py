@@ -6,18 +6,18 @@ unlucky; a name that came and went with each would flicker.
 
 import numpy as np
 
-from utils.log_odds import LEAST_LOGIT, bounded_logits, logits, probabilities
+from utils.log_odds import MIN_OBSERVED_LOG_ODDS, bounded_logits, logits, probabilities
 from utils.recognition.gallery import Gallery
 from utils.recognition.tracks import Look
 
-MOST_LOOKS = 10  # of a face that are kept: the best, older ones counting less
-FIRST_LOOKS = 3  # that a new face gets in a row
+MAX_OBSERVATIONS = 10  # of a face that are kept: the best, older ones counting less
+FIRST_OBSERVATIONS = 3  # that a new face gets in a row
 HALF_LIFE = 10.0  # seconds after which a look counts half
 ALIKE = 0.2  # seconds between looks that are about one
-LEAST_GAP = 0.1  # seconds between two looks at a face, after the first few
+MIN_INTERVAL = 0.1  # seconds between two looks at a face, after the first few
 UNKNOWN_GAP, NAMED_GAP = 0.2, 1.0  # seconds after which a face is looked at anew, whatever it shows
 BETTER = 1.2  # times as good as the best look: worth another
-LEAST_WEIGHT = 0.01  # of a look, however bad
+MIN_WEIGHT = 0.01  # of a look, however bad
 HEAD_START = 2.0  # logits that the name which a face has is ahead of others
 SURE_AT_ONCE = 1.0  # logits above the threshold at which one look is enough for a name
 BETTER_HALF = 0.5  # of the looks, by weight, that a person is judged by
@@ -31,12 +31,12 @@ ENOUGH_CONTRADICTIONS = 2  # looks in a row that clearly are of somebody else
 
 def is_due(track, now: float) -> bool:
     """Whether a track's face should be looked at now: it is new, in doubt, clearly better, or it is time again."""
-    if len(track.looks) < FIRST_LOOKS or track.doubted or track.contradictions:
+    if len(track.looks) < FIRST_OBSERVATIONS or track.doubted or track.contradictions:
         return True
     gap = now - track.looks[-1].time
     if gap >= (NAMED_GAP if track.name else UNKNOWN_GAP):
         return True
-    return gap >= LEAST_GAP and track.quality >= BETTER * max(look.quality for look in track.looks)
+    return gap >= MIN_INTERVAL and track.quality >= BETTER * max(look.quality for look in track.looks)
 
 
 def weights(looks: list[Look]) -> np.ndarray:
@@ -45,15 +45,15 @@ def weights(looks: list[Look]) -> np.ndarray:
     Looks that see nearly the same picture share what one would count. The time that has passed since the
     last look does not matter: it halves all alike.
     """
-    quality = np.array([look.quality for look in looks]) + LEAST_WEIGHT
+    quality = np.array([look.quality for look in looks]) + MIN_WEIGHT
     times = np.array([look.time for look in looks])
     weight = quality / crowding(looks) * 0.5 ** ((times.max() - times) / HALF_LIFE)
     return weight / weight.sum()
 
 
 def keep_best(looks: list[Look]) -> None:
-    """Drop, in place, the looks that count least until MOST_LOOKS are left; the newest stays."""
-    while len(looks) > MOST_LOOKS:
+    """Drop, in place, the looks that count least until MAX_OBSERVATIONS are left; the newest stays."""
+    while len(looks) > MAX_OBSERVATIONS:
         del looks[int(weights(looks[:-1]).argmin())]
 
 
@@ -102,7 +102,7 @@ def settle(tracks: list, gallery: Gallery) -> None:
         if track.name in persons:
             odds[row, persons[track.name]] += HEAD_START
         for name in track.denied & persons.keys():
-            odds[row, persons[name]] = LEAST_LOGIT
+            odds[row, persons[name]] = MIN_OBSERVED_LOG_ODDS
     clear = logits(gallery.threshold) + SURE_AT_ONCE
     for track, decision in zip(tracks, gallery.decide(probabilities(odds)), strict=True):
         name = decision.name

@@ -14,10 +14,10 @@ from utils.keras_models import power_of_two
 from utils.media.frame_worker import Background
 from utils.media.video import Frame
 from utils.recognition.gallery import Gallery
-from utils.recognition.naming import MOST_LOOKS, add_look, is_due, settle
+from utils.recognition.naming import MAX_OBSERVATIONS, add_look, is_due, settle
 from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Look, Track, Tracks
 
-MOST_LOOKS_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
+MAX_EMBEDDED_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
 SAME_FACE = 0.5  # probability above which a doubted face is the one that its track had
 THUMBNAIL_SIZE = 32  # pixels of the chips that are compared from picture to picture
 # Of neighboring pictures' thumbnails: those of one face in a film differ by 0.74 at most, by 0.77 in 99 of 100
@@ -138,7 +138,7 @@ class Recognizer:
         """Embed the faces that are due, in one call of each network: in doubt or new, then who waited longest."""
         due = [track for track in self.visible if is_due(track, self.now)]
         due.sort(key=lambda track: track.looks[-1].time if track.looks and not track.doubted else -np.inf)
-        due = due[:MOST_LOOKS_AT_ONCE]
+        due = due[:MAX_EMBEDDED_AT_ONCE]
         if not due:
             return
         embeddings = self.extractor.embed([face_chip(self.image, track.face) for track in due])
@@ -163,10 +163,10 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Compile the networks for every number of faces that `recognize` will ask of them."""
-        for count in sorted({power_of_two(count) for count in range(1, MOST_LOOKS + 1)}):
+        for count in sorted({power_of_two(count) for count in range(1, MAX_OBSERVATIONS + 1)}):
             looks = np.zeros((count, self.extractor.dimension), np.float32)
             self.gallery.head.score_pairs(looks, looks)
-        for count in sorted({power_of_two(count) for count in range(1, MOST_LOOKS_AT_ONCE + 1)}):
+        for count in sorted({power_of_two(count) for count in range(1, MAX_EMBEDDED_AT_ONCE + 1)}):
             chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
             self.gallery.scores(self.extractor.embed(chips))
 

@@ -12,7 +12,7 @@ import numpy as np
 from utils.faces.alignment import Face
 from utils.faces.boxes import overlap_matrix
 
-LEAST_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
+MIN_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
 MEMORY = 2.0  # seconds that a face may be out of sight and still go on its track
 ABSENCE = 0.15  # seconds out of sight after which it could as well be somebody else in the same place
 SURE_SCORE = 0.8  # of a detection that begins a track, 0-1
@@ -117,11 +117,11 @@ class Tracks:
 def associate(before: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
     """Pair boxes (t, 4) with boxes (n, 4), both x, y, w, h, best overlap first, each at most once.
 
-    Returns pairs of indices whose intersection over union is at least LEAST_OVERLAP.
+    Returns pairs of indices whose intersection over union is at least MIN_OVERLAP.
     """
     overlaps = overlap_matrix(before, found)
     pairs = []
-    while overlaps.size and overlaps.max() >= LEAST_OVERLAP:
+    while overlaps.size and overlaps.max() >= MIN_OVERLAP:
         row, column = (int(index) for index in np.unravel_index(overlaps.argmax(), overlaps.shape))
         pairs.append((row, column))
         overlaps[row, :] = overlaps[:, column] = -1
