@@ -92,11 +92,11 @@ def prepare_folder(out: Path) -> None:
 
 def cast_people(seed: int):
     """The enrolled people, name → Identity, and the strangers, a list of Identity."""
-    from utils.synthetic.identity import draw_identity
+    from utils.synthetic.identity import sample_identity
 
     first = 1000 * seed
-    enrolled = {name: draw_identity(first + number) for number, name in enumerate(NAMES)}
-    return enrolled, [draw_identity(first + len(NAMES) + number) for number in range(STRANGERS)]
+    enrolled = {name: sample_identity(first + number) for number, name in enumerate(NAMES)}
+    return enrolled, [sample_identity(first + len(NAMES) + number) for number in range(STRANGERS)]
 
 
 def draw_selfies(people, seed: int, out: Path) -> None:

@@ -82,11 +82,11 @@ def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
 
         from utils.faces.alignment import face_chip
         from utils.faces.detection import load_detector
-        from utils.synthetic.identity import draw_identity
+        from utils.synthetic.identity import sample_identity
         from utils.synthetic.portrait import draw_selfie
 
         detect, rng = load_detector(), np.random.default_rng(0)
-        photos = [draw_selfie(draw_identity(number % 20), rng) for number in range(200)]
+        photos = [draw_selfie(sample_identity(number % 20), rng) for number in range(200)]
         images = [scratch / "drawn" / f"{number}.png" for number in range(len(photos))]
         for path, photo in zip(images, photos, strict=True):
             write_image(path, face_chip(photo, detect(photo)[0]))

@@ -84,15 +84,15 @@ def look(embeddings, gallery) -> tuple[list, list]:
     """The names that a face's embeddings (LOOKS, D) get, each alone, and after each look of a track."""
     import numpy as np
 
-    from utils.recognition.naming import add_look, settle
-    from utils.recognition.tracks import Look, Track
+    from utils.recognition.naming import add_observation, update_names
+    from utils.recognition.tracks import Observation, Track
 
     scores = gallery.scores(embeddings)
     single = [gallery.decide(row[None])[0].name for row in scores]
     track, over = Track(1, None, np.zeros(4), 0.5, 0.0, 0.0), []
     for number, (embedding, row) in enumerate(zip(embeddings, scores, strict=True)):
-        add_look(track, Look(embedding, row, 0.5, number * GAP), gallery)
-        settle([track], gallery)
+        add_observation(track, Observation(embedding, row, 0.5, number * GAP), gallery)
+        update_names([track], gallery)
         over.append(track.name)
     return single, over
 

@@ -70,7 +70,7 @@ def draw_photos(folder: Path) -> list[Path]:
     import numpy as np
 
     from utils.media.images import write_image
-    from utils.synthetic.identity import draw_identity
+    from utils.synthetic.identity import sample_identity
     from utils.synthetic.portrait import draw_selfie
 
     rng = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def draw_photos(folder: Path) -> list[Path]:
     for megapixels in MEGAPIXELS:
         side = round((megapixels * 1e6) ** 0.5)
         for number in range(DRAWN):
-            selfie = draw_selfie(draw_identity(number), rng)
+            selfie = draw_selfie(sample_identity(number), rng)
             photos.append(folder / f"{megapixels}_megapixels_{number}.jpg")
             write_image(photos[-1], cv2.resize(selfie, (side, side), interpolation=cv2.INTER_CUBIC))
     return photos

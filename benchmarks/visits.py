@@ -18,7 +18,7 @@ from utils.faces.detection import load_detector
 from utils.features.feature_files import FeatureSet
 from utils.media.images import list_images, read_image
 from utils.media.video import Frame
-from utils.synthetic.identity import draw_identity
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
@@ -55,7 +55,7 @@ class Crowd:
         self.columns = 1 if count == 1 else 2 if count <= 4 else 4
         rows = -(-count // self.columns)
         tile = (SIZE_WH[0] // self.columns, SIZE_WH[1] // rows)
-        selfies = [draw_selfie(draw_identity(700 + number), rng) for number in range(count)]
+        selfies = [draw_selfie(sample_identity(700 + number), rng) for number in range(count)]
         self.selfies = [cv2.resize(selfie, tile, interpolation=cv2.INTER_AREA) for selfie in selfies]
         self.length = length
 
@@ -96,7 +96,7 @@ def visitor_name(visit: int) -> str:
 
 
 def _drawn_visitors() -> list:
-    return [draw_identity(900 + number) for number in range(VISITS)]
+    return [sample_identity(900 + number) for number in range(VISITS)]
 
 
 def _pictures(folder: Path | None) -> list[np.ndarray]:
@@ -180,7 +180,7 @@ class Watch:
             if visitor_name(visit) in names:
                 self.named.setdefault(visit, now)
             self.wrong += bool(names - {visitor_name(visit)})
-        self.screen.desk.quit = now - self.times[0] > self.seconds
+        self.screen.controls.quit = now - self.times[0] > self.seconds
 
     def put(self, picture: np.ndarray) -> None:
         """Drop a picture, where there is no window to show it in."""

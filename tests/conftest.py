@@ -40,14 +40,14 @@ def extractor_path(tmp_path_factory) -> Path:
 def selfies(tmp_path_factory) -> Path:
     """Photos of seven drawn people, five each, and what a folder gathers beside them."""
     from utils.media.images import write_image
-    from utils.synthetic.identity import draw_identity
+    from utils.synthetic.identity import sample_identity
     from utils.synthetic.portrait import draw_selfie
 
     folder = tmp_path_factory.mktemp("suite") / "selfies"
     rng = np.random.default_rng(5)
     for number in range(7):
         for shot in range(5):
-            photo = draw_selfie(draw_identity(100 + number), rng)
+            photo = draw_selfie(sample_identity(100 + number), rng)
             write_image(folder / f"person {number}" / f"photo {shot}.jpg", photo)
     (folder / "notes.txt").write_text("a stray file")
     (folder / ".hidden").mkdir()

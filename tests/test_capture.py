@@ -20,7 +20,7 @@ from utils.faces.quality import Pose, head_pose
 from utils.media.camera import Camera
 from utils.media.images import read_image
 from utils.media.video import Frame, VideoOutput
-from utils.synthetic.identity import Shot, draw_identity
+from utils.synthetic.identity import Shot, sample_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import add_noise, draw_on
 
@@ -30,7 +30,7 @@ RATE = 15
 def view(shot=None, height=200.0, number=101, seed=0) -> np.ndarray:
     """A webcam's picture of a drawn person, RGB uint8 (480, 640, 3)."""
     image = np.full((480, 640, 3), (190, 200, 205), np.uint8)
-    draw_on(image, draw_identity(number), shot or Shot(), (320, 240), height)
+    draw_on(image, sample_identity(number), shot or Shot(), (320, 240), height)
     add_noise(image, np.random.default_rng(seed), 2.5)
     return image
 

@@ -11,7 +11,7 @@ from utils.faces.alignment import face_chip
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector, main_faces
 from utils.features.extractor import load_extractor
-from utils.synthetic.identity import Shot, draw_identity, random_shot
+from utils.synthetic.identity import Shot, random_shot, sample_identity
 from utils.synthetic.portrait import draw_background, draw_on, draw_selfie
 from utils.synthetic.scenes import contact_sheet, webcam_clip
 
@@ -24,7 +24,7 @@ find_faces = load_detector("retinaface", 20)
 @pytest.fixture(scope="module")
 def selfies():
     """photos[person][photo], RGB uint8 (480, 480, 3)."""
-    people = [draw_identity(number) for number in range(PEOPLE)]
+    people = [sample_identity(number) for number in range(PEOPLE)]
     return [
         [draw_selfie(person, np.random.default_rng([person.number, k])) for k in range(PHOTOS)] for person in people
     ]
@@ -56,10 +56,10 @@ def test_descriptors_tell_people_apart(selfies, extractor_path):
 
 
 def test_a_number_is_a_person():
-    assert draw_identity(3) == draw_identity(3)
-    looks = {dataclasses.replace(draw_identity(number), number=0) for number in range(100)}
+    assert sample_identity(3) == sample_identity(3)
+    looks = {dataclasses.replace(sample_identity(number), number=0) for number in range(100)}
     assert len(looks) == 100
-    person = draw_identity(3)
+    person = sample_identity(3)
     first, again, other = (draw_selfie(person, np.random.default_rng(seed), 160) for seed in (1, 1, 2))
     assert first.shape == (160, 160, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again)
@@ -70,7 +70,7 @@ def test_identities_look_different():
     pictures = []
     for number in range(12):
         image = np.full((120, 120, 3), 200, np.uint8)
-        draw_on(image, draw_identity(number), Shot(), (60, 60), 60)
+        draw_on(image, sample_identity(number), Shot(), (60, 60), 60)
         pictures.append(image.astype(float))
     differences = [np.abs(a - b).mean() for k, a in enumerate(pictures) for b in pictures[:k]]
     assert min(differences) > 3
@@ -79,13 +79,13 @@ def test_identities_look_different():
 @pytest.mark.parametrize("center, height", [((200, 200), 160), ((30, 200), 160), ((390, 390), 180), ((200, 20), 200)])
 def test_box_lies_inside_the_image(center, height):
     image = np.full((400, 400, 3), 180, np.uint8)
-    x, y, w, h = draw_on(image, draw_identity(5), Shot(yaw=15, roll=-8), center, height)
+    x, y, w, h = draw_on(image, sample_identity(5), Shot(yaw=15, roll=-8), center, height)
     assert x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= 400 and y + h <= 400
 
 
 def test_a_person_outside_leaves_the_image_alone():
     image = np.full((100, 100, 3), 180, np.uint8)
-    *_, w, h = draw_on(image, draw_identity(5), Shot(), (-500, 50), 60)
+    *_, w, h = draw_on(image, sample_identity(5), Shot(), (-500, 50), 60)
     assert w * h == 0
     assert (image == 180).all()
 
@@ -94,14 +94,14 @@ def test_box_matches_the_detectors():
     rng, overlaps = np.random.default_rng(0), []
     for number in range(30):
         image = draw_background(rng, (400, 400))
-        box = draw_on(image, draw_identity(number), random_shot(rng), (200, 190), 170)
+        box = draw_on(image, sample_identity(number), random_shot(rng), (200, 190), 170)
         overlaps.append(max((intersection_over_union(box, face.box) for face in find_faces(image)), default=0))
     assert np.median(overlaps) > 0.7
     assert np.mean(np.greater(overlaps, 0.5)) >= 0.95
 
 
 def test_a_turned_face_moves_its_features_more_than_its_outline():
-    person = draw_identity(5)
+    person = sample_identity(5)
     straight, turned = (np.full((300, 300, 3), 200, np.uint8) for _ in range(2))
     draw_on(straight, person, Shot(), (150, 150), 140)
     draw_on(turned, person, Shot(yaw=20), (150, 150), 140)
@@ -113,8 +113,8 @@ def test_a_turned_face_moves_its_features_more_than_its_outline():
 
 
 def test_webcam_clip_shows_everyone():
-    enrolled = {name: draw_identity(number) for number, name in enumerate(["Ada", "Ben", "Cem", "Dora"], 60)}
-    strangers = [draw_identity(70), draw_identity(71)]
+    enrolled = {name: sample_identity(number) for number, name in enumerate(["Ada", "Ben", "Cem", "Dora"], 60)}
+    strangers = [sample_identity(70), sample_identity(71)]
     frames, seen, found, wanted, counts = 0, [], 0, 0, []
     for index, (frame, truth) in enumerate(webcam_clip(enrolled, strangers, 4, frame_count=150)):
         frames += 1
@@ -137,14 +137,14 @@ def test_webcam_clip_shows_everyone():
 
 
 def test_every_stranger_gets_a_turn():
-    strangers = [draw_identity(number) for number in (80, 81, 82)]
+    strangers = [sample_identity(number) for number in (80, 81, 82)]
     present = [len(truth) > 0 for _, truth in webcam_clip({}, strangers, 1, frame_count=90, size_wh=(320, 240))]
     starts = sum(now and not before for before, now in zip([False, *present[:-1]], present, strict=True))
     assert starts == len(strangers)
 
 
 def test_clip_repeats_itself():
-    people = {"Ada": draw_identity(60)}
+    people = {"Ada": sample_identity(60)}
     first, again = (list(webcam_clip(people, [], 2, frame_count=12, size_wh=(320, 240))) for _ in range(2))
     assert all(np.array_equal(a, b) and s == t for (a, s), (b, t) in zip(first, again, strict=True))
 

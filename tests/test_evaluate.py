@@ -13,17 +13,17 @@ from utils.cli import InputError
 from utils.evaluation.identification import (
     NEAREST,
     Watchlist,
-    draw_watchlist,
     measure_identification,
     run_trials,
+    sample_watchlist,
     score_people,
 )
 from utils.evaluation.pairs import (
     Pairs,
-    draw_pairs,
     image_rows,
     match_pairs,
     read_pairs,
+    sample_pairs,
     stranger_label,
     with_strangers,
 )
@@ -182,7 +182,7 @@ def test_everybody_counts_the_same_in_drawn_pairs():
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(30), np.r_[60, rng.integers(1, 6, 29)])
     rows = rng.permutation(len(labels))[:-3]
-    pairs = draw_pairs(labels, rows, rng)
+    pairs = sample_pairs(labels, rows, rng)
     assert set(pairs.rows.ravel()) <= set(rows) and (labels[pairs.rows] == pairs.people).all()
     assert (pairs.same == (pairs.people[:, 0] == pairs.people[:, 1])).all()
     assert len({tuple(sorted(pair)) for pair in pairs.rows.tolist()}) == len(pairs)
@@ -208,7 +208,7 @@ def test_strangers_are_impostors_and_never_meet_each_other():
     features = FeatureSet(features.matrix, features.labels, features.names, None, ["x.png"] * 30, strangers)
     everybody = with_strangers(features)
     assert stranger_label(everybody.names) == 10 and everybody.names[10:] == [f"_strangers/{n}" for n in range(1, 7)]
-    pairs = draw_pairs(everybody.labels, np.arange(36), np.random.default_rng(6), 10)
+    pairs = sample_pairs(everybody.labels, np.arange(36), np.random.default_rng(6), 10)
     with_some = pairs.only((pairs.people >= 10).any(axis=1))
     assert len(with_some) == 30 * 6 and not with_some.same.any() and not (with_some.people >= 10).all(axis=1).any()
     assert len(pairs) == len(with_some) + 10 * 3 + 45 * 9
@@ -216,11 +216,11 @@ def test_strangers_are_impostors_and_never_meet_each_other():
 
 def test_many_pairs_are_drawn_people_first():
     labels = np.r_[np.zeros(600, int), np.arange(1, 600)]
-    pairs = draw_pairs(labels, np.arange(len(labels)), np.random.default_rng(6))
+    pairs = sample_pairs(labels, np.arange(len(labels)), np.random.default_rng(6))
     different = pairs.people[~pairs.same]
     assert len(different) == 200_000 and (different[:, 0] != different[:, 1]).all()
     assert (different == 0).any(axis=1).mean() == pytest.approx(2 / 600, rel=0.2)
-    few = draw_pairs(np.array([0, 0, 1]), np.arange(3), np.random.default_rng(6))
+    few = sample_pairs(np.array([0, 0, 1]), np.arange(3), np.random.default_rng(6))
     assert few.same.tolist() == [True, False, False] and few.folds.tolist() == [-1, -1, -1]
 
 
@@ -233,7 +233,7 @@ def toy_features(people: int, photos: int, dimension: int = 4, seed: int = 0) ->
 
 def test_thresholds_come_from_pairs_without_the_folds_people():
     features = toy_features(40, 3)
-    pairs = draw_pairs(features.labels, np.arange(120), np.random.default_rng(7))
+    pairs = sample_pairs(features.labels, np.arange(120), np.random.default_rng(7))
     scores = plain_scores(features.matrix, pairs.rows)["Euclidean"]
     honest = thresholds_of_other_folds(scores, pairs)
     assert sorted(honest) == list(range(10))
@@ -263,7 +263,7 @@ class KnowsItsPeople:
 
 
 def folds_of_people(features: FeatureSet, people_a_fold: int) -> Pairs:
-    pairs = draw_pairs(features.labels, np.arange(len(features.labels)), np.random.default_rng(8))
+    pairs = sample_pairs(features.labels, np.arange(len(features.labels)), np.random.default_rng(8))
     folds = pairs.people // people_a_fold
     chosen = folds[:, 0] == folds[:, 1]
     return Pairs(*(getattr(pairs, name)[chosen] for name in ("rows", "people", "same", "weights")), folds[chosen, 0])
@@ -332,17 +332,17 @@ def test_rules_are_what_they_say():
 def test_nobody_is_enrolled_and_a_stranger():
     labels = np.r_[np.arange(60).repeat(3), 100 + np.arange(40)]
     rows = np.arange(len(labels))[5:]
-    watchlist = draw_watchlist(labels, rows, 50, 45, 2, np.random.default_rng(11))
+    watchlist = sample_watchlist(labels, rows, 50, 45, 2, np.random.default_rng(11))
     used = np.concatenate([watchlist.gallery, watchlist.probes, watchlist.strangers])
     assert len(set(used)) == len(used) and set(used) <= set(rows)
     assert watchlist.people == 50 and len(watchlist.strangers) == 45 and watchlist.counts.max() == 2
     np.testing.assert_array_equal(labels[watchlist.gallery], labels[watchlist.probes].repeat(watchlist.counts))
     assert not set(labels[watchlist.strangers]) & set(labels[watchlist.probes])
-    everybody = draw_watchlist(np.arange(7).repeat(5), np.arange(35), 1000, 1000, 5, np.random.default_rng(11))
+    everybody = sample_watchlist(np.arange(7).repeat(5), np.arange(35), 1000, 1000, 5, np.random.default_rng(11))
     assert (everybody.people, len(everybody.strangers)) == (3, 4)
     for alone in (np.zeros(5, int), np.arange(5)):
         with pytest.raises(InputError, match="at least two photos"):
-            draw_watchlist(alone, np.arange(5), 10, 10, 5, np.random.default_rng(11))
+            sample_watchlist(alone, np.arange(5), 10, 10, 5, np.random.default_rng(11))
 
 
 class Closeness:
@@ -356,7 +356,7 @@ class Closeness:
 
 def test_identification_is_counted_as_by_hand():
     features = toy_features(300, 3, dimension=5, seed=3)
-    watchlist = draw_watchlist(features.labels, np.arange(900), 100, 200, 5, np.random.default_rng(12))
+    watchlist = sample_watchlist(features.labels, np.arange(900), 100, 200, 5, np.random.default_rng(12))
     head = Closeness()
     scores = score_people(head, features.matrix, watchlist)
     near = score_people(head, features.matrix, watchlist)[NEAREST]

@@ -11,14 +11,14 @@ from utils.faces.dlib_hog import dlib_landmarks
 from utils.faces.retinaface import detect_retinaface
 from utils.features.dlib_network import find_dlib_weights
 from utils.media.images import read_image, resize_chip
-from utils.synthetic.identity import draw_identity
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 
 
 @pytest.fixture(scope="module")
 def photos() -> list[np.ndarray]:
     rng = np.random.default_rng(2)
-    return [draw_selfie(draw_identity(300 + number), rng) for number in range(6)]
+    return [draw_selfie(sample_identity(300 + number), rng) for number in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +206,6 @@ def test_large_crops_are_averaged_and_keep_their_proportions():
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 200
     assert np.abs(align_crop(stripes).astype(int) - 100).max() < 20
-    tall = draw_selfie(draw_identity(300), np.random.default_rng(1))[:, 120:360]
+    tall = draw_selfie(sample_identity(300), np.random.default_rng(1))[:, 120:360]
     squashed = cv2.resize(tall, (240, 240))
     assert np.abs(align_crop(tall).astype(int) - align_crop(squashed)).mean() > 5

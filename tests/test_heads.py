@@ -9,7 +9,7 @@ from utils.features.backbones import build_extractor
 from utils.features.extractor import load_extractor, model_fingerprint
 from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
-from utils.heads.batches import PEOPLE, draw_balanced_rows
+from utils.heads.batches import PEOPLE, sample_balanced_rows
 from utils.heads.calibration import ScoredPairs, expected_calibration_error, fit_logistic
 from utils.heads.choice import confused_share, suitable_head
 from utils.heads.distance import CONSTANTS
@@ -127,7 +127,7 @@ def test_batches_are_balanced_over_people():
     labels = np.r_[np.zeros(500, int), np.repeat(np.arange(1, 41), 3), np.arange(41, 300), np.full(20, NOBODY)]
     rows = np.arange(len(labels))
     for _ in range(5):
-        batch = draw_balanced_rows(labels, rows, rng)
+        batch = sample_balanced_rows(labels, rows, rng)
         assert len(set(batch.tolist())) == len(batch) == 2 * 41 + PEOPLE
         several = labels[batch[: 2 * 41]]
         assert (np.bincount(several) == 2).all() and len(np.bincount(several)) == 41

@@ -20,7 +20,7 @@ from utils.faces.alignment import face_chip
 from utils.features.extractor import load_extractor
 from utils.features.feature_files import load_features, load_person
 from utils.heads.head import load_head
-from utils.live.controls import KEYS, Desk
+from utils.live.controls import KEYS, LiveControls
 from utils.live.enrollment import Enrollment, check_name
 from utils.live.loops import run_camera, run_video
 from utils.live.outputs import Outputs, Summary, UnknownFaces
@@ -28,8 +28,8 @@ from utils.media.camera import DARK, Camera, LiveSource, PacedVideo, without_pas
 from utils.media.images import read_image
 from utils.media.video import Frame, VideoOutput, VideoSource
 from utils.recognition.gallery import Gallery
-from utils.recognition.recognizer import BackgroundRecognizer, Recognition, Seen, load_recognizer
-from utils.synthetic.identity import draw_identity
+from utils.recognition.recognizer import BackgroundRecognizer, NamedFace, RecognizedFrame, load_recognizer
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.portrait import draw_selfie
 from utils.threads import read_ahead
@@ -183,18 +183,18 @@ class SlowRecognizer:
     def find(self, frame):
         return frame
 
-    def name(self, frame) -> Recognition:
+    def name(self, frame) -> RecognizedFrame:
         return self.recognize(frame)
 
-    def recognize(self, frame) -> Recognition:
+    def recognize(self, frame) -> RecognizedFrame:
         time.sleep(self.seconds)
         self.indices.append(frame.index)
         gray = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-        return Recognition(frame, gray, [Seen((40, 30, 50, 60), "ada", 0.9, 1)])
+        return RecognizedFrame(frame, gray, [NamedFace((40, 30, 50, 60), "ada", 0.9, 1)])
 
 
 def fake_screen(keys=(), enrollment=None, tmp_path=None) -> Screen:
-    screen = Screen(Desk(enrollment, tmp_path), ExitStack())
+    screen = Screen(LiveControls(enrollment, tmp_path), ExitStack())
     screen.window = FakeWindow(keys)
     return screen
 
@@ -303,7 +303,7 @@ def test_reading_ahead_keeps_order_errors_and_stops_early():
 def test_a_network_camera_killed_and_restarted_is_recognized(suite, tmp_path, capsys):
     """The whole of test.py before a camera that is switched off in mid-run, and on again, and off for good."""
     rng = np.random.default_rng(1)
-    camera = MjpegCamera([draw_selfie(draw_identity(101), rng) for _ in range(3)], 15, user="ada:secret")
+    camera = MjpegCamera([draw_selfie(sample_identity(101), rng) for _ in range(3)], 15, user="ada:secret")
     camera.start()
     events = tmp_path / "events.jsonl"
 
@@ -369,10 +369,10 @@ class NobodyEnrolled:
 
 
 def typed(*keys: str) -> str | None:
-    desk = Desk(NobodyEnrolled())
+    controls = LiveControls(NobodyEnrolled())
     for key in ("e", *keys):
-        desk.press(key, [Seen((0, 0, 9, 9), None, 0.1, 3)], np.zeros((9, 9, 3), np.uint8))
-    return desk.typed
+        controls.press(key, [NamedFace((0, 0, 9, 9), None, 0.1, 3)], np.zeros((9, 9, 3), np.uint8))
+    return controls.typed
 
 
 def test_a_name_is_typed():
@@ -387,36 +387,36 @@ def test_a_name_is_typed():
 
 def test_another_name_for_a_face_that_has_one_is_asked_for_twice():
     enrollment = NobodyEnrolled()
-    desk = Desk(enrollment)
+    controls = LiveControls(enrollment)
 
     def press(keys, name) -> str:
         for key in keys:
-            desk.press(key, [Seen((0, 0, 9, 9), name, 0.9, 3), Seen((0, 0, 5, 5), "Eve", 0.9, 4)], None)
-        return drawn(desk, None).get("message", "")
+            controls.press(key, [NamedFace((0, 0, 9, 9), name, 0.9, 3), NamedFace((0, 0, 5, 5), "Eve", 0.9, 4)], None)
+        return drawn(controls, None).get("message", "")
 
     question = "this is Ada: Enter again to call this face Bea"
-    assert press(["e", *"bea", ENTER], "Ada") == question and desk.typed == "Bea" and not enrollment.asked
+    assert press(["e", *"bea", ENTER], "Ada") == question and controls.typed == "Bea" and not enrollment.asked
     assert press([BACKSPACE], "Ada") == "" and press(["a", ENTER], "Ada") == question and not enrollment.asked
     # Where the face was taken for somebody else meanwhile, that is another question.
     assert press([ENTER], "Bob") == question.replace("Ada", "Bob") and not enrollment.asked
-    assert press([ENTER], "Bob") == "" and desk.typed is None and enrollment.asked == [enrollment.begin]
+    assert press([ENTER], "Bob") == "" and controls.typed is None and enrollment.asked == [enrollment.begin]
     for name, typed_name in (("Ada", "ada"), (None, "bea")):  # more of a known face, and an unknown one
         enrollment.asked.clear()
         press(["e", *typed_name, ENTER], name)
-        assert desk.typed is None and enrollment.asked == [enrollment.begin]
+        assert controls.typed is None and enrollment.asked == [enrollment.begin]
     # Who is named while the name is typed has that name, also where the face is gone at Enter.
     enrollment.asked.clear()
     press(["e", "b"], None)
     press(["c"], "Ada")
-    desk.press(ENTER, [], None)
-    assert "this is Ada" in drawn(desk, None)["message"] and not enrollment.asked
+    controls.press(ENTER, [], None)
+    assert "this is Ada" in drawn(controls, None)["message"] and not enrollment.asked
 
 
 def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").touch()
-    desk = Desk(None, tmp_path / "file")
-    desk.press("s", [], np.zeros((9, 9, 3), np.uint8))
-    assert drawn(desk, None)["message"].startswith("the snapshot is not saved: ")
+    controls = LiveControls(None, tmp_path / "file")
+    controls.press("s", [], np.zeros((9, 9, 3), np.uint8))
+    assert drawn(controls, None)["message"].startswith("the snapshot is not saved: ")
 
 
 @pytest.mark.parametrize(
@@ -435,87 +435,87 @@ def test_names_that_are_no_folder_are_refused(text):
 
 
 def test_keys_pause_hide_save_and_quit(tmp_path):
-    desk, picture = Desk(None, tmp_path), np.full((120, 160, 3), 77, np.uint8)
-    faces = [Seen((10, 10, 40, 40), "ada", 0.9, 1)]
+    controls, picture = LiveControls(None, tmp_path), np.full((120, 160, 3), 77, np.uint8)
+    faces = [NamedFace((10, 10, 40, 40), "ada", 0.9, 1)]
     for key in (" ", "h", "s", "e", "n", "u"):
-        desk.press(key, faces, picture)
-    assert desk.paused and not desk.help and not desk.quit and desk.typed is None
-    assert "--faces_path" in desk.message
+        controls.press(key, faces, picture)
+    assert controls.paused and not controls.help and not controls.quit and controls.typed is None
+    assert "--faces_path" in controls.message
     (snapshot,) = tmp_path.iterdir()
     np.testing.assert_array_equal(read_image(snapshot), picture)
     for key in ("q", ESCAPE, CLOSED):
-        desk = Desk(None, tmp_path)
-        desk.press(key, faces, picture)
-        assert desk.quit
+        controls = LiveControls(None, tmp_path)
+        controls.press(key, faces, picture)
+        assert controls.quit
 
 
 LOST = "camera lost, trying again"
 
 
-def drawn(desk: Desk, note: str | None) -> dict[str, str]:
+def drawn(controls: LiveControls, note: str | None) -> dict[str, str]:
     """What a desk without faces writes on a picture, given the camera's note."""
     texts = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "draw_message", lambda _, text, **options: texts.update(message=text))
         patch.setattr(drawing, "draw_entry", lambda _, prompt, text, hint: texts.update(entry=text))
         patch.setattr(drawing, "draw_status", lambda _, text, aside, keys, widest: texts.update(aside=aside, keys=keys))
-        desk.draw(np.full((480, 640, 3), 128, np.uint8), [], None, note, False)
+        controls.draw(np.full((480, 640, 3), 128, np.uint8), [], None, note, False)
     return texts
 
 
 def test_a_name_is_typed_in_sight_whatever_the_camera_says():
-    desk = Desk(NobodyEnrolled())
+    controls = LiveControls(NobodyEnrolled())
     for key in "eq":
-        desk.press(key, [Seen((0, 0, 9, 9), None, 0.1, 3)], None)
-    assert drawn(desk, None)["entry"] == "Q" and "message" not in drawn(desk, None)
-    assert drawn(desk, LOST)["entry"] == "Q" and drawn(desk, LOST)["message"] == LOST
+        controls.press(key, [NamedFace((0, 0, 9, 9), None, 0.1, 3)], None)
+    assert drawn(controls, None)["entry"] == "Q" and "message" not in drawn(controls, None)
+    assert drawn(controls, LOST)["entry"] == "Q" and drawn(controls, LOST)["message"] == LOST
     for key in (BACKSPACE, ENTER):
-        desk.press(key, [], None)
-    assert drawn(desk, LOST)["message"] == "a name is needed"
+        controls.press(key, [], None)
+    assert drawn(controls, LOST)["message"] == "a name is needed"
 
 
 def test_keys_are_answered_under_a_note(tmp_path):
-    enrollment, faces = NobodyEnrolled(), [Seen((0, 0, 9, 9), "ada", 0.9, 3)]
-    desk = Desk(enrollment, tmp_path)
-    assert drawn(desk, LOST)["message"] == LOST
+    enrollment, faces = NobodyEnrolled(), [NamedFace((0, 0, 9, 9), "ada", 0.9, 3)]
+    controls = LiveControls(enrollment, tmp_path)
+    assert drawn(controls, LOST)["message"] == LOST
     for key in "en":  # whose face it was is not there any more
-        desk.press(key, faces, None)
-        assert desk.typed is None and enrollment.asked == []
-        assert "no picture" in drawn(desk, LOST)["message"]
-    desk.press("u", faces, None)
-    assert enrollment.asked == [enrollment.undo] and "undone as soon as" in drawn(desk, LOST)["message"]
-    desk.press("s", faces, np.zeros((9, 9, 3), np.uint8))
-    assert drawn(desk, LOST)["message"].endswith(".png saved")
-    desk.message_until = 0.0
-    assert drawn(desk, LOST)["message"] == LOST
+        controls.press(key, faces, None)
+        assert controls.typed is None and enrollment.asked == []
+        assert "no picture" in drawn(controls, LOST)["message"]
+    controls.press("u", faces, None)
+    assert enrollment.asked == [enrollment.undo] and "undone as soon as" in drawn(controls, LOST)["message"]
+    controls.press("s", faces, np.zeros((9, 9, 3), np.uint8))
+    assert drawn(controls, LOST)["message"].endswith(".png saved")
+    controls.message_until = 0.0
+    assert drawn(controls, LOST)["message"] == LOST
     # What an enrollment has done is told too, what it asks for is in vain now.
     enrollment.notice, enrollment.notice_until = "undone: Zoë", time.monotonic() + 60
-    assert drawn(desk, LOST)["message"] == "undone: Zoë"
+    assert drawn(controls, LOST)["message"] == "undone: Zoë"
     enrollment.progress = 0.4
-    assert drawn(desk, LOST)["message"] == LOST and drawn(desk, None)["message"] == "undone: Zoë"
-    desk.press("e", faces, None)
-    assert desk.typed == ""  # there are pictures again
+    assert drawn(controls, LOST)["message"] == LOST and drawn(controls, None)["message"] == "undone: Zoë"
+    controls.press("e", faces, None)
+    assert controls.typed == ""  # there are pictures again
 
 
 def test_a_rate_is_shown_of_pictures_that_follow_one_another():
-    desk = Desk(None)
+    controls = LiveControls(None)
     for note, shown in ((None, True), (LOST, False)):
-        drawn(desk, note)
-        assert drawn(desk, note)["aside"].endswith("fps") is shown
-    desk.press(" ", [], None)
-    assert drawn(desk, None) == {"aside": "paused", "keys": while_paused(KEYS)}
-    desk.press("h", [], None)
-    assert drawn(desk, None)["keys"] == (("space", "go on"),)
-    desk.press(" ", [], None)
-    assert drawn(desk, None)["keys"] == ()
+        drawn(controls, note)
+        assert drawn(controls, note)["aside"].endswith("fps") is shown
+    controls.press(" ", [], None)
+    assert drawn(controls, None) == {"aside": "paused", "keys": while_paused(KEYS)}
+    controls.press("h", [], None)
+    assert drawn(controls, None)["keys"] == (("space", "go on"),)
+    controls.press(" ", [], None)
+    assert drawn(controls, None)["keys"] == ()
 
 
 def test_everything_is_drawn_at_any_size_and_mirrored():
-    faces = [Seen((10, 10, 40, 40), "Zoë", 0.9, 1), Seen((5, 60, 20, 20), None, 0.3, 2)]
+    faces = [NamedFace((10, 10, 40, 40), "Zoë", 0.9, 1), NamedFace((5, 60, 20, 20), None, 0.3, 2)]
     for shape in ((90, 120, 3), (480, 640, 3), (2160, 3840, 3)):
         image = np.full(shape, 128, np.uint8)
-        plain = Desk(None).draw(image, faces, 0.04, None, mirrored=False)
-        mirrored = Desk(None).draw(image, faces, None, "camera lost, trying again", mirrored=True)
+        plain = LiveControls(None).draw(image, faces, 0.04, None, mirrored=False)
+        mirrored = LiveControls(None).draw(image, faces, None, "camera lost, trying again", mirrored=True)
         assert plain.shape == mirrored.shape == shape and not np.array_equal(plain, mirrored)
         assert (image == 128).all()
 
@@ -540,10 +540,10 @@ def desk_of(suite, tmp_path):
 def view(identity: int, count: int):
     """Frames of one drawn person who moves from one to the next."""
     rng = np.random.default_rng(identity)
-    return [draw_selfie(draw_identity(identity), rng) for _ in range(count)]
+    return [draw_selfie(sample_identity(identity), rng) for _ in range(count)]
 
 
-def show(recognizer, pictures, start=0.0, step=0.3) -> list[list[Seen]]:
+def show(recognizer, pictures, start=0.0, step=0.3) -> list[list[NamedFace]]:
     return [
         recognizer.recognize(Frame(picture, start + step * number, index=number)).faces
         for number, picture in enumerate(pictures)

@@ -11,7 +11,7 @@ from utils.faces.alignment import face_chip
 from utils.faces.detection import load_detector
 from utils.faces.photo import Photo, _rescale
 from utils.media.images import decode_image, jpeg_size
-from utils.synthetic.identity import draw_identity
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 
 SEARCH_SIZE = 480
@@ -21,7 +21,7 @@ SEARCH_SIZE = 480
 def scene() -> np.ndarray:
     """Two drawn people in 2400×1600 pixels, one of them small."""
     rng = np.random.default_rng(3)
-    large, small = (draw_selfie(draw_identity(number), rng) for number in (101, 102))
+    large, small = (draw_selfie(sample_identity(number), rng) for number in (101, 102))
     image = np.full((1600, 2400, 3), 120, np.uint8)
     image[:1500, :1500] = cv2.resize(large, (1500, 1500), interpolation=cv2.INTER_CUBIC)
     image[900:1300, 1900:2300] = cv2.resize(small, (400, 400), interpolation=cv2.INTER_AREA)
@@ -110,7 +110,7 @@ def test_a_small_face_is_cut_from_the_original(scene):
 def test_unlimited_search_finds_large_and_small_faces(scene):
     """A face of more than 1,000 px is beyond the detector's anchors, one of 60 px is lost in a small copy."""
     tiny = cv2.resize(
-        draw_selfie(draw_identity(103), np.random.default_rng(4)), (100, 100), interpolation=cv2.INTER_AREA
+        draw_selfie(sample_identity(103), np.random.default_rng(4)), (100, 100), interpolation=cv2.INTER_AREA
     )
     image = cv2.resize(scene, (4800, 3200), interpolation=cv2.INTER_CUBIC)
     image[200:300, 4200:4300] = tiny

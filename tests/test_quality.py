@@ -16,7 +16,7 @@ from utils.faces.quality import (
     thumbnail,
 )
 from utils.media.images import list_images, read_image
-from utils.synthetic.identity import Shot, draw_identity
+from utils.synthetic.identity import Shot, sample_identity
 from utils.synthetic.portrait import add_noise, draw_on
 
 
@@ -28,7 +28,7 @@ def detect(request):
 def view(shot=None, center=(320, 240), height=200.0, number=101) -> np.ndarray:
     """A webcam's picture of a drawn person, RGB uint8 (480, 640, 3), the face `height` pixels high."""
     image = np.full((480, 640, 3), (190, 200, 205), np.uint8)
-    draw_on(image, draw_identity(number), shot or Shot(), center, height)
+    draw_on(image, sample_identity(number), shot or Shot(), center, height)
     add_noise(image, np.random.default_rng(number), 2.5)
     return image
 

@@ -15,7 +15,7 @@ from conftest import ROOT, assert_one_error_line, run_script
 
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoOutput, VideoSource
-from utils.synthetic.identity import draw_identity
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
 
@@ -129,7 +129,7 @@ def clip(tmp_path_factory):
     """A video of an enrolled person, a stranger and both, and who is where in its frames."""
     path = tmp_path_factory.mktemp("clip") / "webcam.mp4"
     video, truth = VideoOutput(path, 15), []
-    for frame, people in webcam_clip({"person 1": draw_identity(101)}, [draw_identity(500)], 3, 90):
+    for frame, people in webcam_clip({"person 1": sample_identity(101)}, [sample_identity(500)], 3, 90):
         video.write(frame)
         truth.append(people)
     video.close()
@@ -171,7 +171,7 @@ def test_photos_are_recognized_into_a_folder(suite, tmp_path, capsys):
     photos = tmp_path / "photos"
     rng = np.random.default_rng(8)
     for number in (2, 4):
-        write_image(photos / f"shot of {number}.jpg", draw_selfie(draw_identity(100 + number), rng))
+        write_image(photos / f"shot of {number}.jpg", draw_selfie(sample_identity(100 + number), rng))
     write_image(photos / "nobody.png", np.full((200, 300, 3), 90, np.uint8))
     (photos / "broken.jpg").write_bytes(b"not an image")
     events = tmp_path / "events.jsonl"
@@ -285,7 +285,7 @@ def test_capture_saves_only_single_faces(tmp_path, capsys):
     import capture
 
     clip = VideoOutput(tmp_path / "pair.avi", 15)
-    photo = draw_selfie(draw_identity(101), np.random.default_rng(1))
+    photo = draw_selfie(sample_identity(101), np.random.default_rng(1))
     for image in [np.hstack([photo, photo])] * 4 + [np.hstack([photo, np.full_like(photo, 90)])] * 2:
         clip.write(image)
     clip.close()
@@ -302,7 +302,7 @@ def test_selfies2face_takes_photos_of_one_person(tmp_path, capsys):
     import selfies2face
 
     rng = np.random.default_rng(9)
-    large, other = (draw_selfie(draw_identity(number), rng) for number in (101, 102))
+    large, other = (draw_selfie(sample_identity(number), rng) for number in (101, 102))
     small = cv2.resize(other, (160, 160), interpolation=cv2.INTER_AREA)
     passer_by = np.full((480, 640, 3), 120, np.uint8)
     passer_by[:, :480] = large
@@ -333,7 +333,7 @@ def test_selfies2face_takes_photos_of_one_person(tmp_path, capsys):
 def test_selfies_are_not_overwritten_and_names_do_not_collide(tmp_path, capsys):
     import selfies2face
 
-    photo = draw_selfie(draw_identity(101), np.random.default_rng(1))
+    photo = draw_selfie(sample_identity(101), np.random.default_rng(1))
     folder = tmp_path / "selfies" / "ada"
     for name in ("a.jpg", "a.JPG", "a.png"):
         write_image(folder / name, photo)
@@ -366,7 +366,7 @@ def test_selfies2face_finds_the_same_faces_whatever_is_searched(extractor_path, 
     folder = tmp_path / "selfies" / "ada"
     rng = np.random.default_rng(2)
     for number in (101, 102):
-        selfie = draw_selfie(draw_identity(number), rng)
+        selfie = draw_selfie(sample_identity(number), rng)
         write_image(folder / f"{number}.jpg", cv2.resize(selfie, (2600, 2600), interpolation=cv2.INTER_CUBIC))
     line = ["--face_selfies", str(tmp_path / "selfies"), "--faces_path"]
     features = []

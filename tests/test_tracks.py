@@ -17,13 +17,13 @@ from utils.recognition.naming import (
     MAX_OBSERVATIONS,
     NAMED_GAP,
     UNKNOWN_GAP,
-    add_look,
-    evidence,
+    add_observation,
+    combined_log_odds,
     is_due,
-    settle,
+    update_names,
 )
 from utils.recognition.recognizer import Recognizer
-from utils.recognition.tracks import ABSENCE, MEMORY, Look, Track, Tracks, associate
+from utils.recognition.tracks import ABSENCE, MEMORY, Observation, Track, Tracks, associate
 
 
 def face(x, y=100, w=60, h=80, score=0.99) -> Face:
@@ -60,9 +60,9 @@ def test_numbers_are_not_used_again_and_an_absent_face_is_doubted():
     (first,) = tracks.update([face(100)], [0.5], 0.0)
     assert tracks.update([], [], 0.05) == []
     (again,) = tracks.update([face(104)], [0.5], ABSENCE / 2)
-    assert again is first and not again.doubted
+    assert again is first and not again.uncertain
     (again,) = tracks.update([face(104)], [0.5], ABSENCE / 2 + 2 * ABSENCE)
-    assert again is first and again.doubted
+    assert again is first and again.uncertain
     other = tracks.renew(again)
     assert other.number == 2 and other in tracks.alive and again not in tracks.alive
     (later,) = tracks.update([face(104)], [0.5], 10 + MEMORY)
@@ -138,8 +138,8 @@ class SmallGallery:
 def track_with(*scores, quality=0.5, gap=0.5) -> Track:
     track = Track(1, face(100), np.zeros(4), quality, 0.0, 0.0)
     for index, row in enumerate(scores):
-        add_look(track, Look(np.zeros(2), np.array(row), quality, index * gap), SmallGallery())
-        settle([track], SmallGallery())
+        add_observation(track, Observation(np.zeros(2), np.array(row), quality, index * gap), SmallGallery())
+        update_names([track], SmallGallery())
     return track
 
 
@@ -162,52 +162,52 @@ def test_a_name_goes_when_the_evidence_is_gone():
 
 def test_looks_of_somebody_else_begin_anew():
     track = track_with(*[[0.99, 0.01]] * 6, [0.02, 0.98])
-    assert track.name == "ada" and is_due(track, track.looks[-1].time)  # in doubt: looked at at once
+    assert track.name == "ada" and is_due(track, track.observations[-1].time)  # in doubt: looked at at once
     track = track_with(*[[0.99, 0.01]] * 6, [0.02, 0.98], [0.02, 0.98])
-    assert track.name == "bea" and len(track.looks) == 2
+    assert track.name == "bea" and len(track.observations) == 2
 
 
 def test_a_name_never_goes_to_two_faces_and_stays_where_it_is():
     first, second = track_with([0.9, 0.1], [0.9, 0.1]), track_with([0.3, 0.2])
-    second.looks, second.odds = [Look(np.zeros(2), np.array([0.93, 0.1]), 0.5, 0.5)] * 2, None
-    settle([first, second], SmallGallery())
+    second.observations, second.odds = [Observation(np.zeros(2), np.array([0.93, 0.1]), 0.5, 0.5)] * 2, None
+    update_names([first, second], SmallGallery())
     assert (first.name, second.name) == ("ada", None)
-    settle([second, first], SmallGallery())
+    update_names([second, first], SmallGallery())
     assert (first.name, second.name) == ("ada", None)
 
 
 def test_a_denied_name_is_not_given_again():
     track = track_with([0.99, 0.4], [0.99, 0.4])
     track.denied.add("ada")
-    settle([track], SmallGallery())
+    update_names([track], SmallGallery())
     assert track.name is None
 
 
 def test_good_looks_count_more_and_crowded_ones_less():
-    good = Look(np.zeros(2), np.array([0.95, 0.1]), 0.9, 0.0)
-    bad = Look(np.zeros(2), np.array([0.05, 0.1]), 0.1, 1.0)
-    assert probabilities(evidence([good, bad]))[0] > 0.8
-    burst = [Look(np.zeros(2), np.array([0.3, 0.1]), 0.5, t / 100) for t in range(5)]
-    later = Look(np.zeros(2), np.array([0.97, 0.1]), 0.5, 2.0)
-    assert probabilities(evidence([*burst, later]))[0] > 0.7
+    good = Observation(np.zeros(2), np.array([0.95, 0.1]), 0.9, 0.0)
+    bad = Observation(np.zeros(2), np.array([0.05, 0.1]), 0.1, 1.0)
+    assert probabilities(combined_log_odds([good, bad]))[0] > 0.8
+    burst = [Observation(np.zeros(2), np.array([0.3, 0.1]), 0.5, t / 100) for t in range(5)]
+    later = Observation(np.zeros(2), np.array([0.97, 0.1]), 0.5, 2.0)
+    assert probabilities(combined_log_odds([*burst, later]))[0] > 0.7
     track = track_with(*[[0.9, 0.1]] * (MAX_OBSERVATIONS + 5))
-    assert len(track.looks) == MAX_OBSERVATIONS and track.looks[-1].time == (MAX_OBSERVATIONS + 4) * 0.5
+    assert len(track.observations) == MAX_OBSERVATIONS and track.observations[-1].time == (MAX_OBSERVATIONS + 4) * 0.5
 
 
 def test_when_a_face_is_looked_at():
     track = track_with(*[[0.3, 0.1]] * (FIRST_OBSERVATIONS - 1))
-    last = track.looks[-1].time
+    last = track.observations[-1].time
     assert is_due(track, last)  # still new
     track = track_with(*[[0.3, 0.1]] * FIRST_OBSERVATIONS)
-    last = track.looks[-1].time
+    last = track.observations[-1].time
     assert not is_due(track, last + 0.05) and is_due(track, last + UNKNOWN_GAP + 0.01)
     track.quality = 0.9  # clearly better than any look
     assert not is_due(track, last + 0.05) and is_due(track, last + 0.15)
     named = track_with(*[[0.99, 0.1]] * FIRST_OBSERVATIONS)
-    assert not is_due(named, named.looks[-1].time + UNKNOWN_GAP + 0.01) and is_due(
-        named, named.looks[-1].time + NAMED_GAP
+    assert not is_due(named, named.observations[-1].time + UNKNOWN_GAP + 0.01) and is_due(
+        named, named.observations[-1].time + NAMED_GAP
     )
-    named.doubted = True
+    named.uncertain = True
     assert is_due(named, last)
 
 
@@ -226,12 +226,14 @@ def test_who_leaves_the_gallery_leaves_the_faces_that_are_not_looked_at_anew():
     for number, embedding in enumerate((ada[0], bea[0]), start=1):
         track = Track(number, face(100), np.zeros(4), 0.5, 0.0, 0.0)
         for index in range(4):
-            add_look(track, Look(embedding, gallery.scores(embedding[None])[0], 0.5, index * 0.3), gallery)
+            add_observation(
+                track, Observation(embedding, gallery.scores(embedding[None])[0], 0.5, index * 0.3), gallery
+            )
         recognizer.tracks.alive.append(track)
     recognizer.visible = list(recognizer.tracks.alive)
-    recognizer.settle()
+    recognizer.update_names()
     assert [track.name for track in recognizer.visible] == ["ada", "bea"]
     gallery.remove("bea", 1)
     recognizer.rescore()
-    recognizer.settle()
+    recognizer.update_names()
     assert [track.name for track in recognizer.visible] == ["ada", None]

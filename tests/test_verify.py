@@ -18,7 +18,7 @@ from utils.heads.training import TrainingOptions, fit_head
 from utils.log_odds import mean_log_odds
 from utils.media.images import read_image, write_image
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side, compare_sides, find_side
-from utils.synthetic.identity import draw_identity
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 
 
@@ -48,7 +48,7 @@ def photos(tmp_path_factory):
     """Photos of drawn people whom the head has never seen: two of ada, one of bea, one of both, one of a wall."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(20)
-    ada, bea = draw_identity(900), draw_identity(901)
+    ada, bea = sample_identity(900), sample_identity(901)
     shots = {"ada/1.jpg": ada, "ada/2.jpg": ada, "ada/3.png": ada, "bea/1.jpg": bea, "bea/2.jpg": bea}
     for name, identity in shots.items():
         write_image(folder / name, draw_selfie(identity, rng))

@@ -12,7 +12,7 @@ from utils.display.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING
 from utils.display.window import MAX_SIZE_WH, fit_size
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoOutput
-from utils.synthetic.identity import draw_identity
+from utils.synthetic.identity import sample_identity
 from utils.synthetic.network_camera import MjpegCamera
 from utils.synthetic.scenes import webcam_clip
 
@@ -24,7 +24,7 @@ def long_clip(tmp_path_factory):
     """60 s of an enrolled person, then a stranger: longer than any test looks."""
     path = tmp_path_factory.mktemp("clip") / "long.mp4"
     video = VideoOutput(path, 15)
-    frames = [frame for frame, _ in webcam_clip({"person 1": draw_identity(101)}, [draw_identity(500)], 3, 75)]
+    frames = [frame for frame, _ in webcam_clip({"person 1": sample_identity(101)}, [sample_identity(500)], 3, 75)]
     for frame in frames * 12:
         video.write(frame)
     video.close()
@@ -48,7 +48,7 @@ def test_test_py_shows_names_and_quits(screen, suite, long_clip):
 def moving_stranger():
     """A network camera before which a drawn stranger turns the head this way and that."""
     # Still frames of a visit's middle, then back: nobody comes or goes.
-    frames = [frame for frame, _ in webcam_clip({}, [draw_identity(500)], 3, 150)]
+    frames = [frame for frame, _ in webcam_clip({}, [sample_identity(500)], 3, 150)]
     frames = frames[20:90]
     camera = MjpegCamera(frames + frames[::-1], 15)
     camera.start()

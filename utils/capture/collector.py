@@ -21,7 +21,7 @@ TOLD = 1.2  # seconds that something done is told for
 
 
 @dataclass(frozen=True)
-class View:
+class CaptureState:
     """One picture's faces and what became of them.
 
     chip: the only face's, None where there is not one. reason: why it would not be saved, None where it
@@ -68,14 +68,14 @@ class Collector:
         self._wished_at = time.monotonic()
         self._wished_until = self._now + WAIT_FOR_GOOD
 
-    def look(self, frame: Frame, faces: list[Face]) -> View:
+    def look(self, frame: Frame, faces: list[Face]) -> CaptureState:
         """Take in the faces of a frame that is later than the last; those between were looked at by nobody."""
         image, now = frame.image, frame.time
         self._due |= bool(self.every) and frame.index // self.every > self.index // self.every
         self.index, self._now = frame.index, now
         faces = main_faces(faces)
         chip = face_chip(image, faces[0]) if len(faces) == 1 else None
-        view = View(image, faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
+        view = CaptureState(image, faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
         if self.guide and self._is_pose(view):
             return self._save(view, guided=True)
         # Before a camera, what is looked at now may have been filmed before the key; a file's next frame never is.
@@ -88,13 +88,13 @@ class Collector:
             self._due = False  # it was this picture or none
         return view
 
-    def _is_pose(self, view: View) -> bool:
+    def _is_pose(self, view: CaptureState) -> bool:
         """Whether the guide wants this view saved."""
         alike = view.reason == ALIKE
         pose = head_pose(view.faces[0].landmarks) if view.reason is None or alike else None
         return self.guide.accepts(pose, self._now, alike)
 
-    def save_shown(self, view: View) -> View:
+    def save_shown(self, view: CaptureState) -> CaptureState:
         """Save the face of a view that stands still, if it is good enough and not saved already."""
         return self._save(view) if view.reason is None and view.saved not in self.saver.paths else view
 
@@ -110,7 +110,7 @@ class Collector:
         seconds = int((self.every - self.index % self.every) / self.rate) + 1
         return seconds if seconds <= COUNTED_DOWN else None
 
-    def _save(self, view: View, guided: bool = False) -> View:
+    def _save(self, view: CaptureState, guided: bool = False) -> CaptureState:
         path = self.saver.save(view.chip)
         self._thumbnails.append(thumbnail(view.chip))
         self._guided.append(guided)
@@ -118,7 +118,7 @@ class Collector:
             self.guide.take(head_pose(view.faces[0].landmarks))
         self._due, self._wished_until = False, -np.inf
         self._tell(f"{path.name} saved")
-        return View(view.image, view.faces, view.chip, None, path)
+        return CaptureState(view.image, view.faces, view.chip, None, path)
 
     def undo(self) -> None:
         """Delete the face that was saved last; its pose is asked for again."""
@@ -135,7 +135,7 @@ class Collector:
     def _tell(self, text: str) -> None:
         self._told, self._told_until = text, self._now + TOLD
 
-    def message(self, view: View) -> str:
+    def message(self, view: CaptureState) -> str:
         """What the person should know or do now, "" for nothing."""
         if self._now <= self._told_until:
             return self._told

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.capture.collector import Collector, View
+from utils.capture.collector import CaptureState, Collector
 from utils.capture.guide import Guide
 from utils.display import drawing
 from utils.display.viewers import while_paused
@@ -21,15 +21,15 @@ HELP = (
 )
 
 
-class Preview:
-    """What the window shows besides the picture, and what its keys do: the desk of a Screen.
+class CaptureControls:
+    """What the window shows besides the picture, and what its keys do: the controls of a Screen.
 
     view: of the picture that was looked at last, None before the first. quit, paused: what the keys asked for.
     """
 
     def __init__(self, collector: Collector):
         self.collector = collector
-        self.view: View | None = None
+        self.view: CaptureState | None = None
         self.quit = self.paused = self.helping = False
 
     def press(self, key: str, boxes: list[Box], picture: np.ndarray) -> None:

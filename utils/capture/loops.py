@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.capture.collector import Collector, View
-from utils.capture.controls import Preview
+from utils.capture.collector import CaptureState, Collector
+from utils.capture.controls import CaptureControls
 from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen
 from utils.faces.alignment import Face
 from utils.faces.detection import Detector
 from utils.faces.motion import Box, carry, gray_copy
-from utils.media.frame_worker import Background
+from utils.media.frame_worker import FrameWorker
 from utils.media.video import Frame
 
 TITLE = "capture"
@@ -19,7 +19,7 @@ TITLE = "capture"
 
 def open_preview(collector: Collector, mirrored: bool, cleanup: ExitStack) -> Screen:
     """The window's state; the window itself opens with the first picture."""
-    return Screen(Preview(collector), cleanup, mirrored, TITLE)
+    return Screen(CaptureControls(collector), cleanup, mirrored, TITLE)
 
 
 def collect_from_frames(source, detect: Detector, collector: Collector, screen: Screen | None) -> None:
@@ -34,15 +34,15 @@ def collect_from_frames(source, detect: Detector, collector: Collector, screen: 
             print(asked, flush=True)
         view = collector.look(frame, detect(frame.image))
         if screen:
-            screen.desk.view = view
+            screen.controls.view = view
             screen.play(frame, _boxes(view), 1 / source.rate)
-        done = screen.desk.quit if screen else guide and guide.done
+        done = screen.controls.quit if screen else guide and guide.done
         if done or collector.complete:
             break
 
 
 @dataclass(frozen=True)
-class Searched:
+class DetectedFrame:
     """A frame and the faces in it. gray: its small gray copy, which the boxes are moved on from."""
 
     frame: Frame
@@ -56,8 +56,10 @@ def collect_from_camera(camera, detect: Detector, collector: Collector, screen: 
     Nothing here waits for the detector: faces are shown where they have moved since. What is judged and
     saved is the frame that was searched, and in a pause that one is shown.
     """
-    preview = screen.desk
-    search = Background(lambda frame: Searched(frame, gray_copy(frame.image), detect(frame.image)), camera, "detector")
+    preview = screen.controls
+    search = FrameWorker(
+        lambda frame: DetectedFrame(frame, gray_copy(frame.image), detect(frame.image)), camera, "detector"
+    )
     frame = searched = None
     try:
         while not (preview.quit or collector.complete):
@@ -81,11 +83,11 @@ def collect_from_camera(camera, detect: Detector, collector: Collector, screen: 
         search.close()
 
 
-def _boxes(view: View) -> list[Box]:
+def _boxes(view: CaptureState) -> list[Box]:
     return [face.box for face in view.faces]
 
 
-def _moved(searched: Searched, view: View, frame: Frame) -> list[Box]:
+def _moved(searched: DetectedFrame, view: CaptureState, frame: Frame) -> list[Box]:
     """The boxes of a view, which is of the frame that was searched, where they are in a later frame."""
     boxes = _boxes(view)
     if not boxes or frame.index == searched.frame.index:

@@ -18,9 +18,9 @@ GO_ON = (("space", "go on"),)  # while paused, even where the keys are hidden
 
 
 class Controls(Protocol):
-    """What draws on a Screen and acts on its keys: utils.live.controls.Desk, utils.capture.controls.Preview.
+    """What draws on a Screen and acts on its keys: LiveControls in test.py, CaptureControls in capture.py.
 
-    quit, paused: what the keys asked for. faces: what each takes for its own, Seen or Box.
+    quit, paused: what the keys asked for. faces: what each takes for its own, NamedFace or Box.
     """
 
     quit: bool
@@ -32,7 +32,7 @@ class Controls(Protocol):
     def draw(
         self, image: np.ndarray, faces: list, latency: float | None, note: str | None, mirrored: bool
     ) -> np.ndarray:
-        """What to show of an RGB uint8 frame (H, W, 3). latency, note: see utils.live.controls.Desk.draw."""
+        """What to show of an RGB uint8 frame (H, W, 3). latency, note: see LiveControls.draw."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Screen:
     next picture of a film is.
     """
 
-    desk: Controls
+    controls: Controls
     cleanup: ExitStack
     mirrored: bool = False
     title: str = TITLE
@@ -56,20 +56,20 @@ class Screen:
     due: float = field(default_factory=time.monotonic, init=False)
 
     def put(self, frame: Frame, faces: list, latency: float | None = None, note: str | None = None) -> None:
-        """Draw a frame and show it. faces: as the desk draws them. latency, note: see utils.live.controls.Desk.draw."""
+        """Draw a frame and show it. faces: as the controls draw them. latency, note: see LiveControls.draw."""
         if self.window is None:
             self.window = Window(self.title, frame.image.shape[1::-1])
             self.cleanup.callback(self.window.close)
         elif self.frame and self.frame.image.shape != frame.image.shape:  # a blank was shown, or the camera changed
             self.window.resize(frame.image.shape[1::-1])
         self.frame, self.faces = frame, faces
-        self.picture = self.desk.draw(frame.image, faces, latency, note, self.mirrored)
+        self.picture = self.controls.draw(frame.image, faces, latency, note, self.mirrored)
         self.window.put(self.picture)
         self.put_at = time.monotonic()
 
     def hold(self, camera, latency: float | None = None) -> None:
         """Nothing new came: draw the last frame, or a blank before the first, now and then for what is to be said."""
-        if (camera.note or self.desk.paused) and time.monotonic() - self.put_at >= REDRAW:
+        if (camera.note or self.controls.paused) and time.monotonic() - self.put_at >= REDRAW:
             self.put(self.frame or camera.blank(), self.faces, latency, camera.note)
 
     def play(self, frame: Frame, faces: list, interval: float) -> None:
@@ -77,7 +77,7 @@ class Screen:
         self.put(frame, faces)
         self.due = max(self.due + interval, time.monotonic())
         self.take_keys(self.due - time.monotonic())
-        while self.desk.paused and not self.desk.quit:
+        while self.controls.paused and not self.controls.quit:
             self.put(frame, faces)
             self.take_keys(REDRAW)
 
@@ -87,8 +87,8 @@ class Screen:
         while True:
             key = self.window.press(end - time.monotonic())
             if key:
-                self.desk.press(key, self.faces, self.picture)
-            if self.desk.quit or time.monotonic() >= end:
+                self.controls.press(key, self.faces, self.picture)
+            if self.controls.quit or time.monotonic() >= end:
                 return
 
 

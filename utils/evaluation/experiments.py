@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
-from utils.evaluation.identification import OpenSet, draw_watchlist, measure_open_set
-from utils.evaluation.pairs import Pairs, check_folds, draw_pairs, has_both_kinds, load_pairs, stranger_label
+from utils.evaluation.identification import OpenSet, measure_open_set, sample_watchlist
+from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
 from utils.evaluation.plots import plot_identification, plot_verification
 from utils.evaluation.protocols import cross_validate, judge_pairs, rows_without
 from utils.evaluation.report import write_people
@@ -82,7 +82,7 @@ def verify(
         pairs, who = pairs_of_file(features, head, pairs_path), f" of {pairs_path}"
     else:
         rows, who = unseen_rows(features, head)
-        pairs = draw_pairs(features.labels, rows, rng, stranger_label(features.names))
+        pairs = sample_pairs(features.labels, rows, rng, stranger_label(features.names))
         if not has_both_kinds(pairs.same):
             raise InputError(f"the people{who} make no pairs of both kinds, of the same person and of different people")
     judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
@@ -132,7 +132,7 @@ def identify(
             raise InputError("--cross_validate needs four people with several photos, to train on those not enrolled")
     else:
         rows, who = unseen_rows(features, head)
-    watchlist = draw_watchlist(features.labels, rows, *limits, rng)
+    watchlist = sample_watchlist(features.labels, rows, *limits, rng)
     if fit:
         shown = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
         head, _ = fit(rows_without(features.labels, shown))

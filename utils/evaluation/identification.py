@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.evaluation.score_rules import RULES, rank_by_person
-from utils.evaluation.verification import FARS, Figure
+from utils.evaluation.verification import FARS, Estimate
 from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
 from utils.metrics import interval
@@ -42,7 +42,7 @@ class Watchlist:
         return len(self.counts)
 
 
-def draw_watchlist(
+def sample_watchlist(
     labels: np.ndarray, rows: np.ndarray, people: int, strangers: int, photos: int, rng: np.random.Generator
 ) -> Watchlist:
     """Enroll random people of some rows. Raises InputError where they are too few.
@@ -144,10 +144,10 @@ class Identification:
     distances.
     """
 
-    rank1: Figure
-    dir: dict[float, Figure]
-    gain: dict[float, Figure]
-    named: dict[str, Figure] | None
+    rank1: Estimate
+    dir: dict[float, Estimate]
+    gain: dict[float, Estimate]
+    named: dict[str, Estimate] | None
 
 
 def measure_identification(
@@ -164,10 +164,10 @@ def measure_identification(
     ]
     rates = {name: _rates(trial, threshold, drawn) for name, trial in trials.items()}
 
-    def figure(values) -> Figure:
-        return Figure(None) if values[0] is None else Figure(float(values[0]), *interval(values[1:]))
+    def figure(values) -> Estimate:
+        return Estimate(None) if values[0] is None else Estimate(float(values[0]), *interval(values[1:]))
 
-    def gain(own, baseline) -> Figure:
+    def gain(own, baseline) -> Estimate:
         return figure([None] if own[0] is None else [a - b for a, b in zip(own, baseline, strict=True)])
 
     return {

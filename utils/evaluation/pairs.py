@@ -164,7 +164,7 @@ def stranger_label(names: list[str]) -> int:
     return sum(not name.startswith(f"{STRANGERS}/") for name in names)
 
 
-def draw_pairs(
+def sample_pairs(
     labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator, strangers_from: int | None = None
 ) -> Pairs:
     """Pairs of the people of some rows, in which everybody counts the same however many photos there are.
@@ -176,8 +176,8 @@ def draw_pairs(
     spread over FOLDS; a pair of two folds belongs to none.
     """
     people, own = np.unique(np.asarray(labels)[rows], return_inverse=True)
-    same = _draw_same(own, rng)
-    different = _draw_different(own, rng)
+    same = _sample_same(own, rng)
+    different = _sample_different(own, rng)
     drawn = len(different) == MAX_DIFFERENT_PAIRS  # people first: drawn so, each counts the same already
     if strangers_from is not None:
         different = different[(people[own[different]] < strangers_from).any(axis=1)]
@@ -196,7 +196,7 @@ def draw_pairs(
     )
 
 
-def _draw_same(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sample_same(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """All pairs of one person, int (p, 2), or MAX_SAME_PAIRS random ones of whoever has more."""
     pairs = rng.permutation(positive_pairs(own))
     order = np.argsort(own[pairs[:, 0]], kind="stable")
@@ -205,7 +205,7 @@ def _draw_same(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pairs[order[rank < MAX_SAME_PAIRS]]
 
 
-def _draw_different(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sample_different(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """All pairs of two people, int (q, 2), or MAX_DIFFERENT_PAIRS random ones, people first, where there are more."""
     counts = np.bincount(own)
     if len(counts) < 2:

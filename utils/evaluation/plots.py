@@ -6,14 +6,14 @@ import numpy as np
 
 from utils.evaluation.identification import FARS, NEAREST, OWN, Identification, Trials
 from utils.evaluation.pairs import Pairs
-from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged
+from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores
 from utils.figures import COLORS, save_figure
 from utils.metrics import Roc, calibration_bins, roc
 
 SAME, DIFFERENT = "#0072b2", "#e69f00"
 
 
-def plot_verification(judged: Judged, pairs: Pairs, operating_point: tuple[float, float], folder: Path) -> None:
+def plot_verification(judged: PairScores, pairs: Pairs, operating_point: tuple[float, float], folder: Path) -> None:
     """Write roc.png and scores.png. operating_point: FAR and TAR at the head's own threshold."""
     curves = {name: roc(scores, pairs.same, pairs.weights) for name, scores in judged.scores.items()}
     plot_curves(curves, folder / "roc.png", operating_point)
@@ -95,7 +95,7 @@ def _least_frr(curve: Roc) -> float:
     return max(1e-4, float(rejected.min())) if len(rejected) else 1e-4
 
 
-def plot_scores(judged: Judged, pairs: Pairs, path: Path) -> None:
+def plot_scores(judged: PairScores, pairs: Pairs, path: Path) -> None:
     """Histograms of each scorer's same and different pairs, and how well the head's probabilities are calibrated."""
     from matplotlib.figure import Figure
 

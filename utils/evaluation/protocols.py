@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from utils.evaluation.pairs import Pairs, draw_pairs, has_both_kinds
+from utils.evaluation.pairs import Pairs, has_both_kinds, sample_pairs
 from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
 from utils.metrics import balanced_accuracy, best_threshold
@@ -46,7 +46,7 @@ def fold_accuracies(scores: np.ndarray, pairs: Pairs, thresholds: dict[int, floa
 
 
 @dataclass(frozen=True)
-class Judged:
+class PairScores:
     """What a head and plain distances make of n pairs.
 
     scores: scorer → float32 (n,), higher for more alike; the HEAD's are probabilities. thresholds: scorer → fold →
@@ -58,16 +58,16 @@ class Judged:
     own_thresholds: np.ndarray
 
 
-def judge_pairs(features: FeatureSet, pairs: Pairs, head: Head) -> Judged:
+def judge_pairs(features: FeatureSet, pairs: Pairs, head: Head) -> PairScores:
     """Let one head judge the pairs. The threshold of a fold's accuracy comes from the other folds, for it too."""
     scores = {HEAD: score_rows(head, features.matrix, pairs.rows), **plain_scores(features.matrix, pairs.rows)}
     thresholds = {name: thresholds_of_other_folds(score, pairs) for name, score in scores.items()}
-    return Judged(scores, thresholds, np.full(len(pairs), head.threshold))
+    return PairScores(scores, thresholds, np.full(len(pairs), head.threshold))
 
 
 def cross_validate(
     features: FeatureSet, pairs: Pairs, fit: Callable[[np.ndarray], tuple[Head, np.ndarray]], rng: np.random.Generator
-) -> Judged:
+) -> PairScores:
     """Let each fold's pairs be judged by a head that learned without the fold's people.
 
     fit: from rows, int (n,), of the matrix to a head that learned from them alone, and those of the rows that it did
@@ -81,7 +81,7 @@ def cross_validate(
         own[tested] = head.threshold
         thresholds[fold] = accuracy_threshold(head, features, held, rng)
     plain = plain_scores(features.matrix, pairs.rows)
-    return Judged(
+    return PairScores(
         {HEAD: scores, **plain},
         {HEAD: thresholds, **{name: thresholds_of_other_folds(score, pairs) for name, score in plain.items()}},
         own,
@@ -95,7 +95,7 @@ def rows_without(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 def accuracy_threshold(head: Head, features: FeatureSet, held: np.ndarray, rng: np.random.Generator) -> float:
     """The threshold of the best accuracy on pairs of held-out rows; the head's own where these make no pairs."""
-    pairs = draw_pairs(features.labels, held, rng) if len(held) else None
+    pairs = sample_pairs(features.labels, held, rng) if len(held) else None
     if pairs is None or not has_both_kinds(pairs.same):
         return head.threshold
     return best_threshold(score_rows(head, features.matrix, pairs.rows), pairs.same, pairs.weights)

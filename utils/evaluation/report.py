@@ -9,7 +9,7 @@ from pathlib import Path
 from utils.cli import counted
 from utils.evaluation.identification import NEAREST, OWN, Identification, OpenSet
 from utils.evaluation.protocols import EUCLIDEAN, HEAD
-from utils.evaluation.verification import CURVE_FIGURES, FARS, Figure, OperatingPoint, Scorer, Verification
+from utils.evaluation.verification import CURVE_FIGURES, FARS, Estimate, OperatingPoint, ScorerFigures, Verification
 from utils.files import atomic_path
 
 PEOPLE_SHOWN = 10
@@ -50,7 +50,7 @@ def open_set_text(found: OpenSet) -> str:
     return "\n".join(lines)
 
 
-def verification_table(scorers: dict[str, Scorer]) -> str:
+def verification_table(scorers: dict[str, ScorerFigures]) -> str:
     """The scorers side by side, each figure with its interval."""
     header = ["", "accuracy", "AUC", "EER", *(f"TAR at FAR {far:g}" for far in FARS)]
     rows = [header]
@@ -60,7 +60,7 @@ def verification_table(scorers: dict[str, Scorer]) -> str:
     return format_table(rows)
 
 
-def gain_line(name: str, scorer: Scorer) -> str:
+def gain_line(name: str, scorer: ScorerFigures) -> str:
     """By how much a scorer differs from Euclidean distance, on the same pairs and resampled people."""
     labels = dict(zip(CURVE_FIGURES, ("AUC", "EER", *(f"TAR at FAR {far:g}" for far in FARS)), strict=True))
     parts = [
@@ -117,7 +117,7 @@ def dir_gain_line(name: str, result: Identification) -> str:
     return f"{name} − {NEAREST}: {', '.join(parts) or 'too few strangers for a DIR'}"
 
 
-def with_interval(figure: Figure, digits: int = 4, sign: str = "-") -> str:
+def with_interval(figure: Estimate, digits: int = 4, sign: str = "-") -> str:
     """ "0.9712 [0.9650, 0.9770]"; a dash where the data cannot show the figure."""
     if figure.value is None:
         return "–"

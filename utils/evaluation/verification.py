@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.evaluation.pairs import Pairs
-from utils.evaluation.protocols import EUCLIDEAN, HEAD, Judged, fold_accuracies
+from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores, fold_accuracies
 from utils.metrics import calibration_error, interval, people_multiplicities, resampled_rocs, roc
 
 FARS = (0.01, 0.001)
@@ -13,7 +13,7 @@ CURVE_FIGURES = ("auc", "eer", *(f"tar_at_far_{far:g}" for far in FARS))
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A figure and its 95 % interval over resampled people; None where the data cannot show it."""
 
     value: float | None
@@ -22,7 +22,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Scorer:
+class ScorerFigures:
     """How one scorer does. accuracy: mean over folds, None without folds; its standard error beside it.
 
     figures, gains: CURVE_FIGURES → the figure, and by how much it is more than Euclidean distance's.
@@ -30,11 +30,11 @@ class Scorer:
 
     accuracy: float | None
     standard_error: float | None
-    figures: dict[str, Figure]
-    gains: dict[str, Figure]
+    figures: dict[str, Estimate]
+    gains: dict[str, Estimate]
 
 
-def measure_scorers(judged: Judged, pairs: Pairs, replicates: int, seed: int) -> dict[str, Scorer]:
+def measure_scorers(judged: PairScores, pairs: Pairs, replicates: int, seed: int) -> dict[str, ScorerFigures]:
     """The figures of each scorer on the same pairs.
 
     replicates: resamplings of the people, the same ones for every scorer, so that the gains have intervals too.
@@ -50,7 +50,7 @@ def measure_scorers(judged: Judged, pairs: Pairs, replicates: int, seed: int) ->
     for name, scores in judged.scores.items():
         gain = _difference(values[name], values[EUCLIDEAN])
         gains = [_difference(*both) for both in zip(samples[name], samples[EUCLIDEAN], strict=True)]
-        scorers[name] = Scorer(
+        scorers[name] = ScorerFigures(
             *_accuracy(fold_accuracies(scores, pairs, judged.thresholds[name])),
             figures={key: _figure(key, values[name], samples[name]) for key in CURVE_FIGURES},
             gains={key: _figure(key, gain, gains) for key in CURVE_FIGURES},
@@ -74,10 +74,10 @@ def _difference(own: dict, other: dict) -> dict[str, float | None]:
     return {key: None if own[key] is None else own[key] - other[key] for key in own}
 
 
-def _figure(key: str, values: dict, samples: list[dict]) -> Figure:
+def _figure(key: str, values: dict, samples: list[dict]) -> Estimate:
     if values[key] is None:
-        return Figure(None)
-    return Figure(values[key], *interval([sample[key] for sample in samples]))
+        return Estimate(None)
+    return Estimate(values[key], *interval([sample[key] for sample in samples]))
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ class OperatingPoint:
     """What the thresholds that the heads carry make of the pairs; far and tar with their intervals over people."""
 
     threshold: float
-    far: Figure
-    tar: Figure
+    far: Estimate
+    tar: Estimate
     calibration_error: float
 
 
-def measure_operating_point(judged: Judged, pairs: Pairs, replicates: int, seed: int) -> OperatingPoint:
+def measure_operating_point(judged: PairScores, pairs: Pairs, replicates: int, seed: int) -> OperatingPoint:
     """FAR and TAR at the threshold that the head carries, and its calibration."""
     probabilities = judged.scores[HEAD]
     accepted = probabilities > judged.own_thresholds
@@ -99,12 +99,12 @@ def measure_operating_point(judged: Judged, pairs: Pairs, replicates: int, seed:
         drawn = people_multiplicities(pairs.people, replicates, np.random.default_rng(seed))
         weights = ((times * pairs.weights)[kind] for times in drawn)
         sampled = [float(np.average(accepted[kind], weights=part)) for part in weights if part.any()]
-        rates[name] = Figure(float(np.average(accepted[kind], weights=pairs.weights[kind])), *interval(sampled))
+        rates[name] = Estimate(float(np.average(accepted[kind], weights=pairs.weights[kind])), *interval(sampled))
     error = calibration_error(probabilities, pairs.same, pairs.weights)
     return OperatingPoint(float(np.median(judged.own_thresholds)), **rates, calibration_error=error)
 
 
-def people_table(judged: Judged, pairs: Pairs, names: list[str]) -> list[dict]:
+def people_table(judged: PairScores, pairs: Pairs, names: list[str]) -> list[dict]:
     """A row for each person, those with the most errors at the head's own threshold first.
 
     person; pairs of them that are the same person's and how many of these were rejected; pairs with others and how
@@ -143,13 +143,13 @@ class Verification:
     people: int
     same_pairs: int
     different_pairs: int
-    scorers: dict[str, Scorer]
+    scorers: dict[str, ScorerFigures]
     own_threshold: OperatingPoint
     table: list[dict]
 
 
 def measure_verification(
-    judged: Judged, pairs: Pairs, names: list[str], who: str, replicates: int, seed: int
+    judged: PairScores, pairs: Pairs, names: list[str], who: str, replicates: int, seed: int
 ) -> Verification:
     """Every figure of judged pairs. names: of the people, by label. replicates: of the bootstrap."""
     table = people_table(judged, pairs, names)

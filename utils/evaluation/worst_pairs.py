@@ -6,7 +6,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.evaluation.pairs import Pairs
-from utils.evaluation.protocols import HEAD, Judged
+from utils.evaluation.protocols import HEAD, PairScores
 from utils.features.feature_files import FeatureSet
 from utils.figures import save_figure
 from utils.media.images import read_image, resize_chip
@@ -28,7 +28,7 @@ def worst_pairs(scores: np.ndarray, pairs: Pairs, most: int = WORST) -> tuple[np
     return worst[0], worst[1]
 
 
-def draw_worst_pairs(features: FeatureSet, pairs: Pairs, judged: Judged, faces_path: Path, path: Path) -> None:
+def draw_worst_pairs(features: FeatureSet, pairs: Pairs, judged: PairScores, faces_path: Path, path: Path) -> None:
     """Show the pairs that the head errs on, or comes closest to it. faces_path: the faces that the features are of.
 
     A photo that is not there, or cannot be read, is shown as a gray field.

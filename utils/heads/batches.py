@@ -51,7 +51,7 @@ def pair_batches(labels: np.ndarray, rows: np.ndarray, negatives: float, batch_s
     return PairBatches()
 
 
-def draw_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def sample_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """PHOTOS random rows of each of PEOPLE random people who have so many, and PEOPLE rows of others.
 
     Every person is as likely as every other, however many photos there are. The others are people
@@ -68,7 +68,7 @@ def draw_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Gene
 
 
 def balanced_batches(labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False):
-    """`steps` batches an epoch of rows int32 (n,) and their labels int32 (n, 1), as `draw_balanced_rows` draws them.
+    """`steps` batches an epoch of rows int32 (n,) and their labels int32 (n, 1), as `sample_balanced_rows` draws them.
 
     fixed: the same ones for every epoch, to measure with.
     """
@@ -81,7 +81,7 @@ def balanced_batches(labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.r
             self.draw()
 
         def draw(self):
-            self.batches = [draw_balanced_rows(labels, rows, rng) for _ in range(steps)]
+            self.batches = [sample_balanced_rows(labels, rows, rng) for _ in range(steps)]
 
         def on_epoch_end(self):
             if not fixed:

@@ -13,7 +13,7 @@ from utils.files import in_words
 from utils.live.enrollment import Enrollment, check_name
 from utils.live.outputs import annotate
 from utils.media.images import write_image
-from utils.recognition.recognizer import Seen
+from utils.recognition.recognizer import NamedFace
 
 # The most needed first, and as capture.py has them.
 KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enroll"), ("n", "wrong"), ("h", "hide"))
@@ -23,7 +23,7 @@ COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next lett
 RATE_OVER = 1.0  # seconds over which the shown rate is taken
 
 
-class Desk:
+class LiveControls:
     """The keys' state and the drawing of one window.
 
     enrollment: None where there is no folder for faces. snapshots: folder for `s`. quit, paused: what the
@@ -44,7 +44,7 @@ class Desk:
         self._accent = ""
         self._shown: list[float] = []
 
-    def press(self, key: str, faces: list[Seen], picture: np.ndarray) -> None:
+    def press(self, key: str, faces: list[NamedFace], picture: np.ndarray) -> None:
         """Act on a key. faces: as they are shown. picture: as it is shown, RGB uint8 (H, W, 3)."""
         if key == CLOSED:
             self.quit = True
@@ -74,7 +74,7 @@ class Desk:
         else:
             self.tell(f"{path} saved")
 
-    def _edit(self, key: str, faces: list[Seen]) -> None:
+    def _edit(self, key: str, faces: list[NamedFace]) -> None:
         if self.enrollment is None:
             self.tell("start with --faces_path faces to enroll people")
         elif key == "u":
@@ -134,7 +134,7 @@ class Desk:
         number, self.typed = self.number, None
         self.enrollment.ask(self.enrollment.begin, name, number)
 
-    def draw(self, image: np.ndarray, faces: list[Seen], latency: float | None, note: str | None, mirrored: bool):
+    def draw(self, image: np.ndarray, faces: list[NamedFace], latency: float | None, note: str | None, mirrored: bool):
         """A copy of an RGB uint8 frame with everything that the window shows.
 
         latency: seconds from camera to name, None where there is no camera. note: about the camera.
@@ -177,6 +177,6 @@ class Desk:
         return rate if latency is None else f"{rate}  {latency * 1000:.0f} ms"
 
 
-def largest(faces: list[Seen]) -> Seen:
+def largest(faces: list[NamedFace]) -> NamedFace:
     """The face with the largest box."""
     return max(faces, key=lambda face: face.box[2] * face.box[3])

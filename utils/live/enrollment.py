@@ -19,9 +19,9 @@ from utils.faces.quality import ALIKE, judge, thumbnail
 from utils.features.feature_files import STRANGERS
 from utils.files import in_words
 from utils.live.enrolled_files import PersonFiles
-from utils.recognition.naming import add_look
+from utils.recognition.naming import add_observation
 from utils.recognition.recognizer import Recognizer
-from utils.recognition.tracks import Look, Track
+from utils.recognition.tracks import Observation, Track
 
 MAX_FACES = 5  # saved at one enrollment
 MIN_INTERVAL = 0.2  # seconds between two of them
@@ -144,9 +144,9 @@ class Enrollment:
         recognizer.rescore()
         # Who was denied this name before is now said to have it.
         track.denied.discard(change.name)
-        look = Look(embedding[0], self.gallery.scores(embedding)[0], track.quality, recognizer.now)
-        add_look(track, look, self.gallery)
-        recognizer.settle()
+        look = Observation(embedding[0], self.gallery.scores(embedding)[0], track.quality, recognizer.now)
+        add_observation(track, look, self.gallery)
+        recognizer.update_names()
         self._thumbnails.append(thumbnail(chip))
         self._saved_at = time.monotonic()
 
@@ -182,7 +182,7 @@ class Enrollment:
         self.changes.append(Change(STRANGERS, [path], track=track, denied=track.name))
         track.denied.add(track.name)
         self.tell(f"not {track.name}: kept for the next training")
-        self.recognizer.settle()
+        self.recognizer.update_names()
 
     def undo(self) -> None:
         """Take back the last enrollment or rejection: files, features and gallery."""

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 import numpy as np
 
 from utils.display.viewers import NO_WINDOW_POLL, POLL, PhotoWindow, Screen
-from utils.live.controls import Desk
+from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
 from utils.live.outputs import Outputs, Summary, annotate
 from utils.media.video import Frame, PhotoSource, VideoSource
-from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, Seen
+from utils.recognition.recognizer import BackgroundRecognizer, NamedFace, Recognizer
 from utils.threads import BackgroundWriter, map_ahead, read_ahead
 
 AHEAD = 8  # frames decoded early, and frames waiting to be written
@@ -19,7 +19,7 @@ AHEAD = 8  # frames decoded early, and frames waiting to be written
 
 def run_photos(
     source: PhotoSource,
-    recognize: Callable[[np.ndarray], list[Seen]],
+    recognize: Callable[[np.ndarray], list[NamedFace]],
     outputs: Outputs,
     summary: Summary,
     window: PhotoWindow | None,
@@ -56,11 +56,11 @@ def run_video(
             if screen is None:
                 continue
             screen.play(frame, faces, 1 / source.rate)
-            if screen.desk.quit:
+            if screen.controls.quit:
                 break
 
 
-def write_annotated(outputs: Outputs, frame: Frame, faces: list[Seen]) -> None:
+def write_annotated(outputs: Outputs, frame: Frame, faces: list[NamedFace]) -> None:
     """Draw a frame's faces and write it."""
     outputs.write_picture(frame, annotate(frame.image, faces))
 
@@ -75,7 +75,7 @@ def run_camera(
     """
     frame = recognition = latency = None
     wants_pictures = screen is not None or outputs.video is not None
-    while not (screen and screen.desk.quit):
+    while not (screen and screen.controls.quit):
         for recognition in background.finished():
             latency = time.monotonic() - recognition.frame.arrived
             summary.latencies.append(latency)
@@ -91,7 +91,7 @@ def run_camera(
             faces = recognition.moved_to(frame) if recognition and wants_pictures else []
             if outputs.video:
                 write_annotated(outputs, frame, faces)
-            if screen and not screen.desk.paused:
+            if screen and not screen.controls.paused:
                 screen.put(frame, faces, latency)
         elif screen:
             screen.hold(camera, latency)
@@ -102,7 +102,7 @@ def run_camera(
 def open_screen(recognizer: Recognizer, faces_path, features_path, mirrored: bool, cleanup: ExitStack) -> Screen:
     """The window's state; the window itself opens with the first picture."""
     enrollment = Enrollment(recognizer, faces_path, features_path) if faces_path else None
-    return Screen(Desk(enrollment), cleanup, mirrored)
+    return Screen(LiveControls(enrollment), cleanup, mirrored)
 
 
 def progress(frames: Iterable, headless: bool) -> Iterable:

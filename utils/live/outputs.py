@@ -14,7 +14,7 @@ from utils.display import drawing
 from utils.files import make_folder
 from utils.media.images import png_name, write_image
 from utils.media.video import CODECS, Frame, PhotoSource, VideoOutput
-from utils.recognition.recognizer import Recognizer, Seen
+from utils.recognition.recognizer import NamedFace, Recognizer
 
 MIN_SIGHTINGS = 3  # of an unknown face before it is kept: less is often no face at all
 
@@ -60,13 +60,13 @@ class Outputs:
         elif self.video:
             self.video.write(annotated)
 
-    def write_event(self, frame: Frame, faces: list[Seen], latency: float | None = None) -> None:
+    def write_event(self, frame: Frame, faces: list[NamedFace], latency: float | None = None) -> None:
         """Append the event line of a frame. latency: seconds since a camera's frame arrived."""
         if self.events:
             self.events.write(json.dumps(event(frame, faces, latency), ensure_ascii=False) + "\n")
 
 
-def event(frame: Frame, faces: list[Seen], latency: float | None = None) -> dict:
+def event(frame: Frame, faces: list[NamedFace], latency: float | None = None) -> dict:
     """The event line of a frame. A camera's has the clock's time of the frame and its latency, a photo's its name."""
     line = {"frame": frame.index, "time": round(frame.time, 3)}
     if latency is not None:
@@ -78,7 +78,7 @@ def event(frame: Frame, faces: list[Seen], latency: float | None = None) -> dict
     return line
 
 
-def _face(face: Seen) -> dict:
+def _face(face: NamedFace) -> dict:
     line = {"box": list(face.box), "name": face.name, "score": round(face.score, 4)}
     return line if face.track is None else line | {"track": face.track}
 
@@ -112,7 +112,7 @@ class Summary:
         if self.start is not None:
             print("\n".join(self.lines(time.monotonic() - self.start)))
 
-    def add(self, frame: Frame, faces: list[Seen]) -> None:
+    def add(self, frame: Frame, faces: list[NamedFace]) -> None:
         """Count the faces of one recognized frame."""
         self.faces += len(faces)
         for face in faces:
@@ -179,7 +179,7 @@ class UnknownFaces:
         return len(kept)
 
 
-def annotate(image: np.ndarray, faces: list[Seen], mirrored: bool = False) -> np.ndarray:
+def annotate(image: np.ndarray, faces: list[NamedFace], mirrored: bool = False) -> np.ndarray:
     """A copy of an RGB uint8 image with boxes, names and scores drawn on it, mirrored if asked."""
     if mirrored:
         picture, boxes = drawing.mirror(image, [face.box for face in faces])

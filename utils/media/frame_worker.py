@@ -8,7 +8,7 @@ from typing import Any
 from utils.media.video import Frame
 
 
-class Background:
+class FrameWorker:
     """Calls `work` with a camera's newest frame, again and again; frames that come meanwhile are left out.
 
     `finished` hands over what it returned, in order, since the last call. An error of it is raised there.

@@ -11,14 +11,14 @@ from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
 from utils.faces.quality import difference, quality, thumbnail
 from utils.features.extractor import Extractor
 from utils.keras_models import power_of_two
-from utils.media.frame_worker import Background
+from utils.media.frame_worker import FrameWorker
 from utils.media.video import Frame
 from utils.recognition.gallery import Gallery
-from utils.recognition.naming import MAX_OBSERVATIONS, add_look, is_due, settle
-from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Look, Track, Tracks
+from utils.recognition.naming import MAX_OBSERVATIONS, add_observation, is_due, update_names
+from utils.recognition.tracks import SURE_SCORE, WEAK_SCORE, Observation, Track, Tracks
 
 MAX_EMBEDDED_AT_ONCE = 4  # embeddings a picture, which bounds the time that it takes
-SAME_FACE = 0.5  # probability above which a doubted face is the one that its track had
+SAME_FACE = 0.5  # probability above which an uncertain face is the one that its track had
 THUMBNAIL_SIZE = 32  # pixels of the chips that are compared from picture to picture
 # Of neighboring pictures' thumbnails: those of one face in a film differ by 0.74 at most, by 0.77 in 99 of 100
 # with a picture left out between them; those of two drawn people in the same place by 0.94 and more.
@@ -26,7 +26,7 @@ CHANGED = 0.8
 
 
 @dataclass(frozen=True)
-class Seen:
+class NamedFace:
     """One face in one picture.
 
     box: x, y, w, h in whole pixels, inside the picture. name: None for unknown. score: of the name, or
@@ -40,27 +40,27 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Recognition:
+class RecognizedFrame:
     """What was seen in a frame: its small gray copy is what the boxes are moved on from."""
 
     frame: Frame
     gray: np.ndarray
-    faces: list[Seen]
+    faces: list[NamedFace]
 
-    def moved_to(self, frame: Frame) -> list[Seen]:
+    def moved_to(self, frame: Frame) -> list[NamedFace]:
         """The same faces where they are in a later frame of the source."""
         if frame.index == self.frame.index or not self.faces:
             return self.faces
         boxes = carry(self.gray, frame.image, [face.box for face in self.faces])
         return [
-            Seen(box, face.name, face.score, face.track)
+            NamedFace(box, face.name, face.score, face.track)
             for box, face in zip(boxes, self.faces, strict=True)
             if box is not None
         ]
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedFrame:
     """What one frame shows by itself, before it is known what came before.
 
     gray: its small gray copy. faces, qualities, thumbnails: of each face that was found.
@@ -91,10 +91,10 @@ class Recognizer:
         # Called after every picture, with this recognizer: enrollment saves its faces here.
         self.listeners: list[Callable[[Recognizer], None]] = []
 
-    def find(self, frame: Frame) -> Found:
+    def find(self, frame: Frame) -> DetectedFrame:
         """Find the faces of one frame. For any thread, and for several frames at a time."""
         faces = self.detect(frame.image)
-        return Found(
+        return DetectedFrame(
             frame,
             gray_copy(frame.image),
             faces,
@@ -102,11 +102,11 @@ class Recognizer:
             [thumbnail(warp_chip(frame.image, face.transform, THUMBNAIL_SIZE)) for face in faces],
         )
 
-    def recognize(self, frame: Frame) -> Recognition:
+    def recognize(self, frame: Frame) -> RecognizedFrame:
         """Find, follow and name the faces of the next frame."""
         return self.name(self.find(frame))
 
-    def name(self, found: Found) -> Recognition:
+    def name(self, found: DetectedFrame) -> RecognizedFrame:
         """Follow and name the faces that were found in the next frame."""
         frame = found.frame
         self.image, self.now = frame.image, frame.time
@@ -114,10 +114,10 @@ class Recognizer:
         self.visible = self.tracks.update(found.faces, found.qualities, self.now, self.sure_score)
         self._doubt({id(face): seen for face, seen in zip(found.faces, found.thumbnails, strict=True)})
         self._look()
-        self.settle()
+        self.update_names()
         for listener in self.listeners:
             listener(self)
-        return Recognition(frame, found.gray, [_seen(track) for track in self.visible])
+        return RecognizedFrame(frame, found.gray, [_seen(track) for track in self.visible])
 
     def _follow(self, gray: np.ndarray) -> None:
         if self.gray is not None and not same_scene(self.gray, gray):
@@ -131,65 +131,67 @@ class Recognizer:
         """Doubt the tracks whose face suddenly looks different: it may be another one in the same place."""
         for track in self.visible:
             seen = thumbnails[id(track.face)]
-            track.doubted |= track.thumbnail is not None and difference(track.thumbnail, seen) > CHANGED
+            track.uncertain |= track.thumbnail is not None and difference(track.thumbnail, seen) > CHANGED
             track.thumbnail = seen
 
     def _look(self) -> None:
         """Embed the faces that are due, in one call of each network: in doubt or new, then who waited longest."""
         due = [track for track in self.visible if is_due(track, self.now)]
-        due.sort(key=lambda track: track.looks[-1].time if track.looks and not track.doubted else -np.inf)
+        due.sort(
+            key=lambda track: track.observations[-1].time if track.observations and not track.uncertain else -np.inf
+        )
         due = due[:MAX_EMBEDDED_AT_ONCE]
         if not due:
             return
         embeddings = self.extractor.embed([face_chip(self.image, track.face) for track in due])
         for track, embedding, scores in zip(due, embeddings, self.gallery.scores(embeddings), strict=True):
-            if track.doubted and not self._is_same(track, embedding):
+            if track.uncertain and not self._is_same(track, embedding):
                 renewed = self.tracks.renew(track)
                 self.visible[self.visible.index(track)] = track = renewed
-            track.doubted = False
-            add_look(track, Look(embedding, scores, track.quality, self.now), self.gallery)
+            track.uncertain = False
+            add_observation(track, Observation(embedding, scores, track.quality, self.now), self.gallery)
 
     def _is_same(self, track: Track, embedding: np.ndarray) -> bool:
         """Whether a face is the one that was looked at before, as the similarity head sees it."""
-        if not track.looks:
+        if not track.observations:
             return True
-        before = np.stack([look.embedding for look in track.looks])
+        before = np.stack([look.embedding for look in track.observations])
         same = self.gallery.head.score_pairs(before, np.repeat(embedding[None], len(before), axis=0))
         return float(same.mean()) > SAME_FACE
 
-    def settle(self) -> None:
+    def update_names(self) -> None:
         """Decide on the names of the faces in the newest picture."""
-        settle([track for track in self.visible if track.looks], self.gallery)
+        update_names([track for track in self.visible if track.observations], self.gallery)
 
     def warm_up(self) -> None:
         """Compile the networks for every number of faces that `recognize` will ask of them."""
         for count in sorted({power_of_two(count) for count in range(1, MAX_OBSERVATIONS + 1)}):
-            looks = np.zeros((count, self.extractor.dimension), np.float32)
-            self.gallery.head.score_pairs(looks, looks)
+            rows = np.zeros((count, self.extractor.dimension), np.float32)
+            self.gallery.head.score_pairs(rows, rows)
         for count in sorted({power_of_two(count) for count in range(1, MAX_EMBEDDED_AT_ONCE + 1)}):
             chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
             self.gallery.scores(self.extractor.embed(chips))
 
     def rescore(self) -> None:
-        """Compare all looks with the gallery anew: after somebody was added to it or taken out."""
-        looks = [look for track in self.tracks.alive for look in track.looks]
+        """Compare all observations with the gallery anew: after somebody was added to it or taken out."""
+        observations = [observation for track in self.tracks.alive for observation in track.observations]
         for track in self.tracks.alive:
             track.odds = None
-        if looks:
-            embeddings = np.stack([look.embedding for look in looks])
-            for look, scores in zip(looks, self.gallery.scores(embeddings), strict=True):
-                look.scores = scores
+        if observations:
+            embeddings = np.stack([each.embedding for each in observations])
+            for observation, scores in zip(observations, self.gallery.scores(embeddings), strict=True):
+                observation.scores = scores
 
 
-def _seen(track: Track) -> Seen:
-    return Seen(track.face.box, track.name, track.score, track.number)
+def _seen(track: Track) -> NamedFace:
+    return NamedFace(track.face.box, track.name, track.score, track.number)
 
 
-def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, gallery: Gallery) -> list[Seen]:
+def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, gallery: Gallery) -> list[NamedFace]:
     """The faces of one RGB uint8 picture (H, W, 3) that belongs to no film."""
     faces = detect(image)
     decisions = gallery.identify(extractor.embed([face_chip(image, face) for face in faces]))
-    return [Seen(face.box, each.name, each.score) for face, each in zip(faces, decisions, strict=True)]
+    return [NamedFace(face.box, each.name, each.score) for face, each in zip(faces, decisions, strict=True)]
 
 
 def load_recognizer(
@@ -206,10 +208,10 @@ def load_recognizer(
     return Recognizer(detect, extractor, gallery, -np.inf if is_dlib else SURE_SCORE)
 
 
-class BackgroundRecognizer(Background):
+class BackgroundRecognizer(FrameWorker):
     """A recognizer in a thread of its own that always takes a camera's newest frame.
 
-    `finished` hands over every Recognition since the last call.
+    `finished` hands over every RecognizedFrame since the last call.
     """
 
     def __init__(self, recognizer: Recognizer, camera):

@@ -20,7 +20,7 @@ WEAK_SCORE = 0.5  # of one that goes on a track
 
 
 @dataclass
-class Look:
+class Observation:
     """One embedding of a face, float32 (D,).
 
     scores: the persons', float32 (p,). quality: of the face, 0-1. time: seconds.
@@ -38,9 +38,9 @@ class Track:
 
     number: its id, from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
     it is now. quality: of the face as last detected, 0-1. first, last: seconds, when it was detected.
-    thumbnail: what the face looked like last. doubted: it was out of sight or looks very different, and
-    whether it is the same face is not known yet. looks: embeddings of it. odds: the persons' log odds,
-    float (p,), over all looks, None where they must be computed anew. name, score: who it is by these, None
+    thumbnail: what the face looked like last. uncertain: it was out of sight or looks very different, and
+    whether it is the same face is not known yet. observations: embeddings of it. odds: the persons' log odds,
+    float (p,), over all observations, None where they must be computed anew. name, score: who it is by these, None
     for unknown, and the best candidate's probability. denied: names that the user took from it.
     """
 
@@ -51,8 +51,8 @@ class Track:
     first: float
     last: float
     thumbnail: np.ndarray | None = None
-    doubted: bool = False
-    looks: list[Look] = field(default_factory=list)
+    uncertain: bool = False
+    observations: list[Observation] = field(default_factory=list)
     odds: np.ndarray | None = None
     name: str | None = None
     score: float = 0.0
@@ -97,7 +97,7 @@ class Tracks:
                 taken[index] = self._begin(faces[index], now)
         for index, track in taken.items():
             track.face, track.box = faces[index], np.array(faces[index].box, float)
-            track.doubted |= now - track.last > ABSENCE
+            track.uncertain |= now - track.last > ABSENCE
             track.quality, track.last = qualities[index], now
         return [taken[index] for index in sorted(taken)]
 

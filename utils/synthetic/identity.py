@@ -177,7 +177,7 @@ def _features(rng: np.random.Generator, woman: bool, places: Sequence[float]) ->
     }
 
 
-def draw_identity(seed: int) -> Identity:
+def sample_identity(seed: int) -> Identity:
     """The person that belongs to a number (0 or more): the same Identity on every machine."""
     rng = np.random.default_rng(seed)
     woman, age = bool(rng.random() < 0.5), float(rng.random() ** 1.35)
