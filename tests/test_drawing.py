@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from utils.capture import controls as capture
 from utils.display.drawing import (
     KEY_COLOR,
     KNOWN_COLOR,
@@ -23,8 +24,7 @@ from utils.display.drawing import (
 )
 from utils.display.text import clean, fit_text, text_mask, text_width, wrap_text
 from utils.display.viewers import while_paused
-from utils.live import controls as controls
-from utils.live import preview
+from utils.live import controls as live
 
 NAMES = ["Zoë Ångström", "Ελένη", "Наталья Ёлкина", "李小龍", "さくら", "김민준", "محمد علي", "שרה", "ada 😀"]
 KEYS = [("h", "help"), ("q", "quit"), ("s", "save")]
@@ -147,7 +147,7 @@ def test_wrap_text():
     assert wrap_text("two words", 20, 0, 3)[-1].endswith("…")
 
 
-@pytest.mark.parametrize("keys", [controls.KEYS, preview.KEYS, while_paused(controls.KEYS)])
+@pytest.mark.parametrize("keys", [live.KEYS, capture.KEYS, while_paused(live.KEYS)])
 @pytest.mark.parametrize("size_wh", [(640, 480), (480, 640), (1280, 720), (1920, 1080)])
 def test_all_keys_fit_and_stay_where_they_are_when_figures_change(keys, size_wh, monkeypatch):
     def draw(aside):
@@ -157,7 +157,7 @@ def test_all_keys_fit_and_stay_where_they_are_when_figures_change(keys, size_wh,
             lambda _, text, x, y, size, color: drawn.update({text: (x, y)}) or len(text),
         )
         image = np.full((*size_wh[::-1], 3), 120, np.uint8)
-        lines = round(draw_status(image, "", aside, keys, controls.WIDEST_RATE) / text_height(image) / 1.5)
+        lines = round(draw_status(image, "", aside, keys, live.WIDEST_RATE) / text_height(image) / 1.5)
         return lines, {text: place for text, place in drawn.items() if text != aside}, drawn[aside]
 
     lines, places, aside = draw("8 fps  9 ms")
