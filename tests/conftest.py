@@ -1,19 +1,15 @@
 """What several tests need: real data where it is there, drawn people, one extractor for the whole session."""
 
 import os
-import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import ROOT, STARTED, Display, gray_pictures
 
 # As utils.keras_models.import_keras does; JAX, which TensorFlow imports where it is installed, would set another.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
 
@@ -73,26 +69,6 @@ def suite(selfies, extractor_path) -> dict[str, Path]:
     return {"faces": faces, "features": features, "head": head, "extractor": extractor_path}
 
 
-def run_script(*words, env: dict | None = None, timeout: float = 120) -> subprocess.CompletedProcess:
-    """Run a script of the suite in a process of its own, in the project's root."""
-    command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout)
-
-
-def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> None:
-    """A run ended as bad input must end: status 2 and one `error:` line that says these parts."""
-    lines = result.stderr.strip().splitlines()
-    assert result.returncode == 2, result.stderr
-    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
-    for part in parts:
-        assert part in lines[0]
-
-
-def gray_pictures(count: int) -> list[np.ndarray]:
-    """Plain pictures, RGB uint8 (120, 160, 3), each lighter than the one before."""
-    return [np.full((120, 160, 3), 40 + 3 * number, np.uint8) for number in range(count)]
-
-
 @pytest.fixture
 def gray_camera():
     """A network camera that sends 30 pictures a second, each of another gray."""
@@ -104,80 +80,6 @@ def gray_camera():
     camera.stop()
 
 
-class FakeWindow:
-    """Takes pictures and gives keys at given moments. sizes: width and height that it was given, one after another."""
-
-    def __init__(self, keys=()):
-        self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
-        self.sizes: list[tuple[int, int]] = []
-
-    def put(self, picture) -> None:
-        self.pictures.append(picture)
-
-    def resize(self, size_wh: tuple[int, int]) -> None:
-        self.sizes.append(size_wh)
-
-    def press(self, seconds: float) -> str:
-        time.sleep(max(seconds, 0.001))
-        if self.keys and time.monotonic() - self.start >= self.keys[0][0]:
-            return self.keys.pop(0)[1]
-        return ""
-
-
-needs_screen = pytest.mark.skipif(
-    # CI sets REQUIRE_WINDOWS, so that a failed installation there is no silent skip.
-    not (os.environ.get("REQUIRE_WINDOWS") or (shutil.which("Xvfb") and shutil.which("xdotool"))),
-    reason="needs Xvfb and xdotool (apt install xvfb xdotool)",
-)
-
-
-class Display:
-    """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
-
-    def __init__(self, folder):
-        read, write = os.pipe()
-        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
-        self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
-        os.close(write)
-        with os.fdopen(read) as pipe:
-            self.env = {**os.environ, "DISPLAY": f":{pipe.readline().strip()}"}
-        self.pixels = folder / "Xvfb_screen0"
-
-    def run(self, *words, timeout: float = 60) -> str:
-        result = subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=timeout)
-        return result.stdout.strip()
-
-    def wait_for(self, title: str) -> None:
-        """Wait until a window is there, and put the pointer into it: without a window manager that is focus."""
-        window = self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
-        self.run("mousemove", "--window", window, "60", "60")
-        # On a busy machine Qt misses its first exposure now and then and would stay black for ever.
-        for _ in range(10):
-            end = time.monotonic() + 2
-            while time.monotonic() < end:
-                if self.image()[:400, :400].mean() > 1:
-                    return
-                time.sleep(0.1)
-            self.run("windowunmap", window, "windowmap", window)
-
-    def image(self) -> np.ndarray:
-        """What the screen shows, RGB uint8 (768, 1024, 3), from Xvfb's frame buffer in XWD format."""
-        data = self.pixels.read_bytes()
-        header = np.frombuffer(data, ">u4", count=25)
-        start = header[0] + 12 * header[19]
-        rows = np.frombuffer(data, np.uint8, offset=start)[: header[12] * header[5]].reshape(header[5], -1, 4)
-        return rows[:, : header[4], 2::-1]
-
-    def count(self, color, within: int = 3) -> int:
-        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= within).sum())
-
-    def wait_until(self, condition, seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
     screen = Display(tmp_path_factory.mktemp("screen"))
@@ -186,31 +88,12 @@ def screen(tmp_path_factory):
     screen.server.wait()
 
 
-_started: list[subprocess.Popen] = []
-
-
-def start(screen: Display, script: str, *words) -> subprocess.Popen:
-    command = [sys.executable, script, *map(str, words)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    _started.append(process)
-    return process
-
-
 @pytest.fixture(autouse=True)
 def no_window_is_left():
     """A test that fails must not leave its window to the next."""
     yield
-    while _started:
-        process = _started.pop()
+    while STARTED:
+        process = STARTED.pop()
         if process.poll() is None:
             process.kill()
             process.communicate()
-
-
-def finish(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert err == ""
-    return out

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_one_error_line, run_script
+from support import ROOT, assert_one_error_line, run_script
 
 from utils.features.extractor import load_extractor
 from utils.heads.head import load_head

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 
-from conftest import run_script
+from support import run_script
 
 import demo
 

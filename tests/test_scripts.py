@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, assert_one_error_line, run_script
+from support import ROOT, assert_one_error_line, run_script
 
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoOutput, VideoSource

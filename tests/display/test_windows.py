@@ -6,7 +6,7 @@ import time
 
 import cv2
 import pytest
-from conftest import Display, finish, needs_screen, start
+from support import Display, finish, needs_screen, start
 
 from utils.display.drawing import KEY_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WARNING_COLOR
 from utils.display.window import MAX_SIZE_WH, fit_size

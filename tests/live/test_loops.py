@@ -10,7 +10,7 @@ from threading import Thread
 import cv2
 import numpy as np
 import pytest
-from conftest import FakeWindow, gray_pictures
+from support import FakeWindow, gray_pictures
 
 from utils.cli import InputError
 from utils.display import drawing
@@ -706,7 +706,10 @@ def raise_denied(*_) -> None:
 
 
 @pytest.mark.parametrize("name", ["Zoë", "person 3"])
-@pytest.mark.parametrize("broken", ["live.enrolled_files.make_folder", "features.feature_files.write_bytes", "features.feature_files.write_json"])
+@pytest.mark.parametrize(
+    "broken",
+    ["live.enrolled_files.make_folder", "features.feature_files.write_bytes", "features.feature_files.write_json"],
+)
 def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(desk_of, monkeypatch, name, broken):
     recognizer, enrollment, *_ = desk_of
     before = state_of(*desk_of)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import cv2
 import numpy as np
 import pytest
-from conftest import FakeWindow, assert_one_error_line, finish, needs_screen, run_script, start
+from support import FakeWindow, assert_one_error_line, finish, needs_screen, run_script, start
 
 from utils.capture.collector import WAIT_FOR_GOOD, Collector
 from utils.capture.guide import ASKS, PATIENCE, STEADY, Guide

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from sklearn.metrics import roc_auc_score
+from support import ROOT
 
 import train
 from utils.cli import InputError

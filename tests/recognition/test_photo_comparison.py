@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 import utils.features.extractor
 import verify

@@ -6,7 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from conftest import assert_one_error_line, run_script
+from support import assert_one_error_line, run_script
 
 import network
 from utils.cli import InputError

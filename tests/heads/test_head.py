@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import assert_one_error_line, run_script
+from support import assert_one_error_line, run_script
 
 import train
 from utils.features.backbones import build_extractor
