@@ -1,0 +1,1 @@
+"""The packages of the suite, one for each step of its pipeline."""
