@@ -19,6 +19,7 @@ from contextlib import ExitStack
 
 from utils.cli import (
     InputError,
+    add_detection_arguments,
     add_give_up,
     add_mirror_switch,
     add_switch,
@@ -28,7 +29,6 @@ from utils.cli import (
     file_path,
     script_parser,
 )
-from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 60  # pixels
 LIVE_SEARCH_SIZE = 640  # pixels: a camera's larger pictures are searched in a copy of this size, to keep up

@@ -13,8 +13,17 @@ import contextlib
 import sys
 from pathlib import Path
 
-from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser, summarize
-from utils.detection_arguments import UNLIMITED, add_detection_arguments
+from utils.cli import (
+    UNLIMITED,
+    InputError,
+    add_detection_arguments,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    script_parser,
+    summarize,
+)
 
 MIN_SIZE = 40  # pixels
 MAX_SIZE = 960  # pixels of the longer side that is searched

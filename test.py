@@ -19,6 +19,7 @@ from contextlib import ExitStack
 
 from utils.cli import (
     InputError,
+    add_detection_arguments,
     add_give_up,
     add_mirror_switch,
     add_normalize_switch,
@@ -28,7 +29,6 @@ from utils.cli import (
     file_path,
     script_parser,
 )
-from utils.detection_arguments import add_detection_arguments
 
 MIN_SIZE = 20  # pixels
 LIVE_WIDTH = 640  # pixels that cameras and videos are searched in

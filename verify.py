@@ -17,8 +17,7 @@ import os
 import sys
 import traceback
 
-from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser, warn
-from utils.detection_arguments import add_detection_arguments
+from utils.cli import InputError, add_detection_arguments, bounded, clean_exit, counted, file_path, script_parser, warn
 
 MIN_SIZE = 20  # pixels
 SAME, DIFFERENT, ERROR = 0, 1, 2  # exit status

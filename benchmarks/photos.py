@@ -19,8 +19,7 @@ from pathlib import Path
 
 import measure  # it puts the project's root where the next lines find it
 
-from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
-from utils.detection_arguments import UNLIMITED
+from utils.cli import UNLIMITED, InputError, bounded, clean_exit, file_path, script_parser
 
 MEGAPIXELS = (1, 2, 4, 8, 12)
 DRAWN = 4  # photos of each size

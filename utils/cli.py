@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+UNLIMITED = 1 << 16  # pixels that are searched: no JPEG is longer
+
 
 class InputError(ValueError):
     """What the user gave cannot be worked with. Its message becomes the `error:` line."""
@@ -162,3 +164,25 @@ def summarize(items: list[str], most: int = 20) -> str:
     if len(items) > most:
         shown.append(f"  … and {len(items) - most} more")
     return "\n".join(shown)
+
+
+def add_detection_arguments(parser: argparse.ArgumentParser, min_size: int) -> None:
+    """The flags that say which faces are found and how they are cropped."""
+    parser.add_argument(
+        "--detector",
+        choices=("retinaface", "dlib"),
+        default="retinaface",
+        help="retinaface sees profiles, small and dark faces; dlib is the original recipe's HOG (frontal, from 80 px)",
+    )
+    parser.add_argument(
+        "--min_size",
+        type=bounded(int, 1),
+        default=min_size,
+        help="faces narrower or lower are ignored, in pixels",
+    )
+    add_switch(
+        parser,
+        "--align",
+        default=1,
+        help="1: upright chip from the landmarks; 0: the box itself, as the original recipe",
+    )
