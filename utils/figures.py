@@ -1,18 +1,36 @@
-"""Matplotlib figures as files, and the colors that all of them share."""
+"""Matplotlib figures as files, and the palette that all of them share."""
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.files import atomic_path
 
-# Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Colors that color-blind people can tell apart: Okabe and Ito, "Color Universal Design" (2008).
+BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+ORANGE, SKY_BLUE, YELLOW, BLACK = "#e69f00", "#56b4e9", "#f0e442", "#000000"
+GRAY = "#777777"  # for what matters less
+CURVE_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, YELLOW, BLACK, GRAY)
+SAME_PERSON_COLOR, DIFFERENT_PEOPLE_COLOR = BLUE, VERMILION
 DPI = 120
 
 
-def save_figure(figure, path: Path) -> None:
-    """Write a matplotlib figure, atomically; the suffix chooses the format."""
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # A name in a script that matplotlib's font lacks is drawn as boxes, which says it.
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a plot as the PNG file `path` and, beside it, as vector graphics (SVG)."""
+    for suffix in (".png", ".svg"):
+        write_figure(figure, path.with_suffix(suffix))
+
+
+def write_figure(figure: "Figure", path: Path) -> None:
+    """Write one file, atomically. The suffix selects the format."""
+    from matplotlib import rc_context
+
+    # The same figure gives the same SVG: no random ids, no date.
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
+    with atomic_path(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": path.stem}):
+        # Names in scripts that matplotlib's font lacks are drawn as boxes, which needs no warning.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(temporary, dpi=DPI)
+        figure.savefig(temporary, dpi=DPI, metadata=metadata)

@@ -444,8 +444,11 @@ def test_held_out_people_are_verified_and_drawn(enrolled, toy_head, capsys):
     assert "16 people whom the head held out, 48 same and 732 different pairs" in printed
     for part in ("head ", "Euclidean ", "cosine ", "TAR at FAR 0.01", "expected calibration error", "own threshold"):
         assert part in printed
-    for name in ("roc.png", "scores.png", "worst_pairs.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 10_000
+    for name in ("roc", "scores", "worst_pairs"):
+        assert (out / f"{name}.svg").read_text().startswith("<?xml")
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG") and (
+            out / f"{name}.png"
+        ).stat().st_size > 10_000
     content = json.loads((out / "evaluation.json").read_text())
     # The toy head is a function of the distance: it ranks the pairs as the distance does.
     assert content["scorers"]["head"]["figures"]["auc"] == content["scorers"]["Euclidean"]["figures"]["auc"]

@@ -91,6 +91,7 @@ def test_of_several_faces_the_best_pair_counts_and_is_said(models, photos, capsy
     assert answer["same"] and answer["best_of_pairs"] == 2 and answer["b"]["faces_found"] == 2
     width = read_image(photos / "both.jpg").shape[1]
     assert answer["b"]["compared"][0]["box"][0] > width // 2  # ada stands on the right
+    assert [file.name for file in out.parent.iterdir()] == ["answer.png"]
     picture = read_image(out)
     assert picture.shape[0] > 500 and picture.shape[1] > 900 and picture.std() > 20
 

@@ -7,10 +7,15 @@ import numpy as np
 from utils.evaluation.identification import FARS, NEAREST, OWN, Identification, Trials
 from utils.evaluation.pairs import Pairs
 from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores
-from utils.figures import COLORS, save_figure
+from utils.figures import (
+    BLUE,
+    CURVE_COLORS,
+    DIFFERENT_PEOPLE_COLOR,
+    SAME_PERSON_COLOR,
+    SKY_BLUE,
+    save_figure,
+)
 from utils.metrics import Roc, calibration_bins, roc
-
-SAME, DIFFERENT = "#0072b2", "#e69f00"
 
 
 def plot_verification(judged: PairScores, pairs: Pairs, operating_point: tuple[float, float], folder: Path) -> None:
@@ -26,13 +31,13 @@ def plot_curves(curves: dict[str, Roc], path: Path, operating_point: tuple[float
 
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, curve), color in zip(curves.items(), COLORS, strict=False):
+    for (name, curve), color in zip(curves.items(), CURVE_COLORS, strict=False):
         label = f"{name} (AUC {curve.auc:.4f}, EER {curve.eer:.2%})"
         left.plot(curve.far, curve.tar, color=color, label=label, drawstyle="steps-post")
         right.plot(*_deviates(curve.far, 1 - curve.tar), color=color, label=name)
     if operating_point:
         far, tar = operating_point
-        mark = {"marker": "o", "markersize": 8, "markerfacecolor": "white", "color": COLORS[0], "linestyle": "none"}
+        mark = {"marker": "o", "markersize": 8, "markerfacecolor": "white", "color": BLUE, "linestyle": "none"}
         left.plot(max(far, _least_far(curves)), tar, label="the head's own threshold", **mark)
         right.plot(*_deviates(np.array([far]), np.array([1 - tar])), **mark)
     left.set(xscale="log", xlim=(_least_far(curves), 1), ylim=_tar_limits(curves))
@@ -114,7 +119,10 @@ def _histogram(axes, name: str, scores: np.ndarray, pairs: Pairs, threshold: flo
     sign = -1 if name == EUCLIDEAN else 1
     shown = sign * scores
     bins = np.linspace(0, 1, 51) if name == HEAD else np.linspace(shown.min(), shown.max(), 51)
-    for kind, color, label in ((pairs.same, SAME, "same person"), (~pairs.same, DIFFERENT, "different people")):
+    for kind, color, label in (
+        (pairs.same, SAME_PERSON_COLOR, "same person"),
+        (~pairs.same, DIFFERENT_PEOPLE_COLOR, "different people"),
+    ):
         weights = pairs.weights[kind] / pairs.weights[kind].sum()
         axes.hist(shown[kind], bins, weights=weights, label=label, color=color, alpha=0.4)
         axes.hist(shown[kind], bins, weights=weights, color=color, histtype="step", linewidth=1.5)
@@ -130,8 +138,8 @@ def _histogram(axes, name: str, scores: np.ndarray, pairs: Pairs, threshold: flo
 def _reliability(axes, predicted: np.ndarray, true: np.ndarray, mass: np.ndarray) -> None:
     edges = np.linspace(0, 1, len(mass) + 1)
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--", label="perfectly calibrated")
-    axes.plot(predicted, true, "o-", color=COLORS[0], markersize=4, label="the head")
-    axes.bar(edges[:-1], mass, np.diff(edges), align="edge", color=COLORS[5], alpha=0.4, label="share of all pairs")
+    axes.plot(predicted, true, "o-", color=BLUE, markersize=4, label="the head")
+    axes.bar(edges[:-1], mass, np.diff(edges), align="edge", color=SKY_BLUE, alpha=0.4, label="share of all pairs")
     error = float(np.nansum(np.abs(predicted - true) * mass))
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability", ylabel="share of pairs of the same person")
     axes.set_title(f"calibration (expected error {error:.4f})")
@@ -145,7 +153,7 @@ def plot_identification(results: dict[int, dict[str, Identification]], trials: d
 
     figure = Figure(figsize=(13, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, trial), color in zip(trials.items(), (*COLORS, "#999999"), strict=True):
+    for (name, trial), color in zip(trials.items(), CURVE_COLORS, strict=True):
         style = {"color": color, "linestyle": "--" if name == NEAREST else "-", "linewidth": 3 if name == OWN else 1.5}
         rates = [rules[name].dir[FARS[0]].value for rules in results.values()]
         left.plot(list(results), [np.nan if rate is None else rate for rate in rates], marker="o", label=name, **style)

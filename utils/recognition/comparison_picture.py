@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import counted
-from utils.figures import save_figure
+from utils.figures import DIFFERENT_PEOPLE_COLOR, GRAY, SAME_PERSON_COLOR, write_figure
 from utils.media.images import read_image, resize_chip
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side
 
-SAME, DIFFERENT, OTHER = "#0072b2", "#d55e00", "#777777"  # that color-blind people tell apart, and gray
 MAX_CHIPS = 9  # of a folder
 CHIP = 150  # pixels
 MAX_NAME_LENGTH = 45  # characters
@@ -20,7 +19,7 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
     from matplotlib.figure import Figure
 
     same = comparison.probability > threshold
-    color = SAME if same else DIFFERENT
+    color = SAME_PERSON_COLOR if same else DIFFERENT_PEOPLE_COLOR
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     figure.suptitle("The same person" if same else "Different people", fontsize=20, fontweight="bold", color=color)
     figure.supxlabel(
@@ -35,7 +34,7 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
             axes.imshow(_chip_grid(faces))
         else:
             _draw_photo(axes, side, faces[0], color)
-    save_figure(figure, path)
+    write_figure(figure, path)
 
 
 def _title(side: Side, faces: int) -> str:
@@ -50,7 +49,7 @@ def _draw_photo(axes, side: Side, chosen: FoundFace, color: str) -> None:
     axes.imshow(read_image(side.path))
     for (found,) in side.candidates:
         x, y, w, h = found.face.box
-        style = {"edgecolor": color, "linewidth": 3} if found is chosen else {"edgecolor": OTHER, "linewidth": 1.5}
+        style = {"edgecolor": color, "linewidth": 3} if found is chosen else {"edgecolor": GRAY, "linewidth": 1.5}
         axes.add_patch(Rectangle((x, y), w, h, fill=False, **style))
 
 
