@@ -39,7 +39,7 @@ def with_flip(model):
     """An extractor whose features are the mean of those of each image and of its mirror image.
 
     A face and its mirror image are one person's, and what the network sees in one of them only is noise:
-    docs/heads.md has what leaving it out is worth. It costs twice the time.
+    docs/research.md has what leaving it out is worth. It costs twice the time.
     """
     from keras import Input, Model, ops
 

@@ -1,4 +1,4 @@
-"""Which head a folder of people is enough for: from figures that docs/heads.md has."""
+"""Which head a folder of people is enough for: from figures that docs/research.md has."""
 
 import numpy as np
 

@@ -50,7 +50,7 @@ def check_head(head: Head, dimension: int, extractor: str | None, whose: str) ->
 class Gallery:
     """People's features, compared with probes by a head.
 
-    A person's score is that of the person's BEST images together (docs/heads.md has the figures of other rules).
+    A person's score is that of the person's BEST images together (docs/research.md has the figures of other rules).
     With `min_votes` it is the one that more than this share of the images reach; so it clears the
     threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
     A `threshold` of None follows the people: it is the head's for as many as there are.
