@@ -7,13 +7,13 @@ import pytest
 from utils.faces.alignment import face_chip
 from utils.faces.detection import load_detector, main_faces
 from utils.faces.quality import (
-    MIN_DIFFERENCE,
-    difference,
+    MIN_THUMBNAIL_DISTANCE,
     has_dlib_points,
     head_pose,
-    judge,
     quality,
+    rejection_reason,
     thumbnail,
+    thumbnail_distance,
 )
 from utils.media.images import list_images, read_image
 from utils.synthetic.identity import Shot, sample_identity
@@ -34,7 +34,7 @@ def view(shot=None, center=(320, 240), height=200.0, number=101) -> np.ndarray:
 
 
 def reason(image, face, saved=()) -> str | None:
-    return judge(image, face, face_chip(image, face), saved)
+    return rejection_reason(image, face, face_chip(image, face), saved)
 
 
 def blur(image, pixels):
@@ -70,7 +70,7 @@ def test_a_good_face_passes_and_each_spoiled_one_is_told_why(detect, number):
         assert reason(spoil(image), face) == expected
     assert reason(blur(image, 6), face) == "hold still"
     chip = face_chip(image, face)
-    assert judge(image, face, chip, [thumbnail(chip)]) == "like the last one"
+    assert rejection_reason(image, face, chip, [thumbnail(chip)]) == "like the last one"
     small = cv2.resize(image, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
     assert [reason(small, face) for face in load_detector()(small)] == ["come closer"]
 
@@ -91,7 +91,7 @@ def test_a_face_cut_by_the_border(detect):
     (face,) = detect(image)
     assert reason(image, face) is None
     cut = view(center=(36, 240))
-    assert [reason(cut, face) for face in load_detector()(cut)] == ["come into the picture"]
+    assert [reason(cut, face) for face in load_detector()(cut)] == ["move into the frame"]
 
 
 @pytest.mark.parametrize("angle", ["yaw", "pitch", "roll"])
@@ -126,9 +126,9 @@ def test_alike_and_different(detect):
         image = view(shot)
         add_noise(image, np.random.default_rng(index), 3)
         chips.append(thumbnail(face_chip(image, detect(image)[0])))
-    assert difference(chips[0], chips[1]) < MIN_DIFFERENCE
-    assert difference(chips[0], chips[2]) > MIN_DIFFERENCE
-    assert difference(chips[0], chips[3]) > MIN_DIFFERENCE
+    assert thumbnail_distance(chips[0], chips[1]) < MIN_THUMBNAIL_DISTANCE
+    assert thumbnail_distance(chips[0], chips[2]) > MIN_THUMBNAIL_DISTANCE
+    assert thumbnail_distance(chips[0], chips[3]) > MIN_THUMBNAIL_DISTANCE
 
 
 def test_quality_grows_with_size_sharpness_and_frontality(detect):

@@ -572,7 +572,7 @@ def contents(folder) -> dict:
 
 def enroll(recognizer, enrollment, name, pictures, monkeypatch) -> None:
     """Enroll whoever is in the pictures; the gate is another module's matter, and so is time."""
-    monkeypatch.setattr("utils.live.enrollment.judge", lambda *_: None)
+    monkeypatch.setattr("utils.live.enrollment.rejection_reason", lambda *_: None)
     monkeypatch.setattr("utils.live.enrollment.MIN_INTERVAL", 0.0)
     faces = show(recognizer, pictures[:1])[0]
     enrollment.ask(enrollment.begin, name, faces[0].track)

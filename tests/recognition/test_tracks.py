@@ -8,7 +8,7 @@ import pytest
 
 from utils.faces.alignment import Face
 from utils.faces.boxes import intersection_over_union, overlap_matrix
-from utils.faces.motion import carry, follow, gray_copy, same_scene
+from utils.faces.motion import gray_copy, move_boxes, same_scene, track_boxes
 from utils.features.feature_files import FeatureSet
 from utils.log_odds import probabilities
 from utils.recognition.gallery import Gallery, decide
@@ -92,14 +92,14 @@ def test_boxes_move_with_the_pixels_under_them():
 
     before, after = gray_copy(picture(200, 150)), gray_copy(picture(222, 140, 1.1))
     assert before.shape == (240, 320)
-    moved, still = follow(before, after, np.array([[200, 150, 100, 120], [20, 20, 80, 80]]), scale=0.5)
+    moved, still = track_boxes(before, after, np.array([[200, 150, 100, 120], [20, 20, 80, 80]]), scale=0.5)
     assert moved == pytest.approx([222, 140, 110, 132], abs=4)
     assert still == pytest.approx([20, 20, 80, 80], abs=1)
-    assert follow(before, after, np.empty((0, 4)), 0.5).shape == (0, 4)
+    assert track_boxes(before, after, np.empty((0, 4)), 0.5).shape == (0, 4)
     # A picture of another size, or a wall without a mark: boxes stay.
     flat = np.full((240, 320), 90, np.uint8)
     for other in (gray_copy(np.zeros((100, 100, 3), np.uint8)), flat):
-        assert np.isfinite(follow(before, other, np.array([[200, 150, 100, 120]]), 0.5)).all()
+        assert np.isfinite(track_boxes(before, other, np.array([[200, 150, 100, 120]]), 0.5)).all()
 
 
 def test_a_cut_is_seen_and_a_lamp_is_none():
@@ -118,10 +118,10 @@ def test_boxes_are_carried_to_a_later_picture_and_cut_at_its_border():
     rng = np.random.default_rng(4)
     wall = cv2.resize(rng.integers(0, 255, (12, 20, 3), np.uint8), (1000, 480), interpolation=cv2.INTER_CUBIC)
     before = gray_copy(wall[:, 100:740])
-    first, cut = carry(before, wall[:, 120:760], [(300, 200, 80, 100), (5, 50, 80, 100)])
+    first, cut = move_boxes(before, wall[:, 120:760], [(300, 200, 80, 100), (5, 50, 80, 100)])
     assert first == pytest.approx((280, 200, 80, 100), abs=2)
     assert cut[0] == 0 and 55 <= cut[2] <= 75  # they went to the left, by 20 pixels
-    assert carry(before, 255 - wall[:, 100:740], [(300, 200, 80, 100)]) == [None]
+    assert move_boxes(before, 255 - wall[:, 100:740], [(300, 200, 80, 100)]) == [None]
 
 
 class SmallGallery:

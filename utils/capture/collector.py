@@ -11,7 +11,7 @@ from utils.capture.guide import Guide
 from utils.faces.alignment import Face, face_chip
 from utils.faces.detection import main_faces
 from utils.faces.folder import FaceSaver
-from utils.faces.quality import ALIKE, head_pose, judge, thumbnail
+from utils.faces.quality import TOO_SIMILAR, head_pose, rejection_reason, thumbnail
 from utils.media.video import Frame
 
 WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
@@ -90,7 +90,7 @@ class Collector:
 
     def _is_pose(self, view: CaptureState) -> bool:
         """Whether the guide wants this view saved."""
-        alike = view.reason == ALIKE
+        alike = view.reason == TOO_SIMILAR
         pose = head_pose(view.faces[0].landmarks) if view.reason is None or alike else None
         return self.guide.accepts(pose, self._now, alike)
 
@@ -101,7 +101,7 @@ class Collector:
     def _reason(self, image: np.ndarray, faces: list[Face], chip: np.ndarray | None) -> str | None:
         if chip is None:
             return f"{len(faces)} faces: one at a time" if faces else "no face seen"
-        return judge(image, faces[0], chip, self._thumbnails[-COMPARED:]) if self.gate else None
+        return rejection_reason(image, faces[0], chip, self._thumbnails[-COMPARED:]) if self.gate else None
 
     def _countdown(self) -> int | None:
         """Whole seconds until the next face is due, where they are worth counting."""
@@ -141,9 +141,9 @@ class Collector:
             return self._told
         wanted = self._due or self._now <= self._wished_until
         guided = self.guide is not None and not self.guide.done
-        if view.reason == ALIKE and not wanted:
+        if view.reason == TOO_SIMILAR and not wanted:
             # Nobody asked for another like it: the guide has its own words, and else nothing is wrong.
             return self.guide.ask if guided else ""
-        if view.reason == ALIKE:
-            return f"{ALIKE}: move a little"
+        if view.reason == TOO_SIMILAR:
+            return f"{TOO_SIMILAR}: move a little"
         return view.reason or (self.guide.ask if self.guide else "")

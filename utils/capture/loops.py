@@ -10,7 +10,7 @@ from utils.capture.controls import CaptureControls
 from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen
 from utils.faces.alignment import Face
 from utils.faces.detection import Detector
-from utils.faces.motion import Box, carry, gray_copy
+from utils.faces.motion import Box, gray_copy, move_boxes
 from utils.media.frame_worker import FrameWorker
 from utils.media.video import Frame
 
@@ -92,4 +92,4 @@ def _moved(searched: DetectedFrame, view: CaptureState, frame: Frame) -> list[Bo
     boxes = _boxes(view)
     if not boxes or frame.index == searched.frame.index:
         return boxes
-    return [box for box in carry(searched.gray, frame.image, boxes) if box is not None]
+    return [box for box in move_boxes(searched.gray, frame.image, boxes) if box is not None]

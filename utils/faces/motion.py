@@ -29,12 +29,12 @@ def gray_copy(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
 
-def scale_of(gray: np.ndarray, image: np.ndarray) -> float:
+def gray_scale(gray: np.ndarray, image: np.ndarray) -> float:
     """How large a gray copy (h, w) of an image (H, W, …) is, where the image is 1."""
     return max(gray.shape) / max(image.shape[:2])
 
 
-def follow(before: np.ndarray, after: np.ndarray, boxes: np.ndarray, scale: float) -> np.ndarray:
+def track_boxes(before: np.ndarray, after: np.ndarray, boxes: np.ndarray, scale: float) -> np.ndarray:
     """Move boxes, float (n, 4) as x, y, w, h, with the pixels under them from one gray copy to another.
 
     scale: of the gray copies, where the boxes' own picture is 1. A box moves by the median of its
@@ -50,10 +50,10 @@ def follow(before: np.ndarray, after: np.ndarray, boxes: np.ndarray, scale: floa
     flat = points.reshape(-1, 1, 2).astype(np.float32)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, flat, None, winSize=(15, 15), maxLevel=3)
     moved, found = moved.reshape(points.shape), found.reshape(points.shape[:2]) > 0
-    return np.stack([_move(*each, scale) for each in zip(boxes, points, moved, found, strict=True)])
+    return np.stack([_move_box(*each, scale) for each in zip(boxes, points, moved, found, strict=True)])
 
 
-def carry(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box | None]:
+def move_boxes(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box | None]:
     """Where x, y, w, h boxes of a picture, of which `before` is the gray copy, are in a later one of the source.
 
     image: RGB uint8 (H, W, 3). The boxes are in whole pixels, inside the image; None for one that has left
@@ -62,12 +62,12 @@ def carry(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box |
     after = gray_copy(image)
     if not same_scene(before, after):
         return [None] * len(boxes)
-    moved = follow(before, after, np.array(boxes), scale_of(after, image))
+    moved = track_boxes(before, after, np.array(boxes), gray_scale(after, image))
     clipped = [clip_box(box, image.shape) for box in moved]
     return [box if min(box[2:]) > 0 else None for box in clipped]
 
 
-def _move(box, points, moved, found, scale: float) -> np.ndarray:
+def _move_box(box, points, moved, found, scale: float) -> np.ndarray:
     points, moved = points[found], moved[found]
     if len(points) < MIN_POINTS:
         return box

@@ -29,9 +29,11 @@ MIN_SHARPNESS = 0.0035  # see sharpness(); a Gaussian blur of 3 px of 224 (0.24)
 MIN_HIGHLIGHT = 75  # gray levels, 0-255, that the brightest tenth of a face reaches at least; 0.20 below
 MAX_CLIPPED = 0.1  # share of a face's pixels that are white; 0.23 where this is passed
 MAX_YAW, MAX_PITCH, MAX_ROLL = 35, 30, 30  # degrees; dlib's HOG, which sees no others, is spared the pitch
-MIN_DIFFERENCE = 0.25  # see difference(); noise alone makes 0.1, a head turned by 5 degrees 0.25
+MIN_THUMBNAIL_DISTANCE = 0.25  # see thumbnail_distance(); noise alone makes 0.1, a head turned by 5 degrees 0.25
 
-ALIKE = "like the last one"  # the reason where nothing is wrong but that
+# Reasons that callers treat apart: a face in part, and one that is good but has been saved already.
+OUT_OF_FRAME = "move into the frame"
+TOO_SIMILAR = "like the last one"
 
 PATCH_SIZE = 112  # pixels: what the five points place on every face alike, whatever crop is saved
 MARGIN = PATCH_SIZE // 5  # of the patch that may show hair, ears or the room
@@ -129,12 +131,19 @@ def sharpness(patch: np.ndarray) -> float:
     return float(min(across.var(), along.var() / 2) / (smooth.var() + 1))
 
 
-def light(patch: np.ndarray) -> tuple[float, float]:
-    """The gray level, 0-255, that a patch's brightest tenth reaches, and the share of it that is white.
+class Brightness(NamedTuple):
+    """How light a face is."""
 
-    Not the mean: that of a dark skin in good light is the mean of a pale one in bad light.
+    highlight: float  # gray level, 0-255, that the brightest tenth reaches
+    clipped: float  # share of white pixels, 0-1
+
+
+def brightness(patch: np.ndarray) -> Brightness:
+    """Measure how light a gray patch (P, P) is.
+
+    The mean would not do: dark skin in good light has the same mean as pale skin in bad light.
     """
-    return float(np.percentile(patch, 90)), float((patch > WHITE).mean())
+    return Brightness(float(np.percentile(patch, 90)), float((patch > WHITE).mean()))
 
 
 def thumbnail(chip: np.ndarray) -> np.ndarray:
@@ -144,26 +153,26 @@ def thumbnail(chip: np.ndarray) -> np.ndarray:
     return (middle - middle.mean()) / (middle.std() + 4)
 
 
-def difference(first: np.ndarray, second: np.ndarray) -> float:
+def thumbnail_distance(first: np.ndarray, second: np.ndarray) -> float:
     """How different two thumbnails look: 0 not at all; 0.8 in the median of one person's photos."""
     return float(np.sqrt(np.mean((first - second) ** 2)))
 
 
-def judge(image: np.ndarray, face: Face, chip: np.ndarray, saved: Sequence[np.ndarray] = ()) -> str | None:
+def rejection_reason(image: np.ndarray, face: Face, chip: np.ndarray, saved: Sequence[np.ndarray] = ()) -> str | None:
     """What the person could do about a face that is not good enough to keep; None where it is.
 
     image: RGB uint8 (H, W, 3). chip: the face's own, RGB uint8 (S, S, 3). saved: the thumbnails of the
     chips that were kept so far; what looks like one of them is not kept again.
     """
     if not is_whole(image, face.landmarks):
-        return "come into the picture"
+        return OUT_OF_FRAME
     if min(face.box[2:]) < MIN_FACE_SIZE:
         return "come closer"
     patch = face_patch(image, face.landmarks)
-    highlight, clipped = light(patch)
-    if highlight < MIN_HIGHLIGHT:
+    light = brightness(patch)
+    if light.highlight < MIN_HIGHLIGHT:
         return "too dark"
-    if clipped > MAX_CLIPPED:
+    if light.clipped > MAX_CLIPPED:
         return "too bright"
     pose = head_pose(face.landmarks)
     # Whose nose is long looks down to dlib's points; a detector of frontal faces has judged already.
@@ -175,8 +184,8 @@ def judge(image: np.ndarray, face: Face, chip: np.ndarray, saved: Sequence[np.nd
     if sharpness(patch) < MIN_SHARPNESS:
         return "hold still"
     new = thumbnail(chip)
-    if any(difference(new, old) < MIN_DIFFERENCE for old in saved):
-        return ALIKE
+    if any(thumbnail_distance(new, old) < MIN_THUMBNAIL_DISTANCE for old in saved):
+        return TOO_SIMILAR
     return None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from utils.cli import InputError, counted
 from utils.faces.alignment import face_chip
-from utils.faces.quality import ALIKE, judge, thumbnail
+from utils.faces.quality import OUT_OF_FRAME, TOO_SIMILAR, rejection_reason, thumbnail
 from utils.features.feature_files import STRANGERS
 from utils.files import in_words
 from utils.live.enrolled_files import PersonFiles
@@ -113,7 +113,7 @@ class Enrollment:
             return
         track = self._find(change)
         chip = face_chip(recognizer.image, track.face) if track else None
-        reason = judge(recognizer.image, track.face, chip, self._thumbnails) if track else "come into the picture"
+        reason = rejection_reason(recognizer.image, track.face, chip, self._thumbnails) if track else OUT_OF_FRAME
         soon = time.monotonic() - self._saved_at < MIN_INTERVAL
         if reason is None and not soon:
             try:
@@ -124,7 +124,7 @@ class Enrollment:
         if change.rows >= MAX_FACES or time.monotonic() > self._until:
             self._finish(change, reason)
         elif change.rows or reason:
-            hint = "turn your head a little" if change.rows and reason in (None, ALIKE) else reason
+            hint = "turn your head a little" if change.rows and reason in (None, TOO_SIMILAR) else reason
             self.tell(f"{change.name}: {change.rows} of {MAX_FACES} saved, {hint}", MAX_SECONDS)
 
     def _find(self, change: Change) -> Track | None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from utils.faces.alignment import CHIP_SIZE, Face, face_chip, warp_chip
 from utils.faces.detection import Detector, load_detector
-from utils.faces.motion import carry, follow, gray_copy, same_scene, scale_of
-from utils.faces.quality import difference, quality, thumbnail
+from utils.faces.motion import gray_copy, gray_scale, move_boxes, same_scene, track_boxes
+from utils.faces.quality import quality, thumbnail, thumbnail_distance
 from utils.features.extractor import Extractor
 from utils.keras_models import power_of_two
 from utils.media.frame_worker import FrameWorker
@@ -51,7 +51,7 @@ class RecognizedFrame:
         """The same faces where they are in a later frame of the source."""
         if frame.index == self.frame.index or not self.faces:
             return self.faces
-        boxes = carry(self.gray, frame.image, [face.box for face in self.faces])
+        boxes = move_boxes(self.gray, frame.image, [face.box for face in self.faces])
         return [
             NamedFace(box, face.name, face.score, face.track)
             for box, face in zip(boxes, self.faces, strict=True)
@@ -124,14 +124,14 @@ class Recognizer:
             self.tracks.cut()
         elif self.tracks.alive:
             boxes = np.array([track.box for track in self.tracks.alive])
-            self.tracks.move(follow(self.gray, gray, boxes, scale_of(gray, self.image)))
+            self.tracks.move(track_boxes(self.gray, gray, boxes, gray_scale(gray, self.image)))
         self.gray = gray
 
     def _doubt(self, thumbnails: dict[int, np.ndarray]) -> None:
         """Doubt the tracks whose face suddenly looks different: it may be another one in the same place."""
         for track in self.visible:
             seen = thumbnails[id(track.face)]
-            track.uncertain |= track.thumbnail is not None and difference(track.thumbnail, seen) > CHANGED
+            track.uncertain |= track.thumbnail is not None and thumbnail_distance(track.thumbnail, seen) > CHANGED
             track.thumbnail = seen
 
     def _look(self) -> None:
