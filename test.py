@@ -124,7 +124,7 @@ def load_models(args):
     from utils.features.feature_files import has_people, load_features, no_features
     from utils.features.normalization import load_normalization
     from utils.heads.head import load_head
-    from utils.recognition.gallery import BEST, Gallery, check_same_extractor
+    from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
 
     may_be_empty = args.faces_path and not args.headless and not args.image_path
     features = None if may_be_empty and not has_people(args.features) else load_features(args.features)
@@ -137,7 +137,7 @@ def load_models(args):
     check_same_extractor(features, head, extractor)
     min_votes = head.min_votes if args.min_votes is None else args.min_votes
     gallery = Gallery(features, head, args.threshold, min_votes)
-    rule = f"the best {BEST}" if min_votes is None else f"more than {min_votes:.0%}"
+    rule = f"the best {BEST_IMAGES}" if min_votes is None else f"more than {min_votes:.0%}"
     print(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
         f"accepted above {gallery.threshold:.3f} by {rule} of a person's images"

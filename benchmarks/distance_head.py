@@ -82,11 +82,11 @@ def pair_distances(features, rng):
 
 
 def desk_distances(features, rng) -> list:
-    """For each person enrolled with PHOTOS photos: the mean of the BEST nearest of them, for the faces of others."""
+    """For each person enrolled with PHOTOS photos: the mean distance of others' faces to their BEST_IMAGES nearest."""
     import numpy as np
 
     from utils.heads.pairs import capped_rows
-    from utils.recognition.gallery import BEST
+    from utils.recognition.gallery import BEST_IMAGES
 
     visitors = capped_rows(features.labels, PHOTOS, rng)
     desks = []
@@ -94,7 +94,7 @@ def desk_distances(features, rng) -> list:
         own = rng.permutation(np.flatnonzero(features.labels == person))[:PHOTOS]
         others = features.matrix[visitors[features.labels[visitors] != person]]
         distances = np.linalg.norm(others[:, None] - features.matrix[own], axis=2)
-        desks.append(np.sort(distances, axis=1)[:, :BEST].mean(axis=1))
+        desks.append(np.sort(distances, axis=1)[:, :BEST_IMAGES].mean(axis=1))
     return desks
 
 

@@ -575,7 +575,7 @@ def enroll(recognizer, enrollment, name, pictures, monkeypatch) -> None:
     monkeypatch.setattr("utils.live.enrollment.rejection_reason", lambda *_: None)
     monkeypatch.setattr("utils.live.enrollment.MIN_INTERVAL", 0.0)
     faces = show(recognizer, pictures[:1])[0]
-    enrollment.ask(enrollment.begin, name, faces[0].track)
+    enrollment.ask(enrollment.begin, name, faces[0].track_id)
     show(recognizer, pictures, start=0.1)
 
 
@@ -671,7 +671,7 @@ def test_a_wrong_name_goes_to_the_strangers_and_comes_back_with_undo(desk_of):
     pictures = view(101, 4)
     (face,) = show(recognizer, pictures)[-1]
     assert face.name == "person 1"
-    enrollment.ask(enrollment.reject, face.track)
+    enrollment.ask(enrollment.reject, face.track_id)
     assert [each.name for each in show(recognizer, pictures[-1:], start=2)[0]] == [None]
     (kept,) = (faces / "_strangers").iterdir()
     assert kept.name == "_strangers_0.png" and len(load_person(features, "_strangers").matrix) == 1
@@ -688,7 +688,7 @@ def test_a_bad_picture_is_not_enrolled_and_the_reason_is_told(desk_of, monkeypat
     monkeypatch.setattr("utils.live.enrollment.MAX_SECONDS", 0.0)
     (face,) = show(recognizer, view(500, 1))[0]
     dark = [(picture * 0.25).astype(np.uint8) for picture in view(500, 1)]
-    enrollment.ask(enrollment.begin, "Zoë", face.track)
+    enrollment.ask(enrollment.begin, "Zoë", face.track_id)
     show(recognizer, dark, start=0.1)
     assert enrollment.notice == "Zoë is not enrolled: too dark" and not (faces / "Zoë").exists()
 
@@ -720,7 +720,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(de
         assert state_of(*desk_of) == before and enrollment.progress is None
         recognizer.tracks.cut()
         (face,) = show(recognizer, view(101, 4), start=5)[-1]
-        enrollment.ask(enrollment.reject, face.track)
+        enrollment.ask(enrollment.reject, face.track_id)
         assert [face.name for face in show(recognizer, view(101, 4)[-1:], start=6.2)[0]] == ["person 1"]
         assert enrollment.notice == f"the name stays: Permission denied: {DENIED}" and state_of(*desk_of) == before
     recognizer.tracks.cut()

@@ -51,7 +51,7 @@ def test_two_faces_keep_their_numbers_as_they_move():
     for step in range(30):
         faces = [face(100 + 5 * step), face(400 - 5 * step, y=250)]
         faces = faces[::-1] if step % 2 else faces  # the detector's order means nothing
-        seen = {track.box[1]: track.number for track in tracks.update(faces, [0.5, 0.5], step / 30)}
+        seen = {track.box[1]: track.track_id for track in tracks.update(faces, [0.5, 0.5], step / 30)}
         assert seen == {100: 1, 250: 2}
 
 
@@ -64,11 +64,11 @@ def test_numbers_are_not_used_again_and_an_absent_face_is_doubted():
     (again,) = tracks.update([face(104)], [0.5], ABSENCE / 2 + 2 * ABSENCE)
     assert again is first and again.uncertain
     other = tracks.renew(again)
-    assert other.number == 2 and other in tracks.alive and again not in tracks.alive
+    assert other.track_id == 2 and other in tracks.alive and again not in tracks.alive
     (later,) = tracks.update([face(104)], [0.5], 10 + MEMORY)
-    assert later.number == 3
+    assert later.track_id == 3
     tracks.cut()
-    assert [track.number for track in tracks.update([face(104)], [0.5], 10.1 + MEMORY)] == [4]
+    assert [track.track_id for track in tracks.update([face(104)], [0.5], 10.1 + MEMORY)] == [4]
 
 
 def test_a_weak_detection_goes_on_a_track_but_begins_none():
@@ -76,7 +76,7 @@ def test_a_weak_detection_goes_on_a_track_but_begins_none():
     assert tracks.update([face(100, score=0.6)], [0.5], 0.0) == []
     tracks.update([face(100)], [0.5], 0.1)
     seen = tracks.update([face(300, score=0.6), face(103, score=0.6)], [0.5, 0.2], 0.2)
-    assert [(track.number, track.box[0], track.quality) for track in seen] == [(1, 103, 0.2)]
+    assert [(track.track_id, track.box[0], track.quality) for track in seen] == [(1, 103, 0.2)]
 
 
 def test_boxes_move_with_the_pixels_under_them():
@@ -128,7 +128,7 @@ class SmallGallery:
     """Names and the gallery's own rule, without features."""
 
     names = ("ada", "bea")
-    persons = MappingProxyType({"ada": 0, "bea": 1})
+    index_of = MappingProxyType({"ada": 0, "bea": 1})
     threshold = 0.8
 
     def decide(self, scores):

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from utils.heads.threshold import RECIPE_MIN_VOTES
-
-TOP = 2  # photos of a person whose log odds the rule of the best ones averages
+from utils.recognition.gallery import BEST_IMAGES
 
 
 def _mean(ranked, counts):
@@ -27,7 +26,7 @@ def _best(ranked, counts):
 
 
 def _top(ranked, counts):
-    return _mean_log_odds(ranked[:, :, :TOP], counts)
+    return _mean_log_odds(ranked[:, :, :BEST_IMAGES], counts)
 
 
 def _vote(share: float):
@@ -45,7 +44,7 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": _mean,
     "mean log odds": _mean_log_odds,
     "best": _best,
-    f"best {TOP}, log odds": _top,
+    f"best {BEST_IMAGES}, log odds": _top,
     "vote of half": _vote(0.5),
     "original vote": _vote(RECIPE_MIN_VOTES),
 }

@@ -49,7 +49,7 @@ class LiveControls:
         if key == CLOSED:
             self.quit = True
         elif self.typed is not None:
-            self.called = next((face.name for face in faces if face.track == self.number), self.called)
+            self.called = next((face.name for face in faces if face.track_id == self.number), self.called)
             self._type(key)
         elif key in ("q", ESCAPE):
             self.quit = True
@@ -94,7 +94,7 @@ class LiveControls:
             self.tell("no face to enroll")
         else:
             face = largest(faces)
-            self.typed, self.number, self.called, self._doubted = "", face.track, face.name, None
+            self.typed, self.number, self.called, self._doubted = "", face.track_id, face.name, None
             self._capital = True
             self.paused = False
 
@@ -140,8 +140,8 @@ class LiveControls:
         latency: seconds from camera to name, None where there is no camera. note: about the camera.
         """
         self.note = note
-        if self.typed is not None and any(face.track == self.number for face in faces):
-            faces = [face for face in faces if face.track == self.number]  # so that it is seen whose name is typed
+        if self.typed is not None and any(face.track_id == self.number for face in faces):
+            faces = [face for face in faces if face.track_id == self.number]  # so that it is seen whose name is typed
         picture = annotate(image, faces, mirrored)
         if self.typed is not None:
             drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enroll    Esc: cancel")

@@ -99,7 +99,7 @@ class Enrollment:
 
     def begin(self, name: str, number: int | None) -> None:
         """Enroll the face with this track number as `name`: from now on its good pictures are saved."""
-        track = next((track for track in self.recognizer.visible if track.number == number), None)
+        track = next((track for track in self.recognizer.visible if track.track_id == number), None)
         self._change = Change(name, track=track)
         self._until = time.monotonic() + MAX_SECONDS
         self._saved_at = -np.inf
@@ -169,7 +169,7 @@ class Enrollment:
 
     def reject(self, number: int) -> None:
         """The face with this track number is not who it is called: keep it as a stranger's, take the name away."""
-        track = next((track for track in self.recognizer.visible if track.number == number), None)
+        track = next((track for track in self.recognizer.visible if track.track_id == number), None)
         if track is None or track.name is None:
             self.tell("no face with a name to say no to")
             return

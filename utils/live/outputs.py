@@ -80,7 +80,7 @@ def event(frame: Frame, faces: list[NamedFace], latency: float | None = None) ->
 
 def _face(face: NamedFace) -> dict:
     line = {"box": list(face.box), "name": face.name, "score": round(face.score, 4)}
-    return line if face.track is None else line | {"track": face.track}
+    return line if face.track_id is None else line | {"track": face.track_id}
 
 
 @dataclass
@@ -118,9 +118,9 @@ class Summary:
         for face in faces:
             if face.name is None:
                 self.unknown += 1
-                self.strangers.add(face.track)
+                self.strangers.add(face.track_id)
                 continue
-            self.known.add(face.track)
+            self.known.add(face.track_id)
             person = self.people.setdefault(face.name, _Sighting(first=frame.time))
             person.pictures += 1
             person.last = frame.time
@@ -164,11 +164,11 @@ class UnknownFaces:
         from utils.faces.alignment import face_chip
 
         for track in recognizer.visible:
-            self.sightings[track.number] = self.sightings.get(track.number, 0) + 1
+            self.sightings[track.track_id] = self.sightings.get(track.track_id, 0) + 1
             if track.name is not None:
-                self.best[track.number] = (np.inf, None)  # it is somebody: never kept, whatever follows
-            elif track.quality > self.best.get(track.number, (-1.0, None))[0]:
-                self.best[track.number] = (track.quality, face_chip(recognizer.image, track.face))
+                self.best[track.track_id] = (np.inf, None)  # it is somebody: never kept, whatever follows
+            elif track.quality > self.best.get(track.track_id, (-1.0, None))[0]:
+                self.best[track.track_id] = (track.quality, face_chip(recognizer.image, track.face))
 
     def save(self) -> int:
         """Write the faces; returns how many."""

@@ -10,7 +10,7 @@ from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
 from utils.log_odds import logits, probabilities
 
-BEST = 2  # images of a person whose scores count, where no vote is asked for
+BEST_IMAGES = 2  # images of a person whose scores count, where no vote is asked for
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def check_head(head: Head, dimension: int, extractor: str | None, whose: str) ->
 class Gallery:
     """People's features, compared with probes by a head.
 
-    A person's score is that of the person's BEST images together (docs/research.md has the figures of other rules).
+    A person's score is that of the person's BEST_IMAGES images together (docs/research.md compares other rules).
     With `min_votes` it is the one that more than this share of the images reach; so it clears the
     threshold exactly when the vote does. Threshold 0.8 and 0.85 votes are the original recipe's rule.
     A `threshold` of None follows the people: it is the head's for as many as there are.
-    names: of the persons, in the order of their scores; persons: each name's place in it.
+    names: of the persons, in the order of their scores; index_of: each name's place in it.
     """
 
     def __init__(self, features: FeatureSet, head: Head, threshold: float | None, min_votes: float | None):
@@ -62,18 +62,18 @@ class Gallery:
         self.follows = threshold is None
         self.min_votes = min_votes
         self.names = list(features.names)
-        self.persons = {name: person for person, name in enumerate(self.names)}
+        self.index_of = {name: person for person, name in enumerate(self.names)}
         # Rows by person, so that each person's scores are one slice.
         order = np.argsort(features.labels, kind="stable")
         self.matrix = features.matrix[order]
-        self.ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
+        self.row_ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
         self.threshold = head.threshold_for(len(self.names)) if self.follows else threshold
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """The persons' scores, probabilities float32 (f, p) in the order of `names`, of faces (f, D)."""
         if not len(probes) or not self.names:
             return np.zeros((len(probes), len(self.names)), np.float32)
-        return person_scores(self.head.score_gallery(probes, self.matrix), self.ends, self.min_votes)
+        return person_scores(self.head.score_gallery(probes, self.matrix), self.row_ends, self.min_votes)
 
     def decide(self, scores: np.ndarray) -> list[Decision]:
         """One name or none for each face of one image, from the persons' scores (f, p)."""
@@ -90,33 +90,33 @@ class Gallery:
             raise ValueError(f"rows must be (n, {self.matrix.shape[1]}). Received: {rows.shape}")
         if not len(rows):
             return
-        if name not in self.persons:
-            self.persons[name] = len(self.names)
+        if name not in self.index_of:
+            self.index_of[name] = len(self.names)
             self.names.append(name)
-            self.ends = np.append(self.ends, len(self.matrix))
+            self.row_ends = np.append(self.row_ends, len(self.matrix))
             self._follow()
-        person = self.persons[name]
-        self.matrix = np.insert(self.matrix, self.ends[person], rows, axis=0)
-        self.ends[person:] += len(rows)
+        person = self.index_of[name]
+        self.matrix = np.insert(self.matrix, self.row_ends[person], rows, axis=0)
+        self.row_ends[person:] += len(rows)
 
     def remove(self, name: str, count: int) -> None:
         """Take back the last `count` rows that a person has; a person without rows leaves `names`.
 
         Raises ValueError where the person has not so many.
         """
-        person = self.persons.get(name)
-        end = self.ends[person] if person is not None else 0
-        start = self.ends[person - 1] if person else 0
+        person = self.index_of.get(name)
+        end = self.row_ends[person] if person is not None else 0
+        start = self.row_ends[person - 1] if person else 0
         if not 0 <= count <= end - start:
             raise ValueError(f"{name} has {end - start} rows. Received: {count} to take back")
         if not count:
             return
         self.matrix = np.delete(self.matrix, np.s_[end - count : end], axis=0)
-        self.ends[person:] -= count
+        self.row_ends[person:] -= count
         if count == end - start:
             del self.names[person]
-            self.persons = {name: person for person, name in enumerate(self.names)}
-            self.ends = np.delete(self.ends, person)
+            self.index_of = {name: person for person, name in enumerate(self.names)}
+            self.row_ends = np.delete(self.row_ends, person)
             self._follow()
 
     def _follow(self) -> None:
@@ -129,7 +129,7 @@ def person_scores(scores: np.ndarray, ends: np.ndarray, min_votes: float | None)
     """People's scores, float32 (f, p), from the scores of their images, (f, g).
 
     ends: int (p,), where each person's rows end. Without min_votes a person's log odds are the mean of those
-    of the BEST highest images, or of a single one. With it, the score of n images is the
+    of the BEST_IMAGES highest images, or of a single one. With it, the score of n images is the
     (⌊min_votes·n⌋ + 1)-th highest, the lowest at most: 0 is the best image, 1 the worst.
     """
     starts = np.r_[0, ends[:-1]].astype(int)
@@ -139,7 +139,7 @@ def person_scores(scores: np.ndarray, ends: np.ndarray, min_votes: float | None)
     order = np.argsort(person - np.asarray(scores, np.float64), axis=1, kind="stable")
     falling = np.take_along_axis(np.asarray(scores, np.float32), order, axis=1)
     if min_votes is None:
-        places = [starts + np.minimum(place, counts - 1) for place in range(BEST)]
+        places = [starts + np.minimum(place, counts - 1) for place in range(BEST_IMAGES)]
         return probabilities(np.mean([logits(falling[:, place]) for place in places], axis=0))
     rank = np.minimum((min_votes * counts).astype(int), counts - 1)
     return falling[:, starts + rank]

@@ -99,7 +99,7 @@ def update_names(tracks: list, gallery: Gallery) -> None:
         if track.odds is None:
             track.odds = combined_log_odds(track.observations)
     odds = np.stack([track.odds for track in tracks])
-    persons = gallery.persons
+    persons = gallery.index_of
     for row, track in enumerate(tracks):
         if track.name in persons:
             odds[row, persons[track.name]] += HEAD_START
@@ -127,8 +127,8 @@ def add_observation(track, observation: Observation, gallery: Gallery) -> None:
     """
     track.observations.append(observation)
     track.odds = None
-    if track.name in gallery.persons:
-        own = observation.scores[gallery.persons[track.name]]
+    if track.name in gallery.index_of:
+        own = observation.scores[gallery.index_of[track.name]]
         contradicts = observation.scores.max() > gallery.threshold and own < 0.5 * gallery.threshold
         track.contradictions = track.contradictions + 1 if contradicts else 0
         if track.contradictions >= ENOUGH_CONTRADICTIONS:

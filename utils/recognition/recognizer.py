@@ -30,13 +30,13 @@ class NamedFace:
     """One face in one picture.
 
     box: x, y, w, h in whole pixels, inside the picture. name: None for unknown. score: of the name, or
-    of the best candidate, a probability. track: the number of the face that is followed, None in photos.
+    of the best candidate, a probability. track_id: the number of the face that is followed, None in photos.
     """
 
     box: tuple[int, int, int, int]
     name: str | None
     score: float
-    track: int | None = None
+    track_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RecognizedFrame:
             return self.faces
         boxes = move_boxes(self.gray, frame.image, [face.box for face in self.faces])
         return [
-            NamedFace(box, face.name, face.score, face.track)
+            NamedFace(box, face.name, face.score, face.track_id)
             for box, face in zip(boxes, self.faces, strict=True)
             if box is not None
         ]
@@ -184,7 +184,7 @@ class Recognizer:
 
 
 def _seen(track: Track) -> NamedFace:
-    return NamedFace(track.face.box, track.name, track.score, track.number)
+    return NamedFace(track.face.box, track.name, track.score, track.track_id)
 
 
 def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, gallery: Gallery) -> list[NamedFace]:

@@ -36,7 +36,7 @@ class Observation:
 class Track:
     """One face over time.
 
-    number: its id, from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
+    track_id: from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
     it is now. quality: of the face as last detected, 0-1. first, last: seconds, when it was detected.
     thumbnail: what the face looked like last. uncertain: it was out of sight or looks very different, and
     whether it is the same face is not known yet. observations: embeddings of it. odds: the persons' log odds,
@@ -44,7 +44,7 @@ class Track:
     for unknown, and the best candidate's probability. denied: names that the user took from it.
     """
 
-    number: int
+    track_id: int
     face: Face
     box: np.ndarray
     quality: float
