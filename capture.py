@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.headless and not (args.every or args.guide):
         raise InputError("--headless has no key to save with: add --every N or --guide")
     from utils.display.window import check_screen
-    from utils.media.camera import is_mirrored, open_source
+    from utils.media.sources import is_mirrored, open_source
 
     if not args.headless:
         check_screen()

@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--unknown_dir is for faces that are followed, in a video or before a camera")
     from utils.display.window import check_screen
     from utils.live.outputs import Outputs, Summary, check_outputs
-    from utils.media.camera import open_source
+    from utils.media.sources import open_source
 
     # The quick checks come before the models are loaded.
     if not args.headless:
@@ -164,7 +164,7 @@ def compare_film(source, gallery, extractor, outputs, summary, args, cleanup: Ex
 
     from utils.live.loops import open_screen, run_camera, run_video
     from utils.live.outputs import UnknownFaces
-    from utils.media.camera import is_mirrored
+    from utils.media.sources import is_mirrored
     from utils.recognition.recognizer import BackgroundRecognizer, load_recognizer
 
     # NumPy's second thread spins for a while after each comparison with a large gallery, on the core that the

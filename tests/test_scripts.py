@@ -395,6 +395,6 @@ def test_selfies2face_finds_the_same_faces_whatever_is_searched(extractor_path, 
     ],
 )
 def test_people_see_themselves_as_in_a_looking_glass(choice, camera, video, mirrored):
-    from utils.media.camera import is_mirrored
+    from utils.media.sources import is_mirrored
 
     assert is_mirrored(choice, camera, video) is mirrored

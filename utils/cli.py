@@ -131,7 +131,7 @@ def add_normalize_switch(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_mirror_switch(parser: argparse.ArgumentParser) -> None:
-    """`--mirror`, `--mirror 1` or `--mirror 0`, None where it is not said: see utils.media.camera.is_mirrored."""
+    """`--mirror`, `--mirror 1` or `--mirror 0`, None where it is not said: see utils.media.sources.is_mirrored."""
     parser.add_argument(
         "--mirror",
         type=int,

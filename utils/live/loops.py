@@ -10,7 +10,8 @@ from utils.display.viewers import NO_WINDOW_POLL, POLL, PhotoWindow, Screen
 from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
 from utils.live.outputs import Outputs, Summary, annotate
-from utils.media.video import Frame, PhotoSource, VideoSource
+from utils.media.sources import PhotoSource
+from utils.media.video import Frame, VideoSource
 from utils.recognition.recognizer import BackgroundRecognizer, NamedFace, Recognizer
 from utils.threads import BackgroundWriter, map_ahead, read_ahead
 

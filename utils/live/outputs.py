@@ -13,7 +13,8 @@ from utils.cli import InputError, counted
 from utils.display import drawing
 from utils.files import make_folder
 from utils.media.images import png_name, write_image
-from utils.media.video import CODECS, Frame, PhotoSource, VideoOutput
+from utils.media.sources import PhotoSource
+from utils.media.video import CODECS, Frame, VideoOutput
 from utils.recognition.recognizer import NamedFace, Recognizer
 
 MIN_SIGHTINGS = 3  # of an unknown face before it is kept: less is often no face at all

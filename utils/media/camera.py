@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.media.video import Frame, PhotoSource, VideoSource, declared_rate, declared_size
+from utils.media.video import Frame, VideoSource, declared_rate, declared_size
 
-MAX_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
 TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
 BACKOFF = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open a lost camera; the last goes on
 SILENCE = 2.0  # seconds without a picture after which that is said
@@ -218,40 +217,9 @@ def _takes_connections(location: str | int) -> bool:
         return False
 
 
-def open_camera(camera: str, give_up: float = 0.0) -> Camera:
-    """The camera that `--camera` names. Raises InputError."""
-    if camera.isdecimal():
-        return Camera(min(int(camera), MAX_CAMERAS), give_up)
-    if not is_url(camera) and not camera.startswith("/dev/"):
-        received = repr(without_password(camera))
-        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {received}")
-    return Camera(camera, give_up)
-
-
-def open_source(camera: str, video_path: Path | None, image_path: Path | None, realtime=False, give_up: float = 0.0):
-    """The source that the flags name: photos, a video (at its own speed if `realtime`), or else the camera.
-
-    Raises InputError.
-    """
-    for flag, path in (("--image_path", image_path), ("--video_path", video_path)):
-        # Not told back: an address may hold a password. Of "//" a path keeps one slash; one letter is a drive.
-        if path and re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE):
-            raise InputError(f"{flag} takes a file, an address goes to --camera")
-    if image_path:
-        return PhotoSource(image_path)
-    if video_path:
-        return PacedVideo(video_path) if realtime else VideoSource(video_path)
-    return open_camera(camera, give_up)
-
-
 def is_url(text: str) -> bool:
     """Whether a text is the address of a network camera."""
     return re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
-
-
-def is_mirrored(choice: int | None, camera: str, video_path: Path | None) -> bool:
-    """Whether a picture is shown as a looking glass does: as chosen, else where people see themselves."""
-    return bool(choice) if choice is not None else video_path is None and not is_url(camera)
 
 
 def without_password(text: str) -> str:

@@ -13,8 +13,7 @@ os.environ.pop("OPENCV_FFMPEG_DEBUG", None)
 import cv2
 import numpy as np
 
-from utils.cli import InputError, warn
-from utils.media.images import list_images, read_image
+from utils.cli import InputError
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its variable counts only before cv2 is loaded
 
@@ -37,38 +36,6 @@ class Frame:
     name: str | None = None
     index: int = 0
     arrived: float = 0.0
-
-
-class PhotoSource:
-    """The photos of a folder, or one; unreadable ones are named on stderr and skipped."""
-
-    live = False
-    rate = None
-
-    def __init__(self, path: Path):
-        path = Path(path)
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
-        self.paths = list_images(path) if path.is_dir() else [path]
-        if not self.paths:
-            raise InputError(f"{path} has no photos")
-        self.single = not path.is_dir()
-
-    def frames(self) -> Iterator[Frame]:
-        index = 0
-        for path in self.paths:
-            try:
-                image = read_image(path)
-            except (InputError, OSError) as exc:
-                if self.single:
-                    raise InputError(str(exc)) from None
-                warn(f"skipped: {exc}")
-                continue
-            yield Frame(image, 0.0, path.name, index)
-            index += 1
-
-    def close(self) -> None:
-        pass
 
 
 class VideoSource:
