@@ -164,12 +164,12 @@ class Watch:
         self.appeared: dict[int, float] = {}  # visit → when its first frame was shown
         self.named: dict[int, float] = {}
         self.wrong = 0
-        self._show = screen.put
-        screen.put = self._put
+        self._show = screen.show
+        screen.show = self._show_and_note
         if not real:
             screen.window = self
 
-    def _put(self, frame, faces, *rest) -> None:
+    def _show_and_note(self, frame, faces, *rest) -> None:
         self._show(frame, faces, *rest)
         now = time.perf_counter()
         self.times.append(now)
@@ -182,13 +182,10 @@ class Watch:
             self.wrong += bool(names - {visitor_name(visit)})
         self.screen.controls.quit = now - self.times[0] > self.seconds
 
-    def put(self, picture: np.ndarray) -> None:
+    def show(self, picture: np.ndarray) -> None:
         """Drop a picture, where there is no window to show it in."""
 
-    def resize(self, size_wh: tuple[int, int]) -> None:
-        """Nothing to resize."""
-
-    def press(self, seconds: float) -> str:
+    def wait_key(self, seconds: float) -> str:
         time.sleep(max(0.001, seconds))
         return ""
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,19 +35,15 @@ def gray_pictures(count: int) -> list[np.ndarray]:
 
 
 class FakeWindow:
-    """Takes pictures and gives keys at given moments. sizes: width and height that it was given, one after another."""
+    """Stands in for a Window: collects pictures, and gives keys at given moments."""
 
-    def __init__(self, keys=()):
+    def __init__(self, keys: Sequence[tuple[float, str]] = ()):
         self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
-        self.sizes: list[tuple[int, int]] = []
 
-    def put(self, picture) -> None:
+    def show(self, picture: np.ndarray) -> None:
         self.pictures.append(picture)
 
-    def resize(self, size_wh: tuple[int, int]) -> None:
-        self.sizes.append(size_wh)
-
-    def press(self, seconds: float) -> str:
+    def wait_key(self, seconds: float) -> str:
         time.sleep(max(seconds, 0.001))
         if self.keys and time.monotonic() - self.start >= self.keys[0][0]:
             return self.keys.pop(0)[1]

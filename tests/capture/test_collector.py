@@ -64,7 +64,7 @@ class Session:
         image, faces = self.looks[name]
         frame = Frame(image, self.count / RATE, index=self.count, arrived=filmed)
         self.count += 1
-        return self.collector.look(frame, faces)
+        return self.collector.process_frame(frame, faces)
 
     @property
     def files(self) -> list[str]:
@@ -74,7 +74,7 @@ class Session:
 def test_a_wish_waits_for_a_good_face(looks, tmp_path):
     session = Session(looks, tmp_path / "ada")
     assert session.show("good").saved is None and session.collector.message(session.show("good")) == ""
-    session.collector.wish()
+    session.collector.request_save()
     dark = session.show("dark")
     assert dark.saved is None and dark.reason == "too dark"
     assert session.collector.message(dark) == "too dark"
@@ -88,7 +88,7 @@ def test_a_wish_waits_for_a_good_face(looks, tmp_path):
 def test_a_wish_is_for_what_is_filmed_after_it(looks, tmp_path):
     session = Session(looks, tmp_path / "ada")
     before = time.monotonic()
-    session.collector.wish()
+    session.collector.request_save()
     assert session.show("good", filmed=before).saved is None
     assert session.show("turned", filmed=time.monotonic()).saved.name == "ada_0.png"
 
@@ -96,7 +96,7 @@ def test_a_wish_is_for_what_is_filmed_after_it(looks, tmp_path):
 def test_a_wish_ends(looks, tmp_path):
     session = Session(looks, tmp_path / "ada")
     session.show("dark")
-    session.collector.wish()
+    session.collector.request_save()
     for _ in range(int(WAIT_FOR_GOOD * RATE) + 2):
         session.show("dark")
     assert session.show("good").saved is None and session.files == []
@@ -114,7 +114,7 @@ def test_like_the_last_one_is_said_where_another_was_wished_for(looks, tmp_path)
     session = Session(looks, tmp_path / "ada")
     for _ in range(2):
         session.show("good")
-        session.collector.wish()
+        session.collector.request_save()
         session.show("good")
     session.count += 2 * RATE  # what was told is over
     again = session.show("good")
@@ -153,12 +153,12 @@ def test_undo(looks, tmp_path, capsys):
     assert session.files == ["ada_4.png"]  # what this run has not saved is not touched
     for name in ("good", "turned"):
         session.show(name)
-        session.collector.wish()
+        session.collector.request_save()
         assert session.show(name).saved
     session.collector.undo()
     assert session.files == ["ada_4.png", "ada_5.png"] and session.collector.saver.saved == 1
     assert "ada_6.png deleted" in capsys.readouterr().out
-    session.collector.wish()
+    session.collector.request_save()
     assert session.show("turned").saved  # its like is not there any more
 
 
@@ -186,7 +186,7 @@ def show_pose(guide: Guide, pose: Pose | None, now: float = 0.0) -> bool:
     accepted = [guide.accepts(pose, now) for _ in range(STEADY)]
     assert not any(accepted[:-1])
     if accepted[-1]:
-        guide.take(pose)
+        guide.record(pose)
     return accepted[-1]
 
 
@@ -205,7 +205,7 @@ def test_the_guide_asks_for_five_poses():
     assert guide.progress == pytest.approx(0.8) and not guide.done
     assert show_pose(guide, Pose(0.0, 24.0, 0.0))
     assert guide.done and guide.progress == 1 and not show_pose(guide, front) and "5 of 5" in guide.ask
-    guide.take_back()
+    guide.undo_last()
     assert not guide.done and "lift" in guide.ask
 
 

@@ -159,11 +159,6 @@ def test_each_photo_is_shown_in_its_proportions_and_no_larger_than_a_screen(scre
     assert "3 frames" in finish(process)
 
 
-def test_a_window_is_no_larger_than_a_screen():
-    sizes = {(640, 480): (640, 480), (1920, 1080): (1280, 720), (3000, 4000): (600, 800), (9000, 1): (1280, 1)}
-    assert {size: fit_size(size, (1280, 800)) for size in sizes} == sizes
-
-
 def test_capture_saves_on_s_and_quits_on_q(screen, long_clip, tmp_path):
     folder = tmp_path / "ada"
     process = start(screen, "capture.py", "--output", folder, "--video_path", long_clip)

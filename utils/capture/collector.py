@@ -63,12 +63,12 @@ class Collector:
         """Whether as many faces are saved as were asked for."""
         return self.count is not None and self.saver.saved >= self.count
 
-    def wish(self) -> None:
+    def request_save(self) -> None:
         """Have the face saved as soon as it is good enough, in what is filmed from now on for WAIT_FOR_GOOD seconds."""
         self._wished_at = time.monotonic()
         self._wished_until = self._now + WAIT_FOR_GOOD
 
-    def look(self, frame: Frame, faces: list[Face]) -> CaptureState:
+    def process_frame(self, frame: Frame, faces: list[Face]) -> CaptureState:
         """Take in the faces of a frame that is later than the last; those between were looked at by nobody."""
         image, now = frame.image, frame.time
         self._due |= bool(self.every) and frame.index // self.every > self.index // self.every
@@ -115,24 +115,24 @@ class Collector:
         self._thumbnails.append(thumbnail(view.chip))
         self._guided.append(guided)
         if guided:
-            self.guide.take(head_pose(view.faces[0].landmarks))
+            self.guide.record(head_pose(view.faces[0].landmarks))
         self._due, self._wished_until = False, -np.inf
-        self._tell(f"{path.name} saved")
+        self._show_message(f"{path.name} saved")
         return CaptureState(view.image, view.faces, view.chip, None, path)
 
     def undo(self) -> None:
         """Delete the face that was saved last; its pose is asked for again."""
         path = self.saver.undo()
         if path is None:
-            self._tell("nothing to undo")
+            self._show_message("nothing to undo")
             return
         self._thumbnails.pop()
         if self._guided.pop() and self.guide:
-            self.guide.take_back()
+            self.guide.undo_last()
         self._wished_until = -np.inf
-        self._tell(f"{path.name} deleted")
+        self._show_message(f"{path.name} deleted")
 
-    def _tell(self, text: str) -> None:
+    def _show_message(self, text: str) -> None:
         self._told, self._told_until = text, self._now + TOLD
 
     def message(self, view: CaptureState) -> str:

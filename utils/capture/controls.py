@@ -40,7 +40,7 @@ class CaptureControls:
         elif key == "s" and self.paused and self.view:
             self.view = collector.save_shown(self.view)
         elif key == "s":
-            collector.wish()
+            collector.request_save()
         elif key == "u":
             collector.undo()
         elif key == "g":

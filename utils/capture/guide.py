@@ -94,14 +94,14 @@ class Guide:
             return None
         return kind if kind in self.missing else None
 
-    def take(self, pose: Pose) -> None:
+    def record(self, pose: Pose) -> None:
         """Tell that a face in this pose was saved."""
         kind = self.kind(pose)
         if kind:
             self.taken.append((kind, pose))
         self._asked_since, self._seen, self._farther = None, (None, 0), False
 
-    def take_back(self) -> None:
+    def undo_last(self) -> None:
         """Tell that the last face was not wanted: its pose is asked for again."""
         if self.taken:
             self.taken.pop()

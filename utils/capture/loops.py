@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.capture.collector import CaptureState, Collector
 from utils.capture.controls import CaptureControls
-from utils.display.viewers import NO_WINDOW_POLL, POLL, Screen
+from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, Screen
 from utils.faces.alignment import Face
 from utils.faces.detection import Detector
 from utils.faces.motion import Box, gray_copy, move_boxes
@@ -32,10 +32,10 @@ def collect_from_frames(source, detect: Detector, collector: Collector, screen: 
         if guide and not screen and not guide.done and guide.ask != asked:
             asked = guide.ask
             print(asked, flush=True)
-        view = collector.look(frame, detect(frame.image))
+        view = collector.process_frame(frame, detect(frame.image))
         if screen:
             screen.controls.view = view
-            screen.play(frame, _boxes(view), 1 / source.rate)
+            screen.show_paced(frame, _boxes(view), 1 / source.rate)
         done = screen.controls.quit if screen else guide and guide.done
         if done or collector.complete:
             break
@@ -66,19 +66,19 @@ def collect_from_camera(camera, detect: Detector, collector: Collector, screen: 
             for each in search.finished():
                 if not preview.paused and not collector.complete:
                     searched = each
-                    preview.view = collector.look(each.frame, each.faces)
-            new = camera.newest(frame.index if frame else -1, 0.0 if screen.frame else NO_WINDOW_POLL)
+                    preview.view = collector.process_frame(each.frame, each.faces)
+            new = camera.newest(frame.index if frame else -1, 0.0 if screen.frame else FRAME_WAIT_SECONDS)
             if new is None and camera.ended:
                 break
             frame = new or frame
             if preview.paused and searched and screen.frame is not searched.frame:
-                screen.put(searched.frame, _boxes(preview.view), None, camera.note)
+                screen.show(searched.frame, _boxes(preview.view), None, camera.note)
             elif new and not preview.paused:
-                screen.put(frame, _moved(searched, preview.view, frame) if searched else [])
+                screen.show(frame, _moved(searched, preview.view, frame) if searched else [])
             else:
-                screen.hold(camera)
+                screen.redraw(camera)
             if screen.frame:  # a blank one has its keys too
-                screen.take_keys(POLL)
+                screen.handle_keys(KEY_WAIT_SECONDS)
     finally:
         search.close()
 

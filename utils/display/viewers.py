@@ -1,117 +1,111 @@
-"""The window of a film or a camera: it opens with the first picture, lives between two, and takes keys."""
+"""The windows of the scripts: one for a camera or a video, with keys that act while it plays, and one for photos."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from utils.display.window import Window
+from utils.display.window import CLOSED, ESCAPE, Window
+from utils.media.camera import LiveSource
 from utils.media.video import Frame
 
 TITLE = "Siamese Faces"
-POLL = 0.004  # seconds between two looks for a camera's next frame, in which keys are taken
-NO_WINDOW_POLL = 0.1  # the same where there are no keys; a frame ends the wait
-REDRAW = 0.1  # seconds between two drawings of a picture that stands still
-GO_ON = (("space", "go on"),)  # while paused, even where the keys are hidden
+KEY_WAIT_SECONDS = 0.004  # how long keys are handled before the next look for a camera's frame
+FRAME_WAIT_SECONDS = 0.1  # how long to wait for a camera's frame while there is no window to handle keys for
+REDRAW_SECONDS = 0.1  # between two drawings of a frame that stands still
+PAUSED_KEYS = (("space", "resume"),)  # shown while paused, even if the keys are hidden
+
+DrawnFace = TypeVar("DrawnFace")  # NamedFace in test.py, Box in capture.py
 
 
-class Controls(Protocol):
-    """What draws on a Screen and acts on its keys: LiveControls in test.py, CaptureControls in capture.py.
-
-    quit, paused: what the keys asked for. faces: what each takes for its own, NamedFace or Box.
-    """
+class Controls(Protocol[DrawnFace]):
+    """Draws on a Screen and acts on its keys: LiveControls in test.py, CaptureControls in capture.py."""
 
     quit: bool
     paused: bool
 
-    def press(self, key: str, faces: list, picture: np.ndarray) -> None:
-        """Act on a key. picture: as it is shown, RGB uint8 (H, W, 3)."""
+    def press(self, key: str, faces: list[DrawnFace], picture: np.ndarray) -> None:
+        """Act on a key. faces, picture: what the screen shows; the picture is RGB uint8 (H, W, 3)."""
 
     def draw(
-        self, image: np.ndarray, faces: list, latency: float | None, note: str | None, mirrored: bool
+        self, image: np.ndarray, faces: list[DrawnFace], latency: float | None, note: str | None, mirrored: bool
     ) -> np.ndarray:
-        """What to show of an RGB uint8 frame (H, W, 3). latency, note: see LiveControls.draw."""
+        """Draw faces, messages and keys on a copy of an RGB uint8 image (H, W, 3).
+
+        latency: seconds from camera to name, None without a camera. note: what is wrong with the camera.
+        """
 
 
 @dataclass
-class Screen:
-    """A window, opened with its first picture.
+class Screen(Generic[DrawnFace]):
+    """A window that opens with its first frame, shows one frame after another and handles keys in between."""
 
-    mirrored: as a looking glass. frame, faces, picture: what it shows, as filmed and as drawn; frame and
-    picture are None before the first. put_at: when that was shown, on the monotonic clock. due: when the
-    next picture of a film is.
-    """
-
-    controls: Controls
+    controls: Controls[DrawnFace]
     cleanup: ExitStack
     mirrored: bool = False
     title: str = TITLE
+    clock: Callable[[], float] = time.monotonic
     window: Window | None = field(default=None, init=False)
-    frame: Frame | None = field(default=None, init=False)
-    faces: list = field(default_factory=list, init=False)
-    picture: np.ndarray | None = field(default=None, init=False)
-    put_at: float = field(default=-np.inf, init=False)
-    due: float = field(default_factory=time.monotonic, init=False)
+    frame: Frame | None = field(default=None, init=False)  # as filmed; None before the first
+    faces: list[DrawnFace] = field(default_factory=list, init=False)
+    picture: np.ndarray | None = field(default=None, init=False)  # the frame as drawn
+    shown_at: float = field(default=-np.inf, init=False)  # on the clock
+    next_due: float = field(default=-np.inf, init=False)  # when show_paced may return, on the clock
 
-    def put(self, frame: Frame, faces: list, latency: float | None = None, note: str | None = None) -> None:
-        """Draw a frame and show it. faces: as the controls draw them. latency, note: see LiveControls.draw."""
+    def show(self, frame: Frame, faces: list[DrawnFace], latency: float | None = None, note: str | None = None) -> None:
+        """Draw a frame with its faces and show it. latency, note: see Controls.draw."""
         if self.window is None:
-            self.window = Window(self.title, frame.image.shape[1::-1])
+            self.window = Window(self.title)
             self.cleanup.callback(self.window.close)
-        elif self.frame and self.frame.image.shape != frame.image.shape:  # a blank was shown, or the camera changed
-            self.window.resize(frame.image.shape[1::-1])
         self.frame, self.faces = frame, faces
         self.picture = self.controls.draw(frame.image, faces, latency, note, self.mirrored)
-        self.window.put(self.picture)
-        self.put_at = time.monotonic()
+        self.window.show(self.picture)
+        self.shown_at = self.clock()
 
-    def hold(self, camera, latency: float | None = None) -> None:
-        """Nothing new came: draw the last frame, or a blank before the first, now and then for what is to be said."""
-        if (camera.note or self.controls.paused) and time.monotonic() - self.put_at >= REDRAW:
-            self.put(self.frame or camera.blank(), self.faces, latency, camera.note)
+    def redraw(self, camera: LiveSource, latency: float | None = None) -> None:
+        """Draw the last frame, or a blank before the first, once more if the camera's note or a pause needs it."""
+        if (camera.note or self.controls.paused) and self.clock() - self.shown_at >= REDRAW_SECONDS:
+            self.show(self.frame or camera.blank(), self.faces, latency, camera.note)
 
-    def play(self, frame: Frame, faces: list, interval: float) -> None:
-        """Show a film's frame for at least `interval` seconds since the last, and for as long as it is paused."""
-        self.put(frame, faces)
-        self.due = max(self.due + interval, time.monotonic())
-        self.take_keys(self.due - time.monotonic())
+    def show_paced(self, frame: Frame, faces: list[DrawnFace], interval: float) -> None:
+        """Show a video's frame for `interval` seconds since the last, and for as long as the video is paused."""
+        self.show(frame, faces)
+        self.next_due = max(self.next_due + interval, self.clock())
+        self.handle_keys(self.next_due - self.clock())
         while self.controls.paused and not self.controls.quit:
-            self.put(frame, faces)
-            self.take_keys(REDRAW)
+            self.show(frame, faces)
+            self.handle_keys(REDRAW_SECONDS)
 
-    def take_keys(self, seconds: float) -> None:
-        """Let the window live for some seconds, and act on every key."""
-        end = time.monotonic() + seconds
+    def handle_keys(self, seconds: float) -> None:
+        """Keep the window alive for some seconds, and act on every key."""
+        end = self.clock() + seconds
         while True:
-            key = self.window.press(end - time.monotonic())
+            key = self.window.wait_key(end - self.clock())
             if key:
                 self.controls.press(key, self.faces, self.picture)
-            if self.controls.quit or time.monotonic() >= end:
+            if self.controls.quit or self.clock() >= end:
                 return
 
 
 def while_paused(keys: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The keys of a window, with what space does in a pause."""
-    return tuple(dict(keys, **dict(GO_ON)).items())
+    """A window's keys with the meaning that they have in a pause."""
+    return tuple(dict(keys, **dict(PAUSED_KEYS)).items())
 
 
 class PhotoWindow:
-    """A window in which each photo stays until a key is pressed."""
+    """A window that shows each photo until a key is pressed."""
 
     def __init__(self, cleanup: ExitStack):
         self.cleanup = cleanup
         self.window: Window | None = None
-        self.size_wh: tuple[int, int] | None = None  # of the picture that is shown
 
     def show(self, picture: np.ndarray) -> bool:
-        """Show a picture in a window of its proportions; returns whether to go on."""
-        size_wh = picture.shape[1::-1]
+        """Show a picture, RGB uint8 (H, W, 3), and wait for a key. Returns False if the key quits."""
         if self.window is None:
-            self.window = Window(TITLE, size_wh)
+            self.window = Window(TITLE)
             self.cleanup.callback(self.window.close)
-        elif size_wh != self.size_wh:
-            self.window.resize(size_wh)
-        self.size_wh = size_wh
-        return (self.window.show(picture) or self.window.wait()) != "q"
+        self.window.show(picture)
+        return self.window.wait_any_key() not in ("q", ESCAPE, CLOSED)

@@ -41,48 +41,39 @@ def check_screen() -> None:
 
 
 class Window:
-    """A resizable window that shows RGB uint8 images (H, W, 3) and tells which key was pressed.
+    """A resizable window that shows RGB uint8 images (H, W, 3) and reads keys."""
 
-    size_wh: of the images; a window that would be larger than MAX_SIZE_WH shows them smaller.
-    """
-
-    def __init__(self, title: str, size_wh: tuple[int, int]):
-        # Qt's wheel has no fonts of its own and says so for every window; we draw our own text.
+    def __init__(self, title: str):
+        # OpenCV's Qt comes without fonts and warns about that for every window. We draw our own text.
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
         import cv2
 
         self.cv2 = cv2
         self.title = title
+        self._size_wh: tuple[int, int] | None = None  # of the last image
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        self.resize(size_wh)
 
-    def show(self, image: np.ndarray) -> str:
-        """Show an image. Returns the key that was pressed as a character, "q" for Esc or a closed window, else ""."""
-        self.put(image)
-        return self._quit_or_key(self.press(0))
-
-    def put(self, image: np.ndarray) -> None:
-        """Show an image from the next `press` on."""
+    def show(self, image: np.ndarray) -> None:
+        """Show an image from the next wait on. The window takes its size, within MAX_SIZE_WH, when that changes."""
+        size_wh = image.shape[1::-1]
+        if size_wh != self._size_wh:
+            self.cv2.resizeWindow(self.title, *fit_size(size_wh, MAX_SIZE_WH))
+            self._size_wh = size_wh
         self.cv2.imshow(self.title, self.cv2.cvtColor(image, self.cv2.COLOR_RGB2BGR))
 
-    def resize(self, size_wh: tuple[int, int]) -> None:
-        """Make the window fit images of another size in pixels."""
-        self.cv2.resizeWindow(self.title, *fit_size(size_wh, MAX_SIZE_WH))
+    def wait_key(self, seconds: float) -> str:
+        """Wait for a key for some seconds, at least 1 ms.
 
-    def press(self, seconds: float) -> str:
-        """Wait for a key, a millisecond at least; returns its character, its name (ESCAPE, …), or ""."""
+        Returns its character, its name (ESCAPE, …), CLOSED if the window is closed, or "" if there was none.
+        """
         key = decode_key(self.cv2.waitKeyEx(max(1, int(seconds * 1000))))
         return CLOSED if self._is_closed() else key
 
-    def wait(self) -> str:
-        """Keep showing what is shown until a key is pressed or the window is closed: for photos."""
-        while not (key := self._quit_or_key(self.press(0.05))):
+    def wait_any_key(self) -> str:
+        """Wait until a key is pressed or the window is closed; returns what `wait_key` does."""
+        while not (key := self.wait_key(0.05)):
             pass
         return key
-
-    @staticmethod
-    def _quit_or_key(key: str) -> str:
-        return "q" if key in (ESCAPE, CLOSED) else key
 
     def _is_closed(self) -> bool:
         try:

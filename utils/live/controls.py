@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.display import drawing
-from utils.display.viewers import GO_ON, while_paused
+from utils.display.viewers import PAUSED_KEYS, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
 from utils.files import in_words
 from utils.live.enrollment import Enrollment, check_name
@@ -62,7 +62,7 @@ class LiveControls:
         elif key in ("e", "n", "u"):
             self._edit(key, faces)
 
-    def tell(self, text: str, seconds: float = 4.0) -> None:
+    def show_message(self, text: str, seconds: float = 4.0) -> None:
         self.message, self.message_until = text, time.monotonic() + seconds
 
     def _save(self, picture: np.ndarray) -> None:
@@ -70,28 +70,28 @@ class LiveControls:
         try:
             write_image(path, picture)
         except OSError as exc:
-            self.tell(f"the snapshot is not saved: {in_words(exc)}")
+            self.show_message(f"the snapshot is not saved: {in_words(exc)}")
         else:
-            self.tell(f"{path} saved")
+            self.show_message(f"{path} saved")
 
     def _edit(self, key: str, faces: list[NamedFace]) -> None:
         if self.enrollment is None:
-            self.tell("start with --faces_path faces to enroll people")
+            self.show_message("start with --faces_path faces to enroll people")
         elif key == "u":
             self.enrollment.ask(self.enrollment.undo)
             if self.note:  # the enrollment works after each picture
-                self.tell("undone as soon as there is a picture again")
+                self.show_message("undone as soon as there is a picture again")
         elif self.note:
-            self.tell(f"no picture to {'enroll from' if key == 'e' else 'say no to'}: {self.note}")
+            self.show_message(f"no picture to {'enroll from' if key == 'e' else 'say no to'}: {self.note}")
         elif key == "n":
             named = [face for face in faces if face.name is not None]
             if not named:
-                self.tell("no face with a name to say no to")
+                self.show_message("no face with a name to say no to")
             else:
                 number = largest(named).track
                 self.enrollment.ask(self.enrollment.reject, number)
         elif not faces:
-            self.tell("no face to enroll")
+            self.show_message("no face to enroll")
         else:
             face = largest(faces)
             self.typed, self.number, self.called, self._doubted = "", face.track_id, face.name, None
@@ -124,11 +124,11 @@ class LiveControls:
     def _enroll(self) -> None:
         name, wrong = check_name(self.typed, self.enrollment.gallery.names)
         if wrong:
-            self.tell(wrong)
+            self.show_message(wrong)
             return
         if self.called not in (None, name) and self._doubted != (self.called, name):
             self._doubted = self.called, name
-            self.tell(f"this is {self.called}: Enter again to call this face {name}", np.inf)
+            self.show_message(f"this is {self.called}: Enter again to call this face {name}", np.inf)
             return
         self.message_until = 0.0
         number, self.typed = self.number, None
@@ -155,7 +155,7 @@ class LiveControls:
         if self.typed is not None:
             return ()
         if self.paused:
-            return while_paused(KEYS) if self.help else GO_ON
+            return while_paused(KEYS) if self.help else PAUSED_KEYS
         return KEYS if self.help else ()
 
     def _draw_message(self, picture: np.ndarray) -> None:

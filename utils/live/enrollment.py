@@ -89,11 +89,11 @@ class Enrollment:
             task(*arguments)
         self._offer()
 
-    def _tell_error(self, what: str, error: InputError | OSError) -> None:
+    def _show_error(self, what: str, error: InputError | OSError) -> None:
         """Say what did not come to be: a folder that cannot be written is no reason to end the picture too."""
-        self.tell(f"{what}: {in_words(error)}", ERROR_SECONDS)
+        self.show_message(f"{what}: {in_words(error)}", ERROR_SECONDS)
 
-    def tell(self, text: str, seconds: float = 4.0) -> None:
+    def show_message(self, text: str, seconds: float = 4.0) -> None:
         self.progress = self._change.rows / MAX_FACES if self._change else None
         self.notice, self.notice_until = text, time.monotonic() + seconds
 
@@ -104,7 +104,7 @@ class Enrollment:
         self._until = time.monotonic() + MAX_SECONDS
         self._saved_at = -np.inf
         self._thumbnails: list[np.ndarray] = []
-        self.tell(f"{name}: look at the camera", MAX_SECONDS)
+        self.show_message(f"{name}: look at the camera", MAX_SECONDS)
 
     def _offer(self) -> None:
         """Save the enrolled face out of the newest picture if it is good."""
@@ -125,7 +125,7 @@ class Enrollment:
             self._finish(change, reason)
         elif change.rows or reason:
             hint = "turn your head a little" if change.rows and reason in (None, TOO_SIMILAR) else reason
-            self.tell(f"{change.name}: {change.rows} of {MAX_FACES} saved, {hint}", MAX_SECONDS)
+            self.show_message(f"{change.name}: {change.rows} of {MAX_FACES} saved, {hint}", MAX_SECONDS)
 
     def _find(self, change: Change) -> Track | None:
         """The enrolled track; where it was lost, the face with the name, or before there is one the only face."""
@@ -155,33 +155,33 @@ class Enrollment:
         self._change = None
         if change.rows:
             self.changes.append(change)
-            self._tell_error(f"{change.name} is enrolled with only {counted(change.rows, 'face')}", error)
+            self._show_error(f"{change.name} is enrolled with only {counted(change.rows, 'face')}", error)
         else:
-            self._tell_error(f"{change.name} is not enrolled", error)
+            self._show_error(f"{change.name} is not enrolled", error)
 
     def _finish(self, change: Change, reason: str | None) -> None:
         self._change = None
         if change.rows:
             self.changes.append(change)
-            self.tell(f"{change.name} is enrolled with {counted(change.rows, 'face')}")
+            self.show_message(f"{change.name} is enrolled with {counted(change.rows, 'face')}")
         else:
-            self.tell(f"{change.name} is not enrolled: {reason or 'no good face'}")
+            self.show_message(f"{change.name} is not enrolled: {reason or 'no good face'}")
 
     def reject(self, number: int) -> None:
         """The face with this track number is not who it is called: keep it as a stranger's, take the name away."""
         track = next((track for track in self.recognizer.visible if track.track_id == number), None)
         if track is None or track.name is None:
-            self.tell("no face with a name to say no to")
+            self.show_message("no face with a name to say no to")
             return
         chip = face_chip(self.recognizer.image, track.face)
         try:
             path = self.files.add(STRANGERS, chip, self.recognizer.extractor.embed([chip]))
         except (InputError, OSError) as exc:
-            self._tell_error("the name stays", exc)
+            self._show_error("the name stays", exc)
             return
         self.changes.append(Change(STRANGERS, [path], track=track, denied=track.name))
         track.denied.add(track.name)
-        self.tell(f"not {track.name}: kept for the next training")
+        self.show_message(f"not {track.name}: kept for the next training")
         self.recognizer.update_names()
 
     def undo(self) -> None:
@@ -190,13 +190,13 @@ class Enrollment:
             self.changes.append(self._change)
             self._change = None
         if not self.changes:
-            self.tell("nothing to undo")
+            self.show_message("nothing to undo")
             return
         change = self.changes[-1]
         try:
             self.files.remove(change.name, change.paths)
         except (InputError, OSError) as exc:
-            self._tell_error("not undone", exc)  # it can be tried again
+            self._show_error("not undone", exc)  # it can be tried again
             return
         self.changes.pop()
         if change.rows:
@@ -204,4 +204,4 @@ class Enrollment:
             self.recognizer.rescore()
         if change.denied and change.track:
             change.track.denied.discard(change.denied)
-        self.tell(f"undone: {change.name if change.denied is None else f'not {change.denied}'}")
+        self.show_message(f"undone: {change.name if change.denied is None else f'not {change.denied}'}")

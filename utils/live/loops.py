@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from utils.display.viewers import NO_WINDOW_POLL, POLL, PhotoWindow, Screen
+from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, PhotoWindow, Screen
 from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
 from utils.live.outputs import Outputs, Summary, annotate
@@ -56,7 +56,7 @@ def run_video(
             summary.frames += 1
             if screen is None:
                 continue
-            screen.play(frame, faces, 1 / source.rate)
+            screen.show_paced(frame, faces, 1 / source.rate)
             if screen.controls.quit:
                 break
 
@@ -83,7 +83,7 @@ def run_camera(
             outputs.write_event(recognition.frame, recognition.faces, latency)
             summary.add(recognition.frame, recognition.faces)
             summary.frames += not wants_pictures
-        new = camera.newest(frame.index if frame else -1, 0.0 if screen and screen.frame else NO_WINDOW_POLL)
+        new = camera.newest(frame.index if frame else -1, 0.0 if screen and screen.frame else FRAME_WAIT_SECONDS)
         if new is None and camera.ended:
             break
         if new is not None:
@@ -93,11 +93,11 @@ def run_camera(
             if outputs.video:
                 write_annotated(outputs, frame, faces)
             if screen and not screen.controls.paused:
-                screen.put(frame, faces, latency)
+                screen.show(frame, faces, latency)
         elif screen:
-            screen.hold(camera, latency)
+            screen.redraw(camera, latency)
         if screen and screen.frame:  # a blank one has its keys too
-            screen.take_keys(POLL)
+            screen.handle_keys(KEY_WAIT_SECONDS)
 
 
 def open_screen(recognizer: Recognizer, faces_path, features_path, mirrored: bool, cleanup: ExitStack) -> Screen:
