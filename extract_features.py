@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     embed_people(people, extractor, store, args.jobs)
     report(people, time.monotonic() - start)
     report_orphans(args.features, {folder.name for folder in folders})
-    unwritten = [person.unwritten for person in people if person.unwritten]
+    unwritten = [person.write_error for person in people if person.write_error]
     if unwritten:
         others = f" (and {counted(len(unwritten) - 1, 'person', 'people')} more)" if unwritten[1:] else ""
         raise InputError(f"not all features could be written: {unwritten[0]}{others}")
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report_replaced(people: list, fingerprint: str) -> None:
     """Say which other extractors' features the run replaces, from a list of PersonWork: whose --model_path this is."""
-    former = Counter(person.former for person in people if person.former)
+    former = Counter(person.previous_extractor for person in people if person.previous_extractor)
     if former:
         parts = (f"{extractor} ({counted(number, 'person', 'people')})" for extractor, number in former.most_common())
         print(f"features of {', of '.join(parts)} are replaced: --model_path is {fingerprint}")
@@ -95,7 +95,7 @@ def report(people: list, seconds: float) -> None:
     rate = f" ({done / seconds:.0f} a second)" if done else ""
     found = f"{counted(len(people) - len(empty), 'person', 'people')}, {counted(images, 'image')}"
     print(f"{found}: {done} embedded{rate}, {images - done} unchanged")
-    oblong = sum(len(person.oblong) for person in people)
+    oblong = sum(len(person.non_square) for person in people)
     if oblong:
         warn(
             f"{counted(oblong, 'image is no square', 'images are no squares')}: whole photos give wrong names, "

@@ -121,7 +121,7 @@ def load_models(args):
     Nobody needs to be enrolled where somebody can be in the window.
     """
     from utils.features.extractor import load_extractor
-    from utils.features.feature_files import has_people, load_features, no_features
+    from utils.features.feature_files import empty_features, has_people, load_features
     from utils.features.normalization import load_normalization
     from utils.heads.head import load_head
     from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
@@ -133,7 +133,7 @@ def load_models(args):
         normalization = load_normalization(args.features, features.matrix.shape[1], features.extractor)
     head = load_head(args.classification, normalization)
     extractor = load_extractor(args.model)
-    features = features or no_features(extractor.dimension, extractor.fingerprint)
+    features = features or empty_features(extractor.dimension, extractor.fingerprint)
     check_same_extractor(features, head, extractor)
     min_votes = head.min_votes if args.min_votes is None else args.min_votes
     gallery = Gallery(features, head, args.threshold, min_votes)

@@ -17,8 +17,9 @@ from utils.heads.head import load_head
 PROGRAM = """
 import sys
 import numpy as np
-from utils.features.extractor import import_keras, load_extractor
+from utils.features.extractor import load_extractor
 from utils.heads.head import load_head
+from utils.keras_models import import_keras
 extractor, head, data = sys.argv[1:]
 given = np.load(data)
 features = load_extractor(extractor).embed(list(given["chips"]))

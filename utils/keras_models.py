@@ -93,6 +93,9 @@ def save_model(model, path: Path) -> None:
         model.save(temporary)
 
 
-def power_of_two(count: int) -> int:
-    """The least power of two that is not below a count of 1 or more."""
+def padded_batch_size(count: int) -> int:
+    """The size that a batch of `count` items (at least 1) is padded to: the next power of two, or `count` itself.
+
+    Keras compiles a network once per batch size, so few different sizes mean few compilations.
+    """
     return 1 << (count - 1).bit_length()

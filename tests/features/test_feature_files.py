@@ -13,6 +13,7 @@ import pytest
 
 import extract_features
 from utils.cli import InputError
+from utils.features import feature_files
 from utils.features.feature_files import (
     STRANGERS,
     delete_person,
@@ -143,7 +144,7 @@ def test_saved_features_are_what_the_original_recipe_reads(tmp_path):
     assert opcodes[0] == "PROTO" and data[1] == 2
     person = load_person(tmp_path, "ada")
     np.testing.assert_array_equal(person.matrix, MATRIX)
-    assert person.manifest.images[1] == ["b.png", 3, 4] and person.manifest.extractor == "extractor-3-abc"
+    assert person.manifest.images[1] == ("b.png", 3, 4) and person.manifest.extractor == "extractor-3-abc"
 
 
 def test_a_crash_between_data_and_manifest_is_noticed(tmp_path):
@@ -193,7 +194,7 @@ def test_odd_manifests_are_refused(tmp_path, change):
     save_person(tmp_path, "ada", MATRIX, [["a", 1, 2]] * 2, "one-3-abc", 0)
     path = feature_path(tmp_path, "ada").with_suffix(".json")
     path.write_text(json.dumps(read_json(path) | change))
-    with pytest.raises(InputError, match=r"ada_features\.json is not what extract_features"):
+    with pytest.raises(InputError, match=r"ada_features\.json was not written by extract_features"):
         load_person(tmp_path, "ada")
 
 
@@ -232,7 +233,7 @@ def test_a_second_run_does_only_what_changed(library, capsys):
     out = capsys.readouterr().out
     assert "2 people, 10 images: 2 embedded (" in out and ", 8 unchanged" in out
     after = load_person(features, "person 0")
-    assert [entry[0] for entry in after.manifest.images] == [p.name for p in sorted((faces / "person 0").iterdir())]
+    assert [image.name for image in after.manifest.images] == [p.name for p in sorted((faces / "person 0").iterdir())]
     np.testing.assert_array_equal(after.matrix[0], before.matrix[1])
     np.testing.assert_array_equal(after.matrix[2:4], before.matrix[3:5])
     np.testing.assert_allclose(after.matrix[[1, 4]], before.matrix[[1, 1]], atol=1e-5)
@@ -372,7 +373,7 @@ def test_align_places_landmarks_on_the_crops_own_rectangle(library):
     faces, features, extract = library
     assert extract("--align", "1") == 0
     person = load_person(features, "person 0")
-    crops = [align_crop(read_image(faces / "person 0" / entry[0])) for entry in person.manifest.images]
+    crops = [align_crop(read_image(faces / "person 0" / image.name)) for image in person.manifest.images]
     manifest = read_json(feature_path(features, "person 0").with_suffix(".json"))
     expected = load_extractor(library[2].extractor).embed(crops)
     np.testing.assert_allclose(person.matrix, expected, atol=1e-5)
@@ -453,7 +454,7 @@ def test_a_full_disk_ends_the_run_with_what_is_written(library, monkeypatch, cap
             raise OSError(28, "No space left on device")
         save_person(folder, person, *words)
 
-    monkeypatch.setattr("utils.features.extraction.save_person", fail)
+    monkeypatch.setattr(feature_files, "save_person", fail)
     assert extract("--batch_size", "4") == 2
     error = capsys.readouterr().err
     assert error.strip().splitlines()[-1].startswith("error: ") and "No space left" in error
@@ -535,4 +536,4 @@ def test_another_runs_changes_are_noticed(library, monkeypatch, capsys):
 
     monkeypatch.setattr(FeatureStore, "save", meanwhile)
     assert extract() == 2
-    assert "changed by another run" in capsys.readouterr().err
+    assert "another run changed the features of person 0" in capsys.readouterr().err

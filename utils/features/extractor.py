@@ -11,7 +11,7 @@ import numpy as np
 from utils.cli import InputError
 from utils.features.backbones import INPUT_NAME
 from utils.features.inference import inference_model, on_accelerator
-from utils.keras_models import find_model, load_model, power_of_two
+from utils.keras_models import find_model, load_model, padded_batch_size
 from utils.media.images import resize_chip
 
 # What a layer computes with besides its weights. A fixed list, so that a Keras release with a new
@@ -58,7 +58,7 @@ class Extractor:
         self.size = model.inputs[0].shape[1]
         self.dimension = model.outputs[0].shape[1]
         self.fingerprint = model_fingerprint(model)
-        self.batch_size = batch_size or suitable_batch_size(self.size)
+        self.batch_size = batch_size or inference_batch_size(self.size)
         self.model = inference_model(model, precision)
 
     def embed(self, images: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
@@ -70,7 +70,7 @@ class Extractor:
         features = np.empty((len(images), self.dimension), np.float32)
         for start in range(0, len(images), self.batch_size):
             part = images[start : start + self.batch_size]
-            size = max(padded or 0, min(self.batch_size, power_of_two(len(part))))
+            size = max(padded or 0, min(self.batch_size, padded_batch_size(len(part))))
             batch = np.zeros((size, self.size, self.size, 3), np.uint8)
             for row, image in enumerate(part):
                 batch[row] = resize_chip(image, self.size)
@@ -88,7 +88,7 @@ class Extractor:
             ) from None
 
 
-def suitable_batch_size(input_size: int) -> int:
+def inference_batch_size(input_size: int) -> int:
     """How many images of an input's side in pixels are best computed in one call on this machine."""
     if on_accelerator():
         return BATCH_SIZE_ON_A_CARD

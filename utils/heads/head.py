@@ -21,7 +21,7 @@ from utils.heads.threshold import (
     _share,
     _threshold_table,
 )
-from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, power_of_two, save_model
+from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, padded_batch_size, save_model
 from utils.log_odds import probabilities
 
 FILE_NAME = "similarity.keras"
@@ -151,7 +151,7 @@ def _parts(rows: int, width: int) -> list[slice]:
 def _predict(model, inputs: list[np.ndarray]) -> np.ndarray:
     # Padded to a power of two: each new number of rows would be compiled anew.
     rows = len(inputs[0])
-    padding = ((0, power_of_two(rows) - rows), (0, 0))
+    padding = ((0, padded_batch_size(rows) - rows), (0, 0))
     padded = [np.pad(array, padding) for array in inputs]
     return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
 

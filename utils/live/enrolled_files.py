@@ -11,8 +11,7 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.faces.folder import FaceSaver
-from utils.features.extraction import image_entry
-from utils.features.feature_files import PersonFeatures, delete_person, load_person, save_person
+from utils.features.feature_files import PersonFeatures, delete_person, image_entry, load_person, save_person
 from utils.files import make_folder
 
 

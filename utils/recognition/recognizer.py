@@ -10,7 +10,7 @@ from utils.faces.detection import Detector, load_detector
 from utils.faces.motion import gray_copy, gray_scale, move_boxes, same_scene, track_boxes
 from utils.faces.quality import quality, thumbnail, thumbnail_distance
 from utils.features.extractor import Extractor
-from utils.keras_models import power_of_two
+from utils.keras_models import padded_batch_size
 from utils.media.frame_worker import FrameWorker
 from utils.media.video import Frame
 from utils.recognition.gallery import Gallery
@@ -165,10 +165,10 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Compile the networks for every number of faces that `recognize` will ask of them."""
-        for count in sorted({power_of_two(count) for count in range(1, MAX_OBSERVATIONS + 1)}):
+        for count in sorted({padded_batch_size(count) for count in range(1, MAX_OBSERVATIONS + 1)}):
             rows = np.zeros((count, self.extractor.dimension), np.float32)
             self.gallery.head.score_pairs(rows, rows)
-        for count in sorted({power_of_two(count) for count in range(1, MAX_EMBEDDED_AT_ONCE + 1)}):
+        for count in sorted({padded_batch_size(count) for count in range(1, MAX_EMBEDDED_AT_ONCE + 1)}):
             chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
             self.gallery.scores(self.extractor.embed(chips))
 
