@@ -1,11 +1,11 @@
-"""The whole suite, end to end, on people who don't exist.
+"""Run the whole suite, end to end, on people who don't exist.
 
   make demo
 
-Draws a dozen people's selfies, runs every numbered step on them as you would, renders a "webcam"
-video in which enrolled people and strangers come and go, recognizes it, and says how well that
-went. Every command is printed so that you can copy it. Nothing is downloaded, no screen is needed.
-The exit status is 1 if recognition was bad.
+Draws selfies of a dozen people, runs every numbered step on them, renders a "webcam" video in which
+enrolled people and strangers come and go, recognizes them, and reports the results. Every command is
+printed so that you can copy it. The demo downloads nothing and needs no screen. The exit status is 1
+if recognition was bad.
 """
 
 import argparse
@@ -17,29 +17,33 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
 
+if TYPE_CHECKING:
+    from utils.synthetic.identity import Identity
+
 NAMES = ("Amara", "Björn", "Chloé", "Dmitri", "Elif", "Farid", "Grace", "Hiro", "Inés", "Jonas", "Keala", "Liwei")
-PHOTOS = 10  # of each person
-SHOWN = 8  # of the people, in the video
+PHOTOS = 10  # per person
+SHOWN = 8  # enrolled people who appear in the video
 STRANGERS = 4
 MADE_FOLDERS = ("selfies", "faces", "models", "features", "similarity")
 MADE_FILES = ("contact_sheet.png", "webcam.mp4", "annotated.mp4", "events.jsonl", "still.png")
-# Below this the demo fails. The threshold's false accept rate rests on two held-out people here.
-MIN_PRECISION = 0.98  # of the names given
-MIN_RECALL = 0.9  # of the enrolled people's appearances
-MIN_VISIBLE = 0.75  # visible share from which a person should be named; less is half out of the picture
-SAME_FACE_OVERLAP = 0.3  # intersection over union from which a found face is the drawn one
+# The demo fails below these. Its threshold comes from the false accept rate of only two held-out people.
+MIN_PRECISION = 0.98  # share of the names given that are right
+MIN_RECALL = 0.9  # share of the appearances of enrolled people that get the right name
+MIN_VISIBLE = 0.75  # share of a face inside the frame from which its person must be named
+SAME_FACE_OVERLAP = 0.3  # intersection over union from which a detected face is the drawn one
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "-o", "--output", type=file_path, default=Path("demo_out"), help="folder that everything goes to"
+        "-o", "--output", type=file_path, default=Path("demo_out"), help="folder for everything that the demo makes"
     )
     parser.add_argument("--frames", type=bounded(int, 30), default=360, help="length of the video, in frames")
-    parser.add_argument("--seed", type=bounded(int, 0), default=0, help="another number draws other people")
+    parser.add_argument("--seed", type=bounded(int, 0), default=0, help="each number draws other people")
     return parser
 
 
@@ -59,15 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     run("extract_features.py", "--faces_path", out / "faces", "--model_path", model[1], "--features", out / "features")
     run("compute_mean.py", "--features_path", out / "features")
     head = out / "similarity"
-    run("train.py", "--features_path", out / "features", "--output_model", head, "--epochs", 15, "--normaliza", 0)
+    run("train.py", "--features_path", out / "features", "--output_model", head, "--epochs", 15, "--normalize", 0)
 
     print(f"filming {args.frames} frames")
     truth = film(dict(list(enrolled.items())[:SHOWN]), strangers, args.seed, args.frames, out / "webcam.mp4")
-    printed = run(
-        *("test.py", "--features", out / "features", *model, "--classification", head),
-        *("--video_path", out / "webcam.mp4", "--headless"),
-        *("--output", out / "annotated.mp4", "--events", out / "events.jsonl"),
-    )
+    source = ("--video_path", out / "webcam.mp4", "--headless")
+    outputs = ("--output", out / "annotated.mp4", "--events", out / "events.jsonl")
+    printed = run("test.py", "--features", out / "features", *model, "--classification", head, *source, *outputs)
     events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     result = score(truth, events)
     save_still(truth, events, out)
@@ -76,12 +78,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def prepare_folder(out: Path) -> None:
-    """An output folder without what an earlier demo left there; anything else is not touched."""
+    """Create the output folder, or empty it if an earlier demo made it. Raises InputError for any other folder."""
     import shutil
 
     marker = out / ".made_by_demo"
     if out.exists() and not marker.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty and not a demo's: choose another --output")
+        raise InputError(f"{out} is not empty and was not made by a demo: choose another --output")
     for name in MADE_FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
     for name in MADE_FILES:
@@ -90,8 +92,8 @@ def prepare_folder(out: Path) -> None:
     marker.touch()
 
 
-def cast_people(seed: int):
-    """The enrolled people, name → Identity, and the strangers, a list of Identity."""
+def cast_people(seed: int) -> tuple[dict[str, "Identity"], list["Identity"]]:
+    """The enrolled people by name, and the strangers."""
     from utils.synthetic.identity import sample_identity
 
     first = 1000 * seed
@@ -99,8 +101,8 @@ def cast_people(seed: int):
     return enrolled, [sample_identity(first + len(NAMES) + number) for number in range(STRANGERS)]
 
 
-def draw_selfies(people, seed: int, out: Path) -> None:
-    """Write PHOTOS JPEGs of each person and a contact sheet of half of them."""
+def draw_selfies(people: dict[str, "Identity"], seed: int, out: Path) -> None:
+    """Write PHOTOS JPEGs of each person, and a contact sheet of half of them."""
     import numpy as np
 
     from utils.media.images import write_image
@@ -117,8 +119,8 @@ def draw_selfies(people, seed: int, out: Path) -> None:
     write_image(out / "contact_sheet.png", contact_sheet(shown, columns=PHOTOS))
 
 
-def run(script: str, *arguments) -> str:
-    """Run a script of the suite as a user would; returns what it printed. Its failure ends the demo."""
+def run(script: str, *arguments: object) -> str:
+    """Run a script of the suite as a user would. Returns what it printed. Raises InputError if it fails."""
     words = [str(argument) for argument in arguments]
     print(f"\n$ python {script} {shlex.join(words)}", flush=True)
     folder = Path(__file__).resolve().parent
@@ -134,8 +136,10 @@ def run(script: str, *arguments) -> str:
     return "".join(lines)
 
 
-def film(enrolled, strangers, seed: int, frame_count: int, path: Path) -> list[list[dict]]:
-    """Render the webcam video; returns who is where in each frame: dicts of name (or None) and box."""
+def film(
+    enrolled: dict[str, "Identity"], strangers: list["Identity"], seed: int, frame_count: int, path: Path
+) -> list[list[dict]]:
+    """Render the webcam video. Returns the people in each frame, as `webcam_clip` describes them."""
     from utils.media.video import VideoOutput
     from utils.synthetic.scenes import FRAME_RATE, webcam_clip
 
@@ -149,7 +153,7 @@ def film(enrolled, strangers, seed: int, frame_count: int, path: Path) -> list[l
 
 
 def match(people: list[dict], faces: list[dict]) -> list[tuple[dict | None, dict | None]]:
-    """Pair the people of a frame with the faces that were found, best overlap first; None where one is alone."""
+    """Pair the people in a frame with the detected faces, best overlap first; None for one without a partner."""
     from utils.faces.boxes import intersection_over_union
 
     overlaps = [
@@ -166,16 +170,16 @@ def match(people: list[dict], faces: list[dict]) -> list[tuple[dict | None, dict
 
 
 def score(truth: list[list[dict]], events: list[dict]) -> Counter:
-    """Count appearances of enrolled people and strangers, and what was made of them."""
+    """Count the appearances of enrolled people and strangers, and the names they were given."""
     if len(truth) != len(events):
-        raise InputError(f"{len(truth)} frames were filmed, {len(events)} came back from test.py")
+        raise InputError(f"{len(truth)} frames were filmed, but test.py returned {len(events)}")
     count = Counter()
     for people, event in zip(truth, events, strict=True):
         for person, face in match(people, event["faces"]):
             given = face["name"] if face else None
             known = person["name"] if person else None
             whole = person is not None and person["visible"] >= MIN_VISIBLE
-            # Whoever is half out of the picture may be named, rightly, but need not be.
+            # A person partly outside the frame may be named, if correctly, but need not be.
             count["appearances"] += whole and known is not None
             count["found"] += whole and given is not None and given == known
             count["stranger_appearances"] += person is not None and known is None
@@ -186,7 +190,7 @@ def score(truth: list[list[dict]], events: list[dict]) -> Counter:
 
 
 def save_still(truth: list[list[dict]], events: list[dict], out: Path) -> None:
-    """Save the annotated frame that shows most: a right name beside an unknown stranger, faces large."""
+    """Save the most telling annotated frame: a right name beside an unknown stranger, with large faces."""
     from itertools import islice
 
     from utils.media.images import write_image
@@ -205,11 +209,11 @@ def save_still(truth: list[list[dict]], events: list[dict], out: Path) -> None:
 
 
 def report(result: Counter, rate: float, frames: int, seconds: float, out: Path) -> int:
-    """Print the table and the files; returns the exit status."""
+    """Print the results and the files. Returns the exit status."""
     precision = result["right"] / result["names"] if result["names"] else 0.0
     recall = result["found"] / result["appearances"] if result["appearances"] else 0.0
     strangers = f"{result['strangers_named']} of {result['stranger_appearances']} appearances"
-    print(f"\nthe video of people who don't exist ({seconds:.0f} s for the whole demo)")
+    print(f"\nresults on the video of people who don't exist (whole demo: {seconds:.0f} s)")
     for label, value in (
         ("frames", str(frames)),
         ("precision of names", f"{precision:.1%} ({result['right']} of {result['names']})"),
@@ -221,7 +225,7 @@ def report(result: Counter, rate: float, frames: int, seconds: float, out: Path)
     for name in ("contact_sheet.png", "similarity/learning_curve.png", "annotated.mp4", "still.png"):
         print(f"  {out / name}")
     if precision < MIN_PRECISION or recall < MIN_RECALL:
-        print(f"bad: at least {MIN_PRECISION:.0%} precision and {MIN_RECALL:.0%} recall are expected")
+        print(f"bad recognition: expected at least {MIN_PRECISION:.0%} precision and {MIN_RECALL:.0%} recall")
         return 1
     return 0
 

@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{found}: {counted(saved, 'face')} saved, {unchanged} unchanged")
     if problems:
         print(f"left out: {len(problems)}")
-        print(summarize(problems, most=len(problems)))
+        print(summarize(problems, limit=len(problems)))
     return 0
 
 

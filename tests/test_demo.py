@@ -61,7 +61,7 @@ def test_bad_recognition_fails_the_demo(tmp_path, capsys):
 def test_a_foreign_folder_is_not_touched(tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep")
     assert demo.main(["--output", str(tmp_path)]) == 2
-    assert "not a demo's" in capsys.readouterr().err
+    assert "was not made by a demo" in capsys.readouterr().err
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 

@@ -1,4 +1,4 @@
-"""Files that survive crashes: written whole or not at all, and recognized by their checksums."""
+"""Files that survive crashes: written completely or not at all, and verified by checksum."""
 
 import contextlib
 import errno
@@ -12,19 +12,19 @@ from pathlib import Path
 
 from utils.cli import InputError
 
-UNFINISHED = ".unfinished-"  # how the names of temporary files begin
+UNFINISHED = ".unfinished-"  # prefix of temporary files
 
-# Read once: it can only be read by setting it, for all threads.
+# Read once, since it can only be read by setting it, which affects all threads.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it replaces `path` when the block ends well.
+    """Yield a temporary path beside `path`; it replaces `path` if the block succeeds.
 
-    A crash, a full disk or Ctrl-C leaves the old file as it was. The temporary name keeps the
-    suffix, because Keras and OpenCV choose a file's format by it.
+    A crash, a full disk or Ctrl-C leaves the old file unchanged. The temporary file keeps the suffix, because
+    Keras and OpenCV choose the format by it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,12 +42,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether nothing at all can be written there any more, so that the next file would fare no better."""
+    """Whether the disk takes no more writes at all, so that the next file would fail, too."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def in_words(error: InputError | OSError) -> str:
-    """Why nothing could be written, without a number and without the name of a temporary file."""
+    """Describe a failed write without error numbers and names of temporary files."""
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)
     path = Path(os.fsdecode(error.filename))
@@ -55,7 +55,7 @@ def in_words(error: InputError | OSError) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it. Raises InputError where a file is in the way."""
+    """Make a folder and its parents. Raises InputError if a file is in the way."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -70,12 +70,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dict as indented UTF-8 JSON, atomically."""
-    # A file name's stray bytes become escapes, which JSON reads back as the same name.
+    # Undecodable bytes of file names become escapes, which JSON reads back as the same name.
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON object. Raises InputError when the file holds anything else."""
+    """Read a JSON object. Raises InputError if the file contains anything else."""
     try:
         content = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as exc:
@@ -86,14 +86,14 @@ def read_json(path: Path) -> dict:
 
 
 def sha256(data: bytes) -> str:
-    """The SHA-256 of some bytes, in hexadecimal."""
+    """The SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def package_file(package: str, relative: str, expected_sha256: str) -> Path:
-    """The path of a data file inside an installed package, which is found but never imported.
+    """The path of a data file in an installed package, which is located but not imported.
 
-    Raises InputError when the package or the file is missing or is not the expected one.
+    Raises InputError if the package or the file is missing, or if its checksum differs.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

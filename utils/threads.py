@@ -1,4 +1,4 @@
-"""Work that runs ahead: threads prepare what comes next while the caller uses what is ready."""
+"""Threads that work ahead of the caller, or write behind it."""
 
 import os
 import queue
@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahead: int = 64) -> Iterator:
-    """Yield function(item) in order, computed by `jobs` threads at most `ahead` items early.
+    """Yield function(item) in order, computed by `jobs` threads up to `ahead` items early.
 
-    Reading, decoding and cropping release Python's lock, so they overlap with the network; the
-    bound keeps memory flat whatever the number of items. jobs: None for one a processor core.
+    Reading, decoding and cropping release Python's lock, so they overlap with the network. The bound keeps
+    memory flat for any number of items. jobs: None for one thread per processor core.
     """
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         pending: deque = deque()
@@ -23,16 +23,16 @@ def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahea
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        finally:  # the caller stopped early: drop what has not begun
+        finally:  # the caller stopped early: drop the work that has not started
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def read_ahead(items: Iterable, ahead: int = 8) -> Iterator:
-    """Yield the items in order, taken by one thread at most `ahead` early; its exception is raised here."""
+    """Yield the items in order, read by one thread up to `ahead` items early. Raises the exceptions of that thread."""
     ready: queue.Queue = queue.Queue(ahead)
     stop, end = threading.Event(), object()
 
-    def put(item) -> None:
+    def put(item: object) -> None:
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.1)
@@ -62,27 +62,27 @@ def read_ahead(items: Iterable, ahead: int = 8) -> Iterator:
 
 
 class BackgroundWriter:
-    """One thread that writes while the caller computes: a disk that takes its time then costs none.
+    """A thread that writes while the caller computes, so that a slow disk costs no time.
 
-    A write that failed raises its exception in the caller, at the next `submit` or at the end. Leaving
-    the block waits for what is still to be written.
+    The exception of a failed write is raised in the caller, by the next `submit` or at the end. Leaving the
+    block waits for pending writes.
     """
 
-    def __init__(self, most_pending: int = 64):
+    def __init__(self, max_pending: int = 64):
         self.pool = ThreadPoolExecutor(1)
         self.pending: deque = deque()
-        self.most_pending = most_pending  # a bound on what waits in memory
+        self.max_pending = max_pending  # writes that may wait in memory
 
-    def submit(self, function: Callable, *arguments) -> None:
+    def submit(self, function: Callable, *arguments: object) -> None:
         self.pending.append(self.pool.submit(function, *arguments))
-        while self.pending and (self.pending[0].done() or len(self.pending) > self.most_pending):
+        while self.pending and (self.pending[0].done() or len(self.pending) > self.max_pending):
             self.pending.popleft().result()
 
     def __enter__(self) -> "BackgroundWriter":
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         self.pool.shutdown(wait=True)
         for write in self.pending:
-            if kind is None:  # the first exception is the one to tell
+            if error_type is None:  # else the first exception is the one to report
                 write.result()

@@ -11,7 +11,7 @@ from utils.faces.alignment import face_chip
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector, main_faces
 from utils.features.extractor import load_extractor
-from utils.synthetic.identity import Shot, random_shot, sample_identity
+from utils.synthetic.identity import Shot, sample_identity, sample_shot
 from utils.synthetic.portrait import draw_background, draw_on, draw_selfie
 from utils.synthetic.scenes import contact_sheet, webcam_clip
 
@@ -94,7 +94,7 @@ def test_box_matches_the_detectors():
     rng, overlaps = np.random.default_rng(0), []
     for number in range(30):
         image = draw_background(rng, (400, 400))
-        box = draw_on(image, sample_identity(number), random_shot(rng), (200, 190), 170)
+        box = draw_on(image, sample_identity(number), sample_shot(rng), (200, 190), 170)
         overlaps.append(max((intersection_over_union(box, face.box) for face in find_faces(image)), default=0))
     assert np.median(overlaps) > 0.7
     assert np.mean(np.greater(overlaps, 0.5)) >= 0.95

@@ -1,21 +1,11 @@
-"""Paint and pose for drawn people: curves, colors, antialiased and soft shapes, and a head that turns.
-
-Head coordinates: x to the right of the picture, y down, both in half face heights, (0, 0) in the middle
-of the face, so that the hairline is near y = -1 and the chin near y = 1.
-"""
-
-from __future__ import annotations
+"""Paint for drawn people: smooth curves, colors, antialiased and soft shapes."""
 
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
-
-if TYPE_CHECKING:
-    pass
 
 SUBPIXEL_BITS = 4  # cv2's drawing functions take fixed-point coordinates
 WHITE_SUM = 3 * 255  # R + G + B of white
@@ -75,7 +65,7 @@ def shade(color: ArrayLike, factor: float) -> np.ndarray:
 
 
 def glow(color: ArrayLike, amount: float) -> np.ndarray:
-    """Skin where light falls on it, RGB float64 (3,): brighter, and paler on pale skin only; amount 0 to 1."""
+    """Lit skin, RGB float64 (3,): brighter, and paler if the skin is pale; amount 0 to 1."""
     pale = np.sum(color) / WHITE_SUM
     return mix(shade(color, 1 + 0.5 * amount), (255, 250, 240), amount * pale)
 

@@ -1,7 +1,7 @@
-"""Faces of drawn people, feature by feature, from the skin up: ears, skin, eyes, brows, nose, mouth and glasses.
+"""The face of a drawn person, part by part: ears, skin, eyes, brows, nose, mouth and glasses.
 
-Every function paints one part on a canvas, in the pose's pixels; lengths are head units (half face
-heights). Soft shapes give volume, hard ones the lines that a drawing needs.
+Each function paints one part on a canvas, in the pixels of the pose; lengths are in head units (half face
+heights). Soft shapes give volume, hard ones give the lines of a drawing.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from utils.synthetic.identity import Identity, Shot
 from utils.synthetic.pose import Pose
 
 WRINKLED_AGE = 0.55  # of 0 to 1
-CLOSED_BLINK = 0.85  # of 0 to 1; nothing of the eyeball shows from here on
+CLOSED_BLINK = 0.85  # of 0 to 1; from here on the eyeball is hidden
 MOUTH_GAP = 0.13  # between the lips of a wide open mouth
 LIFT_GLASSES = 0.12  # how far glasses stand before the face
 
@@ -74,7 +74,7 @@ def _shade_cheek(canvas: Canvas, pose: Pose, identity: Identity, clip: np.ndarra
     """Blush, the shadow under the cheekbone and the eye socket of one side."""
     unit, skin, w = pose.unit, identity.skin, identity.face_width
     dark = mix(shade(skin, 0.7), (150, 70, 50), 0.12)
-    # On dark skin a blush is less of another color.
+    # A blush shows less on dark skin.
     blush = mix(shade(skin, 1.02), (222, 84, 78), 0.2 + 0.25 * sum(skin) / WHITE_SUM)
     apple = pose.on_face(circle((side * 0.43, 0.3), 0.2, 0.8))
     canvas.soft(apple, blush, 0.17 * unit, 0.3 + 0.4 * identity.cheek, clip)
@@ -88,7 +88,7 @@ def _shade_cheek(canvas: Canvas, pose: Pose, identity: Identity, clip: np.ndarra
 
 
 def _draw_freckles(canvas: Canvas, pose: Pose, identity: Identity) -> None:
-    """Spots over nose and cheeks, a person's always in the same places."""
+    """Spots over nose and cheeks, in the same places in every photo of a person."""
     rng = np.random.default_rng(identity.number)
     count = int(46 * identity.freckles)
     for x, y in rng.normal(0, 1, (count, 2)) * [0.3, 0.09] + [0, 0.18]:

@@ -1,6 +1,6 @@
-"""Who a drawn person is, and how a photo shows them: the choices, before anything is painted.
+"""What a drawn person looks like, and how one photo shows them: all choices made before painting starts.
 
-An identity is drawn at random, in the lottery's sense, from palettes and ranges: one number, one person.
+An identity is sampled from palettes and ranges. A number always gives the same person.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ HAIR_COLORS = [(38, 30, 30), (62, 42, 34), (92, 60, 40), (124, 82, 52), (166, 11
 EYE_COLORS = [(74, 48, 32), (98, 66, 38), (122, 96, 52), (86, 116, 84), (82, 124, 158), (112, 138, 150)]
 LIPS = [(196, 78, 84), (206, 110, 104), (160, 44, 66), (206, 60, 60)]
 GLASSES_COLORS = [(40, 36, 38), (96, 60, 40), (120, 40, 44), (60, 70, 100), (150, 120, 60)]
-# What is listed twice is twice as frequent.
+# An entry listed twice is twice as likely.
 BEARDS = ["none", "none", "stubble", "full", "full", "mustache", "goatee"]
 EYE_SHADOWS = [None, None, (120, 70, 90), (80, 92, 120), (120, 82, 56)]
 CLOTHES = [
@@ -114,7 +114,7 @@ def pick(rng: np.random.Generator, choices: Sequence) -> Any:
 
 
 def _spread(place: float, low: float, high: float) -> float:
-    """A value for a place in 0 to 1, rather near one end than in the middle: people should not look alike."""
+    """A value for a place in 0 to 1, pushed away from the middle so that people look different."""
     place = 2 * place - 1
     return float(low + (high - low) * (0.5 + 0.5 * np.sign(place) * abs(place) ** 0.5))
 
@@ -137,7 +137,7 @@ def _coloring(rng: np.random.Generator, tone: float, woman: bool, age: float) ->
     low = int(tone)
     skin = mix(SKINS[low], SKINS[min(low + 1, len(SKINS) - 1)], tone - low) + rng.uniform(-7, 7, 3)
     hairs = HAIR_COLORS[: 2 if tone > 5 else 4 if tone > 3 else len(HAIR_COLORS)]
-    # From 0.62 on people go gray, but never entirely.
+    # People go gray from age 0.62, but never entirely.
     gray = np.clip((age - 0.62) * 2.4, 0, 0.85)
     hair = mix(pick(rng, hairs), GRAY_HAIR, gray) + rng.uniform(-6, 6, 3)
     painted = _spread(rng.random(), 0.3, 0.9) if woman else _spread(rng.random(), 0.15, 0.4)
@@ -152,7 +152,7 @@ def _coloring(rng: np.random.Generator, tone: float, woman: bool, age: float) ->
 
 
 def _features(rng: np.random.Generator, woman: bool, places: Sequence[float]) -> dict[str, float]:
-    """Shape of head and features; `places` (5,) decide what tells people apart most."""
+    """Shape of the head and its features; `places` (5,) set the ones that distinguish people most."""
     ranges = {
         "jaw_width": (0.68, 0.84) if woman else (0.76, 0.91),
         "chin_width": (0.2, 0.36) if woman else (0.26, 0.46),
@@ -178,7 +178,7 @@ def _features(rng: np.random.Generator, woman: bool, places: Sequence[float]) ->
 
 
 def sample_identity(seed: int) -> Identity:
-    """The person that belongs to a number (0 or more): the same Identity on every machine."""
+    """The person with a given number, 0 or more: the same Identity on every machine."""
     rng = np.random.default_rng(seed)
     woman, age = bool(rng.random() < 0.5), float(rng.random() ** 1.35)
     tone, *places = _places(seed, 6)
@@ -199,8 +199,8 @@ def sample_identity(seed: int) -> Identity:
     )
 
 
-def random_shot(rng: np.random.Generator) -> Shot:
-    """A selfie-like variation of turn, expression and light: mostly frontal, smiling, lit from above."""
+def sample_shot(rng: np.random.Generator) -> Shot:
+    """Turn, expression and light of a typical selfie: mostly frontal, smiling, lit from above."""
     smile = float(np.clip(rng.normal(0.6, 0.3), -0.05, 1.1))
     warmth = rng.normal(0, 0.04)
     return Shot(

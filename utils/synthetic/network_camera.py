@@ -1,10 +1,11 @@
-"""A network camera on this machine that shows given pictures in real time: to test and measure live recognition."""
+"""A network camera on this machine that plays given images in real time, to test and measure live recognition."""
 
 import socket
 import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -13,15 +14,15 @@ BOUNDARY = "frame"
 
 
 class MjpegCamera:
-    """Streams pictures over HTTP as motion JPEG, `rate` a second, over and over, to whoever connects.
+    """Streams images over HTTP as motion JPEG, `rate` a second, in a loop, to every client.
 
-    pictures: RGB uint8 (H, W, 3). The film runs from `start` on, whoever looks. user: "name:password" that
-    its address holds, None for none; it is not checked. silent: whether it only takes connections, and
-    sends no picture.
+    images: RGB uint8 (H, W, 3). The film plays from `start` on, whether or not a client is connected. user:
+    "name:password" to put into the address, unchecked; None for none. Set `silent` to accept connections
+    without sending anything.
     """
 
-    def __init__(self, pictures: Sequence[np.ndarray], rate: float, user: str | None = None):
-        self.jpegs = [cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes() for picture in pictures]
+    def __init__(self, images: Sequence[np.ndarray], rate: float, user: str | None = None):
+        self.jpegs = [cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes() for image in images]
         self.rate = rate
         self.silent = False
         with socket.socket() as probe:  # the same port again after a restart
@@ -32,7 +33,7 @@ class MjpegCamera:
         self.began = 0.0
 
     def start(self) -> None:
-        """Begin to answer, or go on after `stop`; the film begins anew."""
+        """Start to answer, also after `stop`; the film starts over."""
         camera, stopped = self, Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,7 +52,7 @@ class MjpegCamera:
         self.server.daemon_threads = True
         Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def _stream(self, file, stopped: Event) -> None:
+    def _stream(self, file: BinaryIO, stopped: Event) -> None:
         number = int((time.monotonic() - self.began) * self.rate)
         while not stopped.wait(max(0.0, self.began + number / self.rate - time.monotonic())):
             jpeg = self.jpegs[number % len(self.jpegs)]
@@ -61,11 +62,11 @@ class MjpegCamera:
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
                 file.write(head.encode() + jpeg + b"\r\n")
-            except OSError:  # who looked is gone
+            except OSError:  # the client is gone
                 return
 
     def stop(self) -> None:
-        """Hang up on everybody and answer no more, as a camera without power."""
+        """Drop all connections and stop answering, like a camera without power."""
         if self.server is not None:
             self.stopped.set()
             self.server.shutdown()

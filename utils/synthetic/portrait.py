@@ -1,8 +1,7 @@
-"""People who don't exist, drawn with NumPy and OpenCV: faces to test with and to show without asking anyone.
+"""Portraits of people who don't exist, drawn with NumPy and OpenCV, for the tests and the demo.
 
-This module owns the finished picture: light, background, a person painted onto an image, a selfie.
-drawn_identity says who it is; drawn_face, drawn_hair and drawn_clothes paint the parts. Images are RGB
-uint8 (H, W, 3).
+This module finishes the picture: background, light, a person painted onto an image, a selfie. `identity`
+decides what a person looks like; `face`, `hair` and `clothes` paint the parts. Images are RGB uint8 (H, W, 3).
 """
 
 import cv2
@@ -22,7 +21,7 @@ from utils.synthetic.face import (
     face_outline,
 )
 from utils.synthetic.hair import draw_back_hair, draw_beard, draw_front_hair
-from utils.synthetic.identity import CLOTHES, Identity, Shot, pick, random_shot
+from utils.synthetic.identity import CLOTHES, Identity, Shot, pick, sample_shot
 from utils.synthetic.pose import Pose
 
 BACKDROPS = [
@@ -31,7 +30,7 @@ BACKDROPS = [
 ]  # fmt: skip
 LIGHT_STEP = 6  # pixels between the points where light is computed; in between it is interpolated
 
-# What a painting takes around the middle of the face, in half face heights: hair, shoulders, chest.
+# How far hair, shoulders and chest reach from the middle of the face, in half face heights.
 REACH_SIDES, REACH_ABOVE, REACH_BELOW = 2.4, 2.2, 4.6
 
 
@@ -57,12 +56,12 @@ def _lighting(pose: Pose, shot: Shot, shape: tuple[int, int]) -> np.ndarray:
 
 
 def draw_background(rng: np.random.Generator, size_wh: tuple[int, int]) -> np.ndarray:
-    """A pleasant place out of focus, with some large shapes and spots of light.
+    """A background out of focus, with a few large shapes and spots of light.
 
     size_wh: width and height in pixels. Returns RGB uint8 (H, W, 3).
     """
     width, height = size_wh
-    # Nothing is sharp, so a fifth of the size will do.
+    # The background is blurred, so a fifth of the size is enough.
     small = (max(width // 5, 16), max(height // 5, 16))
     base, other = np.array(pick(rng, BACKDROPS), float), np.array(pick(rng, BACKDROPS), float)
     x, y = np.meshgrid(np.linspace(0, 1, small[0]), np.linspace(0, 1, small[1]))
@@ -96,7 +95,7 @@ def face_box(
     """
     pose = Pose(shot, identity.face_width, center_xy, face_height / 2)
     outline, depth = face_outline(identity)
-    # Detectors' boxes begin below the hairline.
+    # Detector boxes start below the hairline.
     points = pose.on_outline(outline, depth)[outline[:, 1] > -0.85]
     if shape is not None:
         points = np.clip(points, 0, [shape[1], shape[0]])
@@ -136,27 +135,27 @@ def _paint(
 ) -> None:
     """Paint and light a person on a window (H, W, 3) in place; center_xy and half face height in pixels."""
     height, width = window.shape[:2]
-    # Shapes are antialiased already: even 1 gives smooth edges, and more gives finer lines.
+    # Shapes are antialiased, so even 1 gives smooth edges; more gives finer lines.
     size = (round(width * oversampling), round(height * oversampling))
     canvas = Canvas(cv2.resize(window, size, interpolation=cv2.INTER_NEAREST))
-    # The middle of pixel 0 is at 0, its edge at -0.5, and edges stay where they are.
+    # The center of pixel 0 is at 0 and its edge at -0.5; scaling keeps the edges in place.
     center = (center_xy + 0.5) * oversampling - 0.5
     pose = Pose(shot, identity.face_width, center, unit * oversampling)
     draw_person(canvas, pose, identity, shot)
-    # Only a halving averages whole pixels.
+    # INTER_AREA averages whole pixels only when it halves.
     method = cv2.INTER_AREA if oversampling == 2 else cv2.INTER_LINEAR
     painted = cv2.resize(canvas.pixels, (width, height), interpolation=method)
     alpha = cv2.resize(canvas.coverage, (width, height), interpolation=method)
     pose = Pose(shot, identity.face_width, center_xy, unit)
     lit = cv2.multiply(painted, _lighting(pose, shot, alpha.shape), dtype=cv2.CV_8U)
     weight = alpha * np.float32(1 / 255)
-    # Edge pixels hold some background already, which the person's light must not touch.
+    # Edge pixels already contain some background, which the person's light must not change.
     painted = cv2.blendLinear(lit, painted, weight, 1 - weight)
     cv2.copyTo(painted, alpha, window)
 
 
 def draw_person(canvas: Canvas, pose: Pose, identity: Identity, shot: Shot) -> None:
-    """Paint everything on a canvas, in place, from the hair behind to the glasses."""
+    """Paint the whole person on a canvas, in place, back to front: from the hair behind to the glasses."""
     draw_back_hair(canvas, pose, identity)
     draw_body(canvas, pose, identity)
     draw_ears(canvas, pose, identity)
@@ -182,7 +181,7 @@ def draw_selfie(identity: Identity, rng: np.random.Generator, size: int = 480) -
     image = draw_background(rng, (size, size))
     face_height = size * rng.uniform(0.4, 0.58)
     center = np.array([0.5, 0.5]) * size + rng.uniform(-0.06, 0.06, 2) * size
-    draw_on(image, identity, random_shot(rng), center, face_height)
+    draw_on(image, identity, sample_shot(rng), center, face_height)
     blur = rng.uniform(0, 0.9)
     # A Gaussian narrower than 0.3 pixels changes next to nothing.
     if blur > 0.3:

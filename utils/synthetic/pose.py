@@ -1,6 +1,8 @@
-"""Where a drawn head is in the picture: from head coordinates to pixels."""
+"""Where a drawn head is in the picture: from head coordinates to pixels.
 
-from __future__ import annotations
+Head coordinates are in half face heights, x to the right of the picture and y down, with (0, 0) in the middle
+of the face: the hairline is near y = -1 and the chin near y = 1.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +16,7 @@ BODY_SHARE = 0.2  # how much of the head's roll the shoulders follow
 
 
 class Pose:
-    """Where a head is in the picture: from head coordinates to pixels.
+    """Maps head coordinates to pixels.
 
     The face is the front of an upright cylinder of elliptical section, so a turn moves what is near the
     nose most and folds the far cheek away. The outline hardly changes when a head turns: only the chin,

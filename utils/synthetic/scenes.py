@@ -1,6 +1,6 @@
-"""Contact sheets, and a webcam's view of a room in which drawn people come and go.
+"""Contact sheets, and a webcam clip of a room where drawn people come and go.
 
-This module owns who visits when, where they stand and how they move; drawn_people paints them.
+This module plans who visits when, where they stand and how they move; `portrait` paints them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ GROUND = (247, 246, 243)
 FRAME_RATE = 15  # frames a second for which movements are timed
 PLAN_HEIGHT = 480  # face heights are planned for frames of this height
 ARRIVAL = 0.2  # part of a visit that coming in takes, and going out too
-NOBODY = 0.4  # how long nobody is there, where a visit is 1
+EMPTY_ROOM = 0.4  # how long the room stays empty; a visit is 1
 BLINK_EVERY, BLINK_AT, BLINK_FADE = 2.6, 0.2, 0.12  # seconds
 NOISE_SIGMA, NOISE_SHIFT = 2.5, 64  # gray levels; pixels
 BOOKS = [(178, 84, 80), (94, 128, 110), (226, 190, 120), (70, 118, 150), (236, 228, 214), (120, 104, 150)]
@@ -62,7 +62,7 @@ class Visit:
 def _plan(
     enrolled: dict[str, Identity], strangers: list[Identity], rng: np.random.Generator, frame_count: int
 ) -> list[Visit]:
-    """Who visits when: everyone once, alone and in pairs, and a while with nobody."""
+    """The schedule: everyone visits once, alone or in a pair, and the room is empty for a while."""
     known = list(enrolled.items())
     unknown = [(None, identity) for identity in strangers]
     groups = []
@@ -75,8 +75,8 @@ def _plan(
         elif unknown:
             groups.append([unknown.pop(0)])
     groups.insert((len(groups) + 1) // 2, [])
-    # Nobody needs less time than somebody.
-    weights = np.array([1.0 if group else NOBODY for group in groups])
+    # An empty room needs less time than a visit.
+    weights = np.array([1.0 if group else EMPTY_ROOM for group in groups])
     bounds = np.round(np.concatenate([[0], np.cumsum(weights) / weights.sum()]) * frame_count).astype(int)
     visits: list[Visit] = []
     for group, start, stop in zip(groups, bounds[:-1], bounds[1:], strict=True):
@@ -113,7 +113,7 @@ def _shot(visit: Visit, frame: int, light: dict[str, float]) -> Shot:
     """Turn, expression and blinks at one frame of a visit."""
     part, inside = _moment(visit, frame)
     seconds, phase = frame / FRAME_RATE, visit.phase
-    # Whoever comes or goes looks where they walk.
+    # People look where they walk when they come or go.
     walking = -visit.side * 16 * (1 - inside) * (1 if part < 0.5 else -1)
     cycle = (seconds + phase) % BLINK_EVERY
     return Shot(
@@ -135,7 +135,7 @@ def _place(visit: Visit, frame: int, size_wh: tuple[int, int]) -> tuple[tuple[fl
     part, inside = _moment(visit, frame)
     scale = height / PLAN_HEIGHT
     face_height = scale * (visit.far + (visit.near - visit.far) * _ease(2 * min(part, 1 - part)))
-    # Almost a face height beyond the edge, hair and all are out of sight.
+    # Almost a face height beyond the edge, even the hair is out of sight.
     outside = 0.5 + visit.side * (0.5 + 0.9 * face_height / width)
     # Steps make the head bob, in parts of the height.
     bob = 0.006 * np.sin(0.8 * frame) * (1 - inside)
@@ -143,8 +143,8 @@ def _place(visit: Visit, frame: int, size_wh: tuple[int, int]) -> tuple[tuple[fl
 
 
 def _room(rng: np.random.Generator, size_wh: tuple[int, int]) -> np.ndarray:
-    """A living room out of focus, RGB uint8 (H, W, 3): a window, a shelf with books, a picture, a plant."""
-    # Nothing is sharp, so it is furnished at this size; all places below are pixels of it.
+    """A blurred living room, RGB uint8 (H, W, 3): a window, a shelf with books, a picture, a plant."""
+    # The room is blurred, so it is drawn at this size; all coordinates below are its pixels.
     width, height = 320, 240
     room = np.empty((height, width, 3), np.uint8)
     room[:] = (224, 214, 200)
@@ -204,7 +204,7 @@ def webcam_clip(
     frame_count: int = 300,
     size_wh: tuple[int, int] = (640, 480),
 ) -> Iterator[tuple[np.ndarray, list[dict]]]:
-    """What a webcam in a room sees: enrolled people and strangers come and go, alone and in pairs.
+    """The view of a webcam: enrolled people and strangers come and go, alone and in pairs.
 
     enrolled: name to Identity. size_wh: width and height in pixels. The same arguments give the same clip.
     Yields `frame_count` times (frame, truth): RGB uint8 (H, W, 3), and for every person whose face
