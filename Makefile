@@ -1,23 +1,30 @@
-# make demo   sets up .venv, then runs the whole suite on people who don't exist
-# make test   sets up .venv, then passes the tests
+# make demo    set up .venv, then run the whole suite on people who don't exist
+# make test    set up .venv, then run all checks and tests
+# make check   set up .venv, then run the checks and the fast tests: for the everyday edit
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup setup-dev clean
+.PHONY: demo test check style setup setup-dev clean
 
 demo: setup
 	$(BIN)/python demo.py
 
-test: setup-dev
+test: style
+	$(BIN)/python -m pytest
+
+check: style
+	$(BIN)/python -m pytest -m "not slow"
+
+style: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
 
-# A stamp is newer than its requirements once they are installed: a second make does nothing.
+# A stamp is newer than its requirements once they are installed, so a second make installs nothing.
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "error: Python 3.11 to 3.13 is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
@@ -31,4 +38,4 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf demo_out .pytest_cache .ruff_cache
+	rm -rf demo_out .pytest_cache .ruff_cache .mypy_cache

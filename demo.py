@@ -173,7 +173,7 @@ def score(truth: list[list[dict]], events: list[dict]) -> Counter:
     """Count the appearances of enrolled people and strangers, and the names they were given."""
     if len(truth) != len(events):
         raise InputError(f"{len(truth)} frames were filmed, but test.py returned {len(events)}")
-    count = Counter()
+    count: Counter[str] = Counter()
     for people, event in zip(truth, events, strict=True):
         for person, face in match(people, event["faces"]):
             given = face["name"] if face else None

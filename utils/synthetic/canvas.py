@@ -73,7 +73,7 @@ def glow(color: ArrayLike, amount: float) -> np.ndarray:
 def circle(center: ArrayLike, radius: float, stretch: float = 1.0, count: int = 20) -> np.ndarray:
     """A closed ellipse of `count` points, float64 (count, 2), `stretch` times as high as wide."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack([np.cos(angle) * radius, np.sin(angle) * radius * stretch], axis=1) + center
+    return np.stack([np.cos(angle) * radius, np.sin(angle) * radius * stretch], axis=1) + np.asarray(center)
 
 
 class Canvas:
@@ -82,7 +82,7 @@ class Canvas:
     def __init__(self, pixels: np.ndarray) -> None:
         """`pixels` is the picture to paint on, in place; nothing of it is covered yet."""
         self.pixels = pixels
-        self.coverage = np.zeros(pixels.shape[:2], np.uint8)
+        self.coverage: np.ndarray = np.zeros(pixels.shape[:2], np.uint8)
 
     @staticmethod
     def _fixed(points: ArrayLike) -> np.ndarray:
@@ -98,13 +98,13 @@ class Canvas:
     def fill(self, points: ArrayLike, color: ArrayLike, covers: bool = False) -> None:
         """Paint a closed shape of pixels (n, 2); `covers` where it lies outside what is painted so far."""
         fixed = [self._fixed(points)]
-        cv2.fillPoly(self.pixels, fixed, tuple(map(float, color)), cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.fillPoly(self.pixels, fixed, np.asarray(color, float).tolist(), cv2.LINE_AA, SUBPIXEL_BITS)
         if covers:
             cv2.fillPoly(self.coverage, fixed, 255, cv2.LINE_AA, SUBPIXEL_BITS)
 
     def lines(self, curves: Iterable[ArrayLike], color: ArrayLike, width: float = 1.0, covers: bool = False) -> None:
         """Paint open curves, pixels (n, points, 2), `width` pixels wide; `covers` as for `fill`."""
-        for picture, paint in [(self.pixels, tuple(map(float, color))), (self.coverage, 255)][: 1 + covers]:
+        for picture, paint in [(self.pixels, np.asarray(color, float).tolist()), (self.coverage, 255)][: 1 + covers]:
             cv2.polylines(
                 picture, [self._fixed(curve) for curve in curves], False, paint, max(1, round(width)),
                 cv2.LINE_AA, SUBPIXEL_BITS,
@@ -129,7 +129,8 @@ class Canvas:
         margin = 2.5 * blur + 2 + (curve_width or 0)
         left, top = np.maximum(np.floor(points.min(0) - margin), 0).astype(int)
         right, bottom = np.ceil(points.max(0) + margin).astype(int)
-        right, bottom = min(right, self.coverage.shape[1]), min(bottom, self.coverage.shape[0])
+        height, width = self.coverage.shape[:2]
+        right, bottom = min(right, width), min(bottom, height)
         if left >= right or top >= bottom:
             return
         mask = self._soft_mask(points - [left, top], (right - left, bottom - top), blur, curve_width)

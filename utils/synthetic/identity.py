@@ -151,7 +151,7 @@ def _coloring(rng: np.random.Generator, tone: float, woman: bool, age: float) ->
     }
 
 
-def _features(rng: np.random.Generator, woman: bool, places: Sequence[float]) -> dict[str, float]:
+def _features(rng: np.random.Generator, woman: bool, places: Sequence[float]) -> dict[str, Any]:
     """Shape of the head and its features; `places` (5,) set the ones that distinguish people most."""
     ranges = {
         "jaw_width": (0.68, 0.84) if woman else (0.76, 0.91),

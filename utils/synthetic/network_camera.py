@@ -4,8 +4,8 @@ import socket
 import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from threading import Event, Thread
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ class MjpegCamera:
         self.server.daemon_threads = True
         Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def _stream(self, file: BinaryIO, stopped: Event) -> None:
+    def _stream(self, file: BufferedIOBase, stopped: Event) -> None:
         number = int((time.monotonic() - self.began) * self.rate)
         while not stopped.wait(max(0.0, self.began + number / self.rate - time.monotonic())):
             jpeg = self.jpegs[number % len(self.jpegs)]

@@ -50,7 +50,7 @@ def _lighting(pose: Pose, shot: Shot, shape: tuple[int, int]) -> np.ndarray:
     lit = cv2.GaussianBlur(lit.astype(np.float32), (0, 0), max(0.12 * pose.unit / step, 0.5))
     factor = shot.brightness * (1 - shot.light_strength * 0.5 + shot.light_strength * 0.58 * lit)
     # Shadows are warm and light is neutral, which keeps skin alive.
-    factor = np.stack([factor, factor**1.05, factor**1.1], axis=2) * np.float32(shot.light_color)
+    factor = np.stack([factor, factor**1.05, factor**1.1], axis=2) * np.array(shot.light_color, np.float32)
     factor = cv2.resize(factor, (x.shape[1] * step, x.shape[0] * step))
     return factor[:height, :width]
 
@@ -100,7 +100,7 @@ def face_box(
     if shape is not None:
         points = np.clip(points, 0, [shape[1], shape[0]])
     (x0, y0), (x1, y1) = points.min(0), points.max(0)
-    return tuple(round(float(v)) for v in (x0, y0, x1 - x0, y1 - y0))
+    return round(float(x0)), round(float(y0)), round(float(x1 - x0)), round(float(y1 - y0))
 
 
 def draw_on(
@@ -119,7 +119,7 @@ def draw_on(
     """
     height, width = image.shape[:2]
     half = face_height / 2
-    x, y = center_xy
+    x, y = np.asarray(center_xy, float)
     left, right = int(max(x - REACH_SIDES * half, 0)), int(min(x + REACH_SIDES * half, width))
     top, bottom = int(max(y - REACH_ABOVE * half, 0)), int(min(y + REACH_BELOW * half, height))
     box = face_box(identity, shot, center_xy, face_height, image.shape)

@@ -5,6 +5,7 @@ This module plans who visits when, where they stand and how they move; `portrait
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -109,7 +110,7 @@ def _moment(visit: Visit, frame: int) -> tuple[float, float]:
     return part, _ease(part / ARRIVAL) * _ease((1 - part) / ARRIVAL)
 
 
-def _shot(visit: Visit, frame: int, light: dict[str, float]) -> Shot:
+def _shot(visit: Visit, frame: int, light: dict[str, Any]) -> Shot:
     """Turn, expression and blinks at one frame of a visit."""
     part, inside = _moment(visit, frame)
     seconds, phase = frame / FRAME_RATE, visit.phase
