@@ -97,3 +97,24 @@ def no_window_is_left():
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture
+def home_setup(suite, tmp_path):
+    """A recognizer of the drawn people with folders of its own, and the enrollment that writes to them."""
+    import shutil
+
+    from utils.features.extractor import load_extractor
+    from utils.features.feature_files import load_features
+    from utils.heads.head import load_head
+    from utils.live.enrollment import Enrollment
+    from utils.recognition.gallery import Gallery
+    from utils.recognition.recognizer import load_recognizer
+
+    faces, features = tmp_path / "faces", tmp_path / "features"
+    shutil.copytree(suite["faces"], faces)
+    shutil.copytree(suite["features"], features)
+    stored, head = load_features(features), load_head(suite["head"])
+    gallery = Gallery(stored, head, head.threshold, head.min_votes)
+    recognizer = load_recognizer(gallery, load_extractor(suite["extractor"]), "retinaface", 20, True, 640)
+    return recognizer, Enrollment(recognizer, faces, features), faces, features

@@ -11,6 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from utils.media.video import Frame
+from utils.recognition.recognizer import NamedFace
+from utils.synthetic.identity import sample_identity
+from utils.synthetic.portrait import draw_selfie
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -121,3 +126,36 @@ def finish(process: subprocess.Popen) -> str:
     assert process.returncode == 0, err
     assert err == ""
     return out
+
+
+def wait_until(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def view(identity: int, count: int):
+    """Frames of one drawn person who moves from one to the next."""
+    rng = np.random.default_rng(identity)
+    return [draw_selfie(sample_identity(identity), rng) for _ in range(count)]
+
+
+def show(recognizer, pictures, start=0.0, step=0.3) -> list[list[NamedFace]]:
+    return [
+        recognizer.recognize(Frame(picture, start + step * number, index=number)).faces
+        for number, picture in enumerate(pictures)
+    ]
+
+
+def contents(folder) -> dict:
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def enroll(recognizer, enrollment, name, pictures, monkeypatch) -> None:
+    """Enroll whoever is in the pictures; the gate is another module's matter, and so is time."""
+    monkeypatch.setattr("utils.live.enrollment.rejection_reason", lambda *_: None)
+    monkeypatch.setattr("utils.live.enrollment.MIN_INTERVAL", 0.0)
+    faces = show(recognizer, pictures[:1])[0]
+    enrollment.ask(enrollment.begin, name, faces[0].track_id)
+    show(recognizer, pictures, start=0.1)

@@ -381,20 +381,3 @@ def test_selfies2face_finds_the_same_faces_whatever_is_searched(extractor_path, 
     assert "2 faces saved" in capsys.readouterr().out
     assert selfies2face.main([*line, str(tmp_path / "larger"), "--min_size", "2500"]) == 0
     assert "0 faces saved" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("choice", "camera", "video", "mirrored"),
-    [
-        (None, "0", None, True),
-        (None, "/dev/video1", None, True),
-        (None, "rtsp://host/cam", None, False),
-        (None, "0", Path("a.mp4"), False),
-        (1, "0", Path("a.mp4"), True),
-        (0, "0", None, False),
-    ],
-)
-def test_people_see_themselves_as_in_a_looking_glass(choice, camera, video, mirrored):
-    from utils.media.sources import is_mirrored
-
-    assert is_mirrored(choice, camera, video) is mirrored
