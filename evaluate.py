@@ -120,7 +120,7 @@ def load_matching_head(features, path: Path, statistics_folder: Path | None):
     if statistics_folder:
         normalization = load_normalization(statistics_folder, dimension, features.extractor)
     head = load_head(path, normalization)
-    check_head(head, dimension, features.extractor, "the stored features are")
+    check_head(head, dimension, features.extractor, "the stored features come")
     return head
 
 

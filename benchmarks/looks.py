@@ -89,7 +89,7 @@ def look(embeddings, gallery) -> tuple[list, list]:
 
     scores = gallery.scores(embeddings)
     single = [gallery.decide(row[None])[0].name for row in scores]
-    track, over = Track(1, None, np.zeros(4), 0.5, 0.0, 0.0), []
+    track, over = Track(1, None, np.zeros(4), 0.0), []
     for number, (embedding, row) in enumerate(zip(embeddings, scores, strict=True)):
         add_observation(track, Observation(embedding, row, 0.5, number * GAP), gallery)
         update_names([track], gallery)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from utils.faces.detected import MeasuredFace
 from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace
 from utils.synthetic.identity import sample_identity
@@ -37,6 +38,14 @@ def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> N
 def gray_pictures(count: int) -> list[np.ndarray]:
     """Plain pictures, RGB uint8 (120, 160, 3), each lighter than the one before."""
     return [np.full((120, 160, 3), 40 + 3 * number, np.uint8) for number in range(count)]
+
+
+def measured_face(
+    x: int, y: int = 100, score: float = 0.99, quality: float = 0.5, thumbnail: float = 0.0
+) -> MeasuredFace:
+    """A face of 60×80 pixels whose thumbnail has one value everywhere."""
+    pixels = np.full(144, thumbnail, np.float32)
+    return MeasuredFace((x, y, 60, 80), score, np.zeros((5, 2), np.float32), np.eye(2, 3), quality, pixels)
 
 
 class FakeWindow:

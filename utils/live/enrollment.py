@@ -144,7 +144,7 @@ class Enrollment:
         recognizer.rescore()
         # Who was denied this name before is now said to have it.
         track.denied.discard(change.name)
-        look = Observation(embedding[0], self.gallery.scores(embedding)[0], track.quality, recognizer.now)
+        look = Observation(embedding[0], self.gallery.scores(embedding)[0], track.face.quality, recognizer.now)
         add_observation(track, look, self.gallery)
         recognizer.update_names()
         self._thumbnails.append(thumbnail(chip))

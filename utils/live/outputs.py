@@ -168,8 +168,8 @@ class UnknownFaces:
             self.sightings[track.track_id] = self.sightings.get(track.track_id, 0) + 1
             if track.name is not None:
                 self.best[track.track_id] = (np.inf, None)  # it is somebody: never kept, whatever follows
-            elif track.quality > self.best.get(track.track_id, (-1.0, None))[0]:
-                self.best[track.track_id] = (track.quality, face_chip(recognizer.image, track.face))
+            elif track.face.quality > self.best.get(track.track_id, (-1.0, None))[0]:
+                self.best[track.track_id] = (track.face.quality, face_chip(recognizer.image, track.face))
 
     def save(self) -> int:
         """Write the faces; returns how many."""

@@ -1,125 +1,119 @@
-"""Faces followed from picture to picture: which face found now is which face found before.
+"""Tracking: which face of this frame is which face of the frames before.
 
-Pure bookkeeping of boxes and times, without pictures or networks. Detections are associated with
-tracks by overlap, in two rounds as in Zhang et al., "ByteTrack: Multi-object tracking by associating
-every detection box" (2022): sure ones first, then weak ones, which may go on a track but not begin one.
+Works on boxes, times and thumbnails alone, without networks. Detections are matched to tracks by overlap, in two
+rounds as in Zhang et al., "ByteTrack: Multi-object tracking by associating every detection box" (2022): first
+those with a high score, then those with a low one, which can continue a track but not start one.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.faces.alignment import Face
 from utils.faces.boxes import overlap_matrix
+from utils.faces.detected import MeasuredFace
+from utils.faces.quality import thumbnail_distance
 
-MIN_OVERLAP = 0.3  # intersection over union from which a detection can be a track's
-MEMORY = 2.0  # seconds that a face may be out of sight and still go on its track
-ABSENCE = 0.15  # seconds out of sight after which it could as well be somebody else in the same place
-SURE_SCORE = 0.8  # of a detection that begins a track, 0-1
-WEAK_SCORE = 0.5  # of one that goes on a track
+MIN_OVERLAP = 0.3  # intersection over union of a track and its detection
+MAX_ABSENCE = 2.0  # seconds out of sight after which a track ends
+UNCERTAIN_ABSENCE = 0.15  # seconds out of sight after which another person may be in the same place
+START_SCORE = 0.8  # detection score, 0-1, above which a detection starts a track
+CONTINUE_SCORE = 0.5  # detection score, 0-1, from which a detection continues a track
+# Thumbnail distance above which a track may show another face. In a video, thumbnails of one face in neighboring
+# frames are at most 0.74 apart; with one frame skipped, 99 % are within 0.77. Two drawn people in the same place
+# are at least 0.94 apart.
+CHANGED_FACE = 0.8
 
 
 @dataclass
 class Observation:
-    """One embedding of a face, float32 (D,).
+    """One embedding of a tracked face."""
 
-    scores: the persons', float32 (p,). quality: of the face, 0-1. time: seconds.
-    """
-
-    embedding: np.ndarray
-    scores: np.ndarray
-    quality: float
-    time: float
+    embedding: np.ndarray  # float32 (D,)
+    scores: np.ndarray  # of the people in the gallery, float32 (p,)
+    quality: float  # of the face, 0-1
+    time: float  # seconds since the start of the source
 
 
 @dataclass(eq=False)
 class Track:
-    """One face over time.
+    """One face over time."""
 
-    track_id: from 1, never used twice. face: as last detected. box: float (4,), x, y, w, h, where
-    it is now. quality: of the face as last detected, 0-1. first, last: seconds, when it was detected.
-    thumbnail: what the face looked like last. uncertain: it was out of sight or looks very different, and
-    whether it is the same face is not known yet. observations: embeddings of it. odds: the persons' log odds,
-    float (p,), over all observations, None where they must be computed anew. name, score: who it is by these, None
-    for unknown, and the best candidate's probability. denied: names that the user took from it.
-    """
-
-    track_id: int
-    face: Face
-    box: np.ndarray
-    quality: float
-    first: float
-    last: float
-    thumbnail: np.ndarray | None = None
-    uncertain: bool = False
-    observations: list[Observation] = field(default_factory=list)
-    odds: np.ndarray | None = None
-    name: str | None = None
-    score: float = 0.0
-    contradictions: int = 0
-    denied: set[str] = field(default_factory=set)
+    track_id: int  # counts from 1 and is never reused
+    face: MeasuredFace  # as last detected
+    box: np.ndarray  # x, y, w, h in the newest frame, float (4,)
+    last_seen: float  # seconds since the start of the source, of the last detection
+    uncertain: bool = False  # it was out of sight or suddenly looks different, so it may be another face
+    observations: list[Observation] = field(default_factory=list)  # oldest first
+    log_odds: np.ndarray | None = None  # of each person over all observations, float (p,); None if out of date
+    name: str | None = None  # None for unknown
+    score: float = 0.0  # of the name, or of the best candidate: a probability
+    contradictions: int = 0  # newest observations in a row that contradict the name
+    denied: set[str] = field(default_factory=set)  # names that the user rejected
 
 
 class Tracks:
-    """All faces that are or were just in sight."""
+    """All faces that are in sight or were a moment ago."""
 
     def __init__(self):
         self.alive: list[Track] = []
-        self.count = 0
+        self.last_id = 0
 
     def move(self, boxes: np.ndarray) -> None:
-        """Put every track's box, float (t, 4) in the order of `alive`, where it is in a new picture."""
+        """Set the box of every track, float (t, 4) in the order of `alive`, to its place in a new frame."""
         for track, box in zip(self.alive, boxes, strict=True):
             track.box = np.asarray(box, float)
 
     def cut(self) -> None:
-        """Forget all: the picture is of another scene."""
+        """Drop all tracks: the video cut to another scene."""
         self.alive = []
 
-    def update(self, faces: list[Face], qualities: list[float], now: float, sure: float = SURE_SCORE) -> list[Track]:
-        """Associate the faces found in a picture; returns the tracks in sight, of weak new faces none.
+    def update(self, faces: list[MeasuredFace], now: float, start_score: float = START_SCORE) -> list[Track]:
+        """Match the faces of a frame to the tracks, and return the tracks in sight.
 
-        The tracks' boxes must have been moved to this picture. now: seconds. sure: the score, of the
-        detector's own scale, that begins a track.
+        Faces with a low score that continue no track are ignored.
+
+        Args:
+          faces: of the frame that the boxes of the tracks have been moved to.
+          now: seconds since the start of the source.
+          start_score: the detector's score above which a face starts a track.
         """
-        self.alive = [track for track in self.alive if now - track.last <= MEMORY]
-        strong = [index for index, face in enumerate(faces) if face.score > sure]
-        weak = [index for index, face in enumerate(faces) if face.score <= sure]
-        taken: dict[int, Track] = {}
-        for round_ in (strong, weak):
-            free = [track for track in self.alive if track not in taken.values()]
-            boxes = np.array([faces[index].box for index in round_], float).reshape(-1, 4)
+        self.alive = [track for track in self.alive if now - track.last_seen <= MAX_ABSENCE]
+        high = [index for index, face in enumerate(faces) if face.score > start_score]
+        low = [index for index, face in enumerate(faces) if face.score <= start_score]
+        matches: dict[int, Track] = {}
+        for candidates in (high, low):
+            free = [track for track in self.alive if track not in matches.values()]
+            boxes = np.array([faces[index].box for index in candidates], float).reshape(-1, 4)
             for row, column in associate(np.array([track.box for track in free]).reshape(-1, 4), boxes):
-                taken[round_[column]] = free[row]
-        for index in strong:
-            # Weak ones begin no track: most of them are copies of a face that is followed already, or none.
-            if index not in taken:
-                taken[index] = self._begin(faces[index], now)
-        for index, track in taken.items():
-            track.face, track.box = faces[index], np.array(faces[index].box, float)
-            track.uncertain |= now - track.last > ABSENCE
-            track.quality, track.last = qualities[index], now
-        return [taken[index] for index in sorted(taken)]
+                matches[candidates[column]] = free[row]
+        for index in high:
+            # Low scores start no track: most are no face, or copies of one that is already tracked.
+            if index not in matches:
+                matches[index] = self._start(faces[index], now)
+        for index, track in matches.items():
+            face = faces[index]
+            track.uncertain |= now - track.last_seen > UNCERTAIN_ABSENCE
+            track.uncertain |= thumbnail_distance(track.face.thumbnail, face.thumbnail) > CHANGED_FACE
+            track.face, track.box, track.last_seen = face, np.array(face.box, float), now
+        return [matches[index] for index in sorted(matches)]
 
-    def renew(self, track: Track) -> Track:
-        """The track turned out to be of another face: it ends, and a new one begins with what was seen last."""
+    def restart(self, track: Track) -> Track:
+        """End a track that turned out to show another face, and start a new one with that face."""
         self.alive.remove(track)
-        new = self._begin(track.face, track.last)
-        new.box, new.quality, new.thumbnail = track.box, track.quality, track.thumbnail
-        return new
+        return self._start(track.face, track.last_seen)
 
-    def _begin(self, face: Face, now: float) -> Track:
-        self.count += 1
-        self.alive.append(Track(self.count, face, np.zeros(4), 0.0, now, now))
+    def _start(self, face: MeasuredFace, now: float) -> Track:
+        self.last_id += 1
+        self.alive.append(Track(self.last_id, face, np.array(face.box, float), now))
         return self.alive[-1]
 
 
-def associate(before: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
-    """Pair boxes (t, 4) with boxes (n, 4), both x, y, w, h, best overlap first, each at most once.
+def associate(tracked: np.ndarray, detected: np.ndarray) -> list[tuple[int, int]]:
+    """Pair boxes (t, 4) with boxes (n, 4), both x, y, w, h: best overlap first, each box at most once.
 
     Returns pairs of indices whose intersection over union is at least MIN_OVERLAP.
     """
-    overlaps = overlap_matrix(before, found)
+    overlaps = overlap_matrix(tracked, detected)
     pairs = []
     while overlaps.size and overlaps.max() >= MIN_OVERLAP:
         row, column = (int(index) for index in np.unravel_index(overlaps.argmax(), overlaps.shape))
