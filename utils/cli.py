@@ -36,7 +36,10 @@ class _Parser(argparse.ArgumentParser):
 def script_parser(docstring: str) -> argparse.ArgumentParser:
     """A parser with `--version`, whose `--help` opens with the docstring of its script."""
     parser = _Parser(description=docstring, formatter_class=_HelpFormatter)
-    parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version and exit")
+    # SUPPRESS keeps `version` out of the arguments that train.py and evaluate.py write into their JSON files.
+    parser.add_argument(
+        "--version", action=_VersionAction, nargs=0, default=argparse.SUPPRESS, help="print the version and exit"
+    )
     return parser
 
 
