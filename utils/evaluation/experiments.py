@@ -8,11 +8,10 @@ import numpy as np
 from utils.cli import InputError, counted, summarize, warn
 from utils.evaluation.identification import OpenSet, measure_open_set, sample_watchlist
 from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
-from utils.evaluation.plots import plot_identification, plot_verification
+from utils.evaluation.plots import draw_worst_pairs, plot_identification, plot_verification
 from utils.evaluation.protocols import cross_validate, judge_pairs, rows_without
 from utils.evaluation.report import write_people
 from utils.evaluation.verification import Verification, measure_verification
-from utils.evaluation.worst_pairs import draw_worst_pairs
 from utils.features.feature_files import FeatureSet
 from utils.heads.distance import constants_of
 from utils.heads.head import Head
