@@ -1,19 +1,20 @@
-"""How good is it? Figures, intervals and pictures of a head beside plain distances, on people it never saw.
+"""Evaluate a head on people it was not trained on, compared with plain distances.
 
   python evaluate.py --features_path features --classification models/similarity --output report
   python evaluate.py --features_path features --classification models/similarity --identification
   python evaluate.py --features_path lfw_features --pairs lfw_pairs.txt --cross_validate
 
-Verification: are two photos the same person's? On the people that train.py held out, on the pairs of a file
-in LFW's form, or, with --cross_validate, by heads that learn without the people of each of the file's folds.
-Identification (--identification): who of a gallery is it, or a stranger? Intervals are of 95 %, over people.
-The folder --output gets evaluation.json, people.csv and the plots.
+Verification asks whether two photos show the same person. The pairs are of the people that train.py held out, or
+come from a file in LFW's form. With --cross_validate, heads are trained without the people of each fold of the file.
+Identification (--identification) asks which person of a gallery a photo shows, if any. Figures have 95 % intervals
+over people. --output names a folder for evaluation.json, people.csv and the plots (PNG and SVG).
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.cli import (
     InputError,
@@ -23,6 +24,13 @@ from utils.cli import (
     file_path,
     script_parser,
 )
+
+if TYPE_CHECKING:
+    from utils.evaluation.experiments import Plot
+    from utils.evaluation.identification import OpenSet
+    from utils.evaluation.verification import Verification
+    from utils.features.feature_files import FeatureSet
+    from utils.heads.head import Head
 
 GALLERY_SIZES = (10, 100, 1000)
 GALLERY_PHOTOS = 5
@@ -37,26 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-c", "--classification", type=file_path, help="head that train.py saved")
     add_normalize_switch(
-        parser, help="1: normalize for a head of the original recipe; train.py's heads carry their own"
+        parser, help="1: normalize for a head of the original recipe; heads that train.py saved need no flag"
     )
-    parser.add_argument("--pairs", type=file_path, help="pairs to verify, a file in the form of LFW's pairs.txt")
+    parser.add_argument("--pairs", type=file_path, help="file of pairs to verify, in the form of LFW's pairs.txt")
     parser.add_argument(
         "--cross_validate",
         action="store_true",
-        help="train heads without the people that are tested, instead of --classification",
+        help="train heads without the people they are tested on, instead of using --classification",
     )
     parser.add_argument("--head", choices=HEADS, default=HEADS[0], help="what --cross_validate trains")
-    parser.add_argument("--identification", action="store_true", help="find people in a gallery instead of verifying")
-    parser.add_argument(
-        "--gallery_sizes",
-        type=bounded(int, 1),
-        nargs="+",
-        default=GALLERY_SIZES,
-        help="people enrolled; more than there are become as many as there are",
-    )
-    parser.add_argument("--gallery_photos", type=bounded(int, 1), default=GALLERY_PHOTOS, help="of a person, at most")
-    parser.add_argument("--strangers", type=bounded(int, 1), default=STRANGERS, help="people who come by, at most")
-    parser.add_argument("--faces_path", type=file_path, help="the faces of the features, to show the worst pairs")
+    parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
+    _add_identification_arguments(parser)
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=bounded(int, 0), default=500, help="resamplings for the intervals")
@@ -64,53 +63,81 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_identification_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--identification", action="store_true", help="identify people in a gallery instead of verifying pairs"
+    )
+    parser.add_argument(
+        "--gallery_sizes",
+        type=bounded(int, 1),
+        nargs="+",
+        default=GALLERY_SIZES,
+        help="numbers of people to enroll; larger ones become as many as there are",
+    )
+    parser.add_argument(
+        "--gallery_photos", type=bounded(int, 1), default=GALLERY_PHOTOS, help="photos per enrolled person, at most"
+    )
+    parser.add_argument(
+        "--strangers", type=bounded(int, 1), default=STRANGERS, help="people to probe without enrolling them, at most"
+    )
+
+
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    check_arguments(args)
+    check_task(args.classification, args.cross_validate, args.identification, args.pairs)
+    check_faces_path(args.faces_path, args.output)
     import numpy as np
 
-    from utils.evaluation.experiments import fitter, identify, verify
+    from utils.evaluation.experiments import identify, make_fit, verify
+    from utils.evaluation.identification import WatchlistLimits
     from utils.evaluation.pairs import with_strangers
     from utils.features.feature_files import load_features
     from utils.files import make_folder
 
     features = with_strangers(load_features(args.features_path))
     if args.output:
-        make_folder(args.output)  # before the work, not after it
+        make_folder(args.output)  # fail early if the folder cannot be created
     head = fit = None
     if args.cross_validate:
-        fit = fitter(features, args.head, args.seed)
+        fit = make_fit(features, args.head, args.seed)
     else:
         head = load_matching_head(features, args.classification, args.features_path if args.normalize else None)
     rng = np.random.default_rng(args.seed)
     if args.identification:
-        limits = (max(args.gallery_sizes), args.strangers, args.gallery_photos)
-        found, plot = identify(features, head, fit, limits, args.gallery_sizes, args.bootstrap, rng)
+        limits = WatchlistLimits(max(args.gallery_sizes), args.strangers, args.gallery_photos)
+        result, plot = identify(features, head, fit, limits, args.gallery_sizes, args.bootstrap, rng)
     else:
-        found, plot = verify(features, head, fit, args.pairs, args.faces_path, args.bootstrap, rng)
-    report(found, plot, vars(args), args.json, args.output)
+        result, plot = verify(features, head, fit, args.pairs, args.faces_path, args.bootstrap, rng)
+    report(result, plot, vars(args), args.json, args.output)
     return 0
 
 
-def check_arguments(args: argparse.Namespace) -> None:
-    """Raise InputError where the arguments do not go together."""
-    if args.cross_validate and args.classification:
-        raise InputError("--cross_validate trains its own heads: leave --classification away")
-    if not args.cross_validate and not args.classification:
-        raise InputError("--classification is needed, the head to evaluate; or --cross_validate, which trains some")
-    if args.identification and args.pairs:
-        raise InputError("--identification has no --pairs: it draws its own gallery and probes")
-    if args.cross_validate and not args.identification and not args.pairs:
-        raise InputError("--cross_validate needs --pairs, which say who is in which fold, or --identification")
-    if args.faces_path and not args.faces_path.is_dir():
-        raise InputError(f"--faces_path {args.faces_path} is not a folder")
-    if args.faces_path and not args.output:
-        raise InputError("--faces_path shows the worst pairs in a picture: it needs --output, the folder for it")
+def check_task(head_path: Path | None, cross_validate: bool, identification: bool, pairs_path: Path | None) -> None:
+    """Raise InputError for flags that contradict each other or say too little."""
+    if cross_validate and head_path:
+        raise InputError("--cross_validate trains its own heads: leave out --classification")
+    if not cross_validate and not head_path:
+        raise InputError("give the head to evaluate with --classification, or train heads with --cross_validate")
+    if identification and pairs_path:
+        raise InputError("--identification does not use --pairs: it samples its own gallery and probes")
+    if cross_validate and not identification and not pairs_path:
+        raise InputError("--cross_validate needs --pairs, which define the folds, or --identification")
 
 
-def load_matching_head(features, path: Path, statistics_folder: Path | None):
-    """The head to evaluate. Raises InputError unless it is of the features' extractor."""
+def check_faces_path(faces_path: Path | None, output: Path | None) -> None:
+    """Raise InputError if the worst pairs cannot be drawn."""
+    if faces_path and not faces_path.is_dir():
+        raise InputError(f"--faces_path {faces_path} is not a folder")
+    if faces_path and not output:
+        raise InputError("--faces_path draws the worst pairs: name the folder for the picture with --output")
+
+
+def load_matching_head(features: "FeatureSet", path: Path, statistics_folder: Path | None) -> "Head":
+    """The head to evaluate. Raises InputError if it was trained on features of another extractor.
+
+    statistics_folder: normalize with its statistics; None to leave the features as they are.
+    """
     from utils.features.normalization import load_normalization
     from utils.heads.head import load_head
     from utils.recognition.gallery import check_head
@@ -124,14 +151,17 @@ def load_matching_head(features, path: Path, statistics_folder: Path | None):
     return head
 
 
-def report(found, plot, arguments: dict, as_json: bool, folder: Path | None) -> None:
-    """Print what was found, and write it and its plots into a folder, if there is one."""
-    from utils.evaluation.report import as_text, plain
+def report(result: "Verification | OpenSet", plot: "Plot", arguments: dict, as_json: bool, folder: Path | None) -> None:
+    """Print the results, and write them and their plots into a folder if there is one.
+
+    arguments: the command line, for evaluation.json.
+    """
+    from utils.evaluation.report import as_text, to_json
     from utils.files import write_json
 
-    words = {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()}
-    content = {"arguments": words, **plain(found)}
-    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else as_text(found))
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()}
+    content = {"arguments": settings, **to_json(result)}
+    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else as_text(result))
     if folder:
         write_json(folder / "evaluation.json", content)
         plot(folder)

@@ -1,4 +1,4 @@
-"""Who is tested, and by which head: the two evaluations put together from their protocols, figures and plots."""
+"""The two experiments, verification and identification: people, heads, figures and plots put together."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import InputError, counted, summarize, warn
-from utils.evaluation.identification import OpenSet, measure_open_set, sample_watchlist
+from utils.evaluation.identification import OpenSet, WatchlistLimits, measure_open_set, sample_watchlist
 from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
 from utils.evaluation.plots import draw_worst_pairs, plot_identification, plot_verification
-from utils.evaluation.protocols import cross_validate, judge_pairs, rows_without
+from utils.evaluation.protocols import Fit, cross_validate, rows_without, score_with_head
 from utils.evaluation.report import write_people
 from utils.evaluation.verification import Verification, measure_verification
 from utils.features.feature_files import FeatureSet
@@ -19,26 +19,25 @@ from utils.heads.pairs import split_people
 from utils.heads.training import TrainingOptions, fit_head
 from utils.keras_models import import_keras
 
-TRAINING_SHARE = 0.4  # of the people, at least, that an identification by cross validation trains on
+TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification trains on at least
 
-Fit = Callable[[np.ndarray], tuple[Head, np.ndarray]]
-Plot = Callable[[Path], None]
+Plot = Callable[[Path], None]  # writes the plots of a result into a folder
 
 
-def fitter(features: FeatureSet, kind: str, seed: int) -> Fit:
-    """A function from rows to a head of a kind that learned from them, and those of the rows that it held out.
+def make_fit(features: FeatureSet, kind: str, seed: int) -> Fit:
+    """A function that trains a head of one kind on some rows of the features.
 
-    Raises InputError for a distance head of an extractor whose distances are not known.
+    Raises InputError for a distance head if the extractor's distances are not known.
     """
     import_keras()
     options = TrainingOptions(head=kind, distance=constants_of(features.extractor) if kind == "distance" else None)
 
-    def fit(rows):
+    def fit(rows: np.ndarray) -> tuple[Head, np.ndarray]:
         is_stranger = features.labels[rows] >= stranger_label(features.names)
         strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
         matrix, labels = features.matrix[rows], features.labels[rows]
         fitted = fit_head(matrix, labels, options, np.random.default_rng(seed), strangers)
-        if fitted.interrupted:  # Ctrl-C is meant for the whole evaluation, not for one fold's training
+        if fitted.interrupted:  # Ctrl-C should end the whole evaluation, not only the training of one fold
             raise KeyboardInterrupt
         return fitted.head, rows[fitted.held]
 
@@ -46,20 +45,19 @@ def fitter(features: FeatureSet, kind: str, seed: int) -> Fit:
 
 
 def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:
-    """The rows of the people whom the head held out, and words for these; of all, with a warning, where it has none.
+    """The rows of the people that the head held out, and a phrase that says so.
 
-    Strangers are among them, with another warning: it is not known which of them the head held out.
+    If it held out none of these people, all rows, with a warning. Strangers are always included, also with a warning,
+    since it is not known which of them the head was trained on.
     """
-    held = np.isin(np.array(features.names)[features.labels], head.held_out_people)
+    held_out = np.isin(np.array(features.names)[features.labels], head.held_out_people)
     strangers = features.labels >= stranger_label(features.names)
-    known = "it learned from them, the figures are better than for strangers"
+    caution = "if the head was trained on them, the figures are too good"
     if strangers.any():
-        warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: where {known}")
-    if held.any():
-        return np.flatnonzero(held | strangers), " whom the head held out"
-    warn(
-        f"nobody here is among the people whom the head held out: these are all people of the folder, and where {known}"
-    )
+        warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: {caution}")
+    if held_out.any():
+        return np.flatnonzero(held_out | strangers), " held out by the head"
+    warn(f"the head held out none of these people, so all people in the folder are used: {caution}")
     return np.arange(len(features.labels)), ""
 
 
@@ -72,10 +70,16 @@ def verify(
     replicates: int,
     rng: np.random.Generator,
 ) -> tuple[Verification, Plot]:
-    """What is found by a head, or by those that `fit` trains, and a function that draws it into a folder.
+    """Verify pairs of photos. Raises InputError.
 
-    pairs_path: a file of pairs, otherwise they are of the people whom the head held out. faces_path: to show the worst.
-    replicates: of the bootstrap. Raises InputError.
+    Args:
+        features: people and strangers, see `with_strangers`.
+        head: the head to evaluate; None to evaluate those that `fit` trains.
+        fit: trains a head for each fold; None to evaluate `head`.
+        pairs_path: a pairs file; None for pairs of the people that the head held out.
+        faces_path: folder of the faces, to draw the worst pairs; None to draw none.
+        replicates: bootstrap resamplings of the people.
+        rng: random generator.
     """
     if pairs_path:
         pairs, who = pairs_of_file(features, head, pairs_path), f" of {pairs_path}"
@@ -83,31 +87,36 @@ def verify(
         rows, who = unseen_rows(features, head)
         pairs = sample_pairs(features.labels, rows, rng, stranger_label(features.names))
         if not has_both_kinds(pairs.same):
-            raise InputError(f"the people{who} make no pairs of both kinds, of the same person and of different people")
-    judged = cross_validate(features, pairs, fit, rng) if fit else judge_pairs(features, pairs, head)
-    found = measure_verification(judged, pairs, features.names, who, replicates, int(rng.integers(2**32)))
+            raise InputError(f"the people{who} do not give pairs of both kinds, same person and different people")
+    pair_scores = cross_validate(features, pairs, fit, rng) if fit else score_with_head(features, pairs, head)
+    seed = int(rng.integers(2**32))
+    result = measure_verification(pair_scores, pairs, features.names, who, replicates, seed)
 
     def plot(folder: Path) -> None:
-        write_people(folder / "people.csv", found.table)
-        plot_verification(judged, pairs, (found.own_threshold.far.value, found.own_threshold.tar.value), folder)
+        write_people(folder / "people.csv", result.table)
+        operating_point = result.own_threshold.far.value, result.own_threshold.tar.value
+        plot_verification(pair_scores, pairs, operating_point, folder)
         if faces_path:
-            draw_worst_pairs(features, pairs, judged, faces_path, folder / "worst_pairs.png")
+            draw_worst_pairs(features, pairs, pair_scores, faces_path, folder / "worst_pairs.png")
 
-    return found, plot
+    return result, plot
 
 
 def pairs_of_file(features: FeatureSet, head: Head | None, path: Path) -> Pairs:
-    """The Pairs of a file; says which are left out, and whom the head may know. Raises InputError."""
+    """The pairs of a file. Warns about pairs without features and about people that the head may have been trained on.
+
+    Raises InputError.
+    """
     pairs, missing = load_pairs(path, features)
     if missing:
         warn(f"{counted(len(missing), 'pair')} of {path} left out\n{summarize(missing)}")
     check_folds(pairs, at_least=1 if head else 2)
-    shown = {features.names[label] for label in pairs.people.ravel()}
-    unknown = len(shown - set(head.held_out_people)) if head else 0
-    if unknown:
+    people = {features.names[label] for label in pairs.people.ravel()}
+    seen = len(people - set(head.held_out_people)) if head else 0
+    if seen:
         warn(
-            f"{counted(unknown, 'person is', 'people are')} not among those whom the head held out: where it learned "
-            "from them, the figures are better than for strangers (--cross_validate trains heads that did not)"
+            f"the head may have been trained on {counted(seen, 'person', 'people')} of the pairs; "
+            "if so, the figures are too good (--cross_validate trains heads without them)"
         )
     return pairs
 
@@ -116,28 +125,36 @@ def identify(
     features: FeatureSet,
     head: Head | None,
     fit: Fit | None,
-    limits: tuple[int, int, int],
+    limits: WatchlistLimits,
     sizes: list[int],
     replicates: int,
     rng: np.random.Generator,
 ) -> tuple[OpenSet, Plot]:
-    """What is found by a head, or by one that `fit` trains, and a function that draws it into a folder.
+    """Identify probes in galleries. Raises InputError.
 
-    limits: people, strangers and a person's photos, at most. sizes: of galleries. Raises InputError.
+    Args:
+        features: people and strangers, see `with_strangers`.
+        head: the head to evaluate; None to evaluate the one that `fit` trains.
+        fit: trains a head on people who are neither enrolled nor strangers; None to evaluate `head`.
+        limits: of people and photos.
+        sizes: people in a gallery.
+        replicates: bootstrap resamplings of the people.
+        rng: random generator.
     """
-    if fit:  # the rest is trained on, and whoever of these is neither enrolled nor a stranger
+    if fit:
         rows, who = split_people(features.labels, 1 - TRAINING_SHARE, 4, rng)[1], ""
         if not len(rows):
             raise InputError("--cross_validate needs four people with several photos, to train on those not enrolled")
     else:
         rows, who = unseen_rows(features, head)
-    watchlist = sample_watchlist(features.labels, rows, *limits, rng)
+    watchlist = sample_watchlist(features.labels, rows, limits, rng)
     if fit:
-        shown = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
-        head, _ = fit(rows_without(features.labels, shown))
-    found, trials = measure_open_set(head, features.matrix, watchlist, sizes, who, replicates, int(rng.integers(2**32)))
+        tested = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
+        head, _ = fit(rows_without(features.labels, tested))
+    seed = int(rng.integers(2**32))
+    result, trials = measure_open_set(head, features.matrix, watchlist, sizes, who, replicates, seed)
 
     def plot(folder: Path) -> None:
-        plot_identification(found.galleries, trials, folder / "identification.png")
+        plot_identification(result.galleries, trials, folder / "identification.png")
 
-    return found, plot
+    return result, plot

@@ -1,41 +1,47 @@
-"""Open-set identification: whose face is it, if it is anybody's of a gallery.
+"""Open-set identification: which person of a gallery is it, if any?
 
-A probe's candidate is the person with the highest score; it is named if that score clears a threshold. Known
-people's probes give the detection and identification rate (DIR: named, and rightly), strangers' probes the
-false accept rate (FAR: named at all), as in ISO/IEC 19795-1 and Phillips, Grother and Micheals, "Evaluation
-Methods in Face Recognition" (2011).
+The candidate for a probe is the person with the highest score, and is named if that score clears a threshold.
+Probes of enrolled people give the detection and identification rate (DIR: named correctly), probes of strangers
+the false accept rate (FAR: named at all). These are the terms of ISO/IEC 19795-1 and of Phillips, Grother and
+Micheals, "Evaluation Methods in Face Recognition" (2011).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from utils.cli import InputError
 from utils.evaluation.score_rules import RULES, rank_by_person
-from utils.evaluation.verification import FARS, Estimate
+from utils.evaluation.verification import REPORTED_FARS, Estimate
 from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
-from utils.metrics import interval
+from utils.metrics import interval, people_multiplicities
 from utils.recognition.gallery import Gallery
 
-OWN = "test.py's rule"
-TEMPLATE = "mean features"  # the head compares a probe with the mean of a person's features
+LIVE_RULE = "test.py's rule"
+MEAN_FEATURES = "mean features"  # the head compares a probe with the mean of a person's features
 NEAREST = "nearest Euclidean"
-MAX_SCORES = 1 << 23  # held at once while the rules are applied
+MAX_SCORES = 1 << 23  # of photos, in memory at once
+
+
+@dataclass(frozen=True)
+class WatchlistLimits:
+    """Bounds for a watchlist."""
+
+    people: int  # enrolled, at most
+    strangers: int  # at most
+    photos: int  # of an enrolled person, at most
 
 
 @dataclass(frozen=True)
 class Watchlist:
-    """Who is enrolled and who comes by; all are rows of one matrix, no row is used twice.
+    """Enrolled people and the probes they are compared with. All arrays hold rows of one matrix, each row once."""
 
-    gallery: int (g,), rows in the order of their people. counts: int (p,), how many each person has. probes:
-    int (p,), one other photo of each. strangers: int (s,), a photo each of people who are not enrolled.
-    """
-
-    gallery: np.ndarray
-    counts: np.ndarray
-    probes: np.ndarray
-    strangers: np.ndarray
+    gallery: np.ndarray  # int (g,), ordered by person
+    counts: np.ndarray  # int (p,), gallery rows of each person
+    probes: np.ndarray  # int (p,), one other photo of each person
+    strangers: np.ndarray  # int (s,), a photo each of people who are not enrolled
 
     @property
     def people(self) -> int:
@@ -43,64 +49,73 @@ class Watchlist:
 
 
 def sample_watchlist(
-    labels: np.ndarray, rows: np.ndarray, people: int, strangers: int, photos: int, rng: np.random.Generator
+    labels: np.ndarray, rows: np.ndarray, limits: WatchlistLimits, rng: np.random.Generator
 ) -> Watchlist:
-    """Enroll random people of some rows. Raises InputError where they are too few.
+    """Enroll random people. Raises InputError if there are too few.
 
-    labels: int (N,), of the whole matrix; rows: int (n,). people, strangers: how many at most. photos: of an enrolled
-    person, at most, with one more kept as probe. Strangers are first people with a single photo, then the rest; where
-    everybody would be enrolled, half are strangers.
+    One photo of each enrolled person is kept as the probe. People with a single photo are the first to be strangers.
+    If all people could be enrolled, half of them become strangers.
+
+    Args:
+        labels: int (N,), of the whole matrix.
+        rows: int (n,), the rows to use.
+        limits: of people and photos.
+        rng: random generator.
     """
     rows = rng.permutation(rows)
-    of = {}
+    rows_of = {}
     for row, label in zip(rows.tolist(), np.asarray(labels)[rows].tolist(), strict=True):
-        of.setdefault(label, []).append(row)
-    several = [label for label in of if len(of[label]) > 1]
-    single = [label for label in of if len(of[label]) == 1]
-    if not several or len(of) < 2:
+        rows_of.setdefault(label, []).append(row)
+    several = [label for label in rows_of if len(rows_of[label]) > 1]
+    single = [label for label in rows_of if len(rows_of[label]) == 1]
+    if not several or len(rows_of) < 2:
         raise InputError(
             "identification needs a person with at least two photos, and a stranger. "
-            f"Received: {len(of)} people, {len(several)} of them with several photos"
+            f"Received: {len(rows_of)} people, {len(several)} of them with several photos"
         )
-    enrolled = several[:people]
+    enrolled = several[: limits.people]
     if not single and len(enrolled) == len(several):
         enrolled = several[: max(1, len(several) // 2)]
-    others = (single + several[len(enrolled) :])[:strangers]
-    galleries = [of[label][1 : 1 + photos] for label in enrolled]
+    others = (single + several[len(enrolled) :])[: limits.strangers]
+    galleries = [rows_of[label][1 : 1 + limits.photos] for label in enrolled]
     return Watchlist(
         gallery=np.concatenate(galleries),
         counts=np.array([len(part) for part in galleries]),
-        probes=np.array([of[label][0] for label in enrolled]),
-        strangers=np.array([of[label][0] for label in others]),
+        probes=np.array([rows_of[label][0] for label in enrolled]),
+        strangers=np.array([rows_of[label][0] for label in others]),
     )
 
 
-def score_people(head: Head, matrix: np.ndarray, watchlist: Watchlist) -> dict[str, np.ndarray]:
-    """Each rule's scores of every enrolled person for every probe, rule → float32 (p + s, p).
+def score_people(
+    head: Head, matrix: np.ndarray, watchlist: Watchlist, max_scores: int = MAX_SCORES
+) -> dict[str, np.ndarray]:
+    """Score every enrolled person for every probe by each rule: rule → float32 (p + s, p).
 
-    First come the probes of the enrolled, then the strangers. Memory is bounded by a block of probes at a time.
+    The probes of the enrolled people come first, then the strangers. Probes are scored in blocks of at most
+    `max_scores` scores of photos, which bounds the memory.
     """
     probes = np.concatenate([watchlist.probes, watchlist.strangers])
     gallery, counts = matrix[watchlist.gallery], watchlist.counts
     means = np.add.reduceat(gallery, np.cumsum(counts) - counts, axis=0) / counts[:, None]
-    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in (OWN, *RULES, TEMPLATE, NEAREST)}
-    people = FeatureSet(gallery, np.repeat(np.arange(len(counts)), counts), [*map(str, range(len(counts)))], None)
-    live = Gallery(people, head, head.threshold, head.min_votes)
-    block = max(1, MAX_SCORES // (len(counts) * int(counts.max())))
+    rules = (LIVE_RULE, *RULES, MEAN_FEATURES, NEAREST)
+    result = {name: np.empty((len(probes), len(counts)), np.float32) for name in rules}
+    enrolled = FeatureSet(gallery, np.repeat(np.arange(len(counts)), counts), [*map(str, range(len(counts)))], None)
+    live_gallery = Gallery(enrolled, head, head.threshold, head.min_votes)
+    block = max(1, max_scores // (len(counts) * int(counts.max())))
     for start in range(0, len(probes), block):
         part = slice(start, start + block)
-        result[OWN][part] = live.scores(matrix[probes[part]])
-        ranked = rank_by_person(head.score_gallery(matrix[probes[part]], gallery), counts)
+        embeddings = matrix[probes[part]]
+        result[LIVE_RULE][part] = live_gallery.scores(embeddings)
+        ranked = rank_by_person(head.score_gallery(embeddings, gallery), counts)
         for name, rule in RULES.items():
             result[name][part] = rule(ranked, counts)
-        result[TEMPLATE][part] = head.score_gallery(matrix[probes[part]], means)
-        near = rank_by_person(-euclidean_distances(matrix[probes[part]], gallery), counts)
-        result[NEAREST][part] = near[:, :, 0]
+        result[MEAN_FEATURES][part] = head.score_gallery(embeddings, means)
+        result[NEAREST][part] = rank_by_person(-euclidean_distances(embeddings, gallery), counts)[:, :, 0]
     return result
 
 
 def euclidean_distances(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Distances, float32 (f, g), of probes (f, D) and gallery rows (g, D)."""
+    """Distances, float32 (f, g), between probes (f, D) and gallery rows (g, D)."""
     from sklearn.metrics import pairwise_distances
 
     return pairwise_distances(probes, gallery)
@@ -108,125 +123,140 @@ def euclidean_distances(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Trials:
-    """What galleries of one size make of their probes, by one rule.
+    """The best scores of all probes in n galleries of one size, by one rule."""
 
-    tops: float32 (p,), each known probe's best score in its own gallery; right: bool (p,), whether it is its own
-    person's. stranger_tops: float32 (s, n), each stranger's best score in each of n galleries.
-    """
-
-    tops: np.ndarray
-    right: np.ndarray
-    stranger_tops: np.ndarray
+    best_scores: np.ndarray  # float32 (p,), of each known probe in the gallery that holds its person
+    is_right: np.ndarray  # bool (p,), whether that score belongs to its person
+    stranger_scores: np.ndarray  # float32 (s, n), the best score of each stranger in each gallery
 
 
 def run_trials(scores: np.ndarray, size: int) -> Trials:
-    """Share the enrolled out into galleries of a size and let each probe come by.
+    """Divide the enrolled people into galleries of one size and compare each probe with them.
 
-    scores: (p + s, p), as score_people gives them. A known probe meets its person's gallery, a stranger meets
-    every one. People who do not fill a last gallery are left out.
+    A known probe is compared with the gallery of its person, a stranger with all galleries. People left over from the
+    last full gallery are not used. scores: (p + s, p), from score_people.
     """
     people = scores.shape[1]
-    number = people // size
-    used = number * size
-    # (gallery of the probe, probe, gallery, person): its own gallery is the diagonal.
-    own = scores[:used, :used].reshape(number, size, number, size)[np.arange(number), :, np.arange(number)]
-    strangers = scores[people:, :used].reshape(-1, number, size).max(axis=2)
-    right = own.argmax(axis=2) == np.arange(size)
-    return Trials(own.max(axis=2).ravel(), right.ravel(), strangers)
+    galleries = people // size
+    used = galleries * size
+    # The axes are gallery of the probe, probe, gallery, person; the diagonal is the probe's own gallery.
+    diagonal = np.arange(galleries)
+    own = scores[:used, :used].reshape(galleries, size, galleries, size)[diagonal, :, diagonal]
+    is_right = own.argmax(axis=2) == np.arange(size)
+    strangers = scores[people:, :used].reshape(-1, galleries, size).max(axis=2)
+    return Trials(own.max(axis=2).ravel(), is_right.ravel(), strangers)
 
 
 @dataclass(frozen=True)
 class Identification:
-    """How one rule does in galleries of one size. rank1: share of known probes whose best person is right.
+    """How well one rule does in galleries of one size."""
 
-    dir: FAR → DIR at it. gain: the same, more than nearest Euclidean's. named: shares at test.py's threshold, of
-    "strangers" that get a name and of known people that get the "right" and a "wrong" one; None for
-    distances.
-    """
-
-    rank1: Estimate
-    dir: dict[float, Estimate]
-    gain: dict[float, Estimate]
+    rank1: Estimate  # share of known probes whose best person is right
+    dir: dict[float, Estimate]  # FAR → DIR
+    gain: dict[float, Estimate]  # FAR → DIR minus that of the nearest Euclidean distance
+    # At the threshold of test.py, the shares of "strangers" with a name, and of known people with the "right" and a
+    # "wrong" name; None for distances.
     named: dict[str, Estimate] | None
 
 
 def measure_identification(
     scores: dict[str, np.ndarray], size: int, threshold: float, replicates: int, seed: int
 ) -> dict[str, Identification]:
-    """The figures of every rule, with intervals over resampled people: known ones and strangers."""
-    trials = {name: run_trials(part, size) for name, part in scores.items()}
-    rng = np.random.default_rng(seed)
-    counts = trials[NEAREST].stranger_tops.shape[0], trials[NEAREST].tops.shape[0]
-    # Everybody once, and then the resamplings: how often each stranger and each known person was drawn.
-    drawn = [[np.ones(count, int) for count in counts]]
-    drawn += [
-        [np.bincount(rng.integers(0, count, count), minlength=count) for count in counts] for _ in range(replicates)
-    ]
-    rates = {name: _rates(trial, threshold, drawn) for name, trial in trials.items()}
+    """The figures of every rule, with intervals over resampled people, enrolled ones and strangers.
 
-    def figure(values) -> Estimate:
+    Args:
+        scores: rule → (p + s, p), from score_people.
+        size: people in a gallery.
+        threshold: above which a candidate is named.
+        replicates: bootstrap resamplings.
+        seed: of the bootstrap.
+    """
+    trials = {name: run_trials(part, size) for name, part in scores.items()}
+    strangers, probes = (len(part) for part in (trials[NEAREST].stranger_scores, trials[NEAREST].best_scores))
+    counts = list(_resampled_counts(strangers, probes, replicates, np.random.default_rng(seed)))
+    rates = {name: _rates(trial, threshold, counts) for name, trial in trials.items()}
+
+    def estimate(values: list[float | None]) -> Estimate:
         return Estimate(None) if values[0] is None else Estimate(float(values[0]), *interval(values[1:]))
 
-    def gain(own, baseline) -> Estimate:
-        return figure([None] if own[0] is None else [a - b for a, b in zip(own, baseline, strict=True)])
+    def gain(values: list[float | None], baseline: list[float | None]) -> Estimate:
+        return estimate([None] if values[0] is None else [a - b for a, b in zip(values, baseline, strict=True)])
 
     return {
         name: Identification(
-            rank1=figure(rate["rank1"]),
-            dir={far: figure(rate[far]) for far in FARS},
-            gain={far: gain(rate[far], rates[NEAREST][far]) for far in FARS},
-            named=None if name == NEAREST else {key: figure(rate[key]) for key in ("strangers", "right", "wrong")},
+            rank1=estimate(rate["rank1"]),
+            dir={far: estimate(rate[far]) for far in REPORTED_FARS},
+            gain={far: gain(rate[far], rates[NEAREST][far]) for far in REPORTED_FARS},
+            named=None if name == NEAREST else {key: estimate(rate[key]) for key in ("strangers", "right", "wrong")},
         )
         for name, rate in rates.items()
     }
 
 
-def _rates(trial: Trials, threshold: float, drawn: list) -> dict:
-    """The rates of each resampling, name → one number for each; FARs → DIR at it, None where s strangers show none."""
-    strangers, galleries = trial.stranger_tops.shape
-    order = np.argsort(-trial.stranger_tops, axis=None, kind="stable")
-    falling, stranger = trial.stranger_tops.ravel()[order], order // galleries
-    stranger_named = (trial.stranger_tops > threshold).mean(axis=1)
-    named = trial.tops > threshold
-    rates = {key: [] for key in ("rank1", "strangers", "right", "wrong", *FARS)}
-    for stranger_times, times in drawn:
-        rates["rank1"].append(np.average(trial.right, weights=times))
-        rates["strangers"].append(np.average(stranger_named, weights=stranger_times))
-        rates["right"].append(np.average(named & trial.right, weights=times))
-        rates["wrong"].append(np.average(named & ~trial.right, weights=times))
-        accepted = np.cumsum(stranger_times[stranger])
-        for far in FARS:
-            if far * strangers < 1:  # n strangers show no rate below 1 / n
+def _resampled_counts(
+    strangers: int, people: int, replicates: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """How often each stranger, (s,), and each person, (p,), counts: once, and then as often as they were drawn."""
+    yield np.ones(strangers, int), np.ones(people, int)
+    both = (np.repeat(np.arange(count)[:, None], 2, axis=1) for count in (strangers, people))
+    yield from zip(*(people_multiplicities(part, replicates, rng) for part in both), strict=True)
+
+
+def _rates(
+    trials: Trials, threshold: float, counts: list[tuple[np.ndarray, np.ndarray]]
+) -> dict[str | float, list[float | None]]:
+    """The rates of each resampling, by name. DIRs are by FAR, and None if the strangers are too few to show it."""
+    strangers, galleries = trials.stranger_scores.shape
+    order = np.argsort(-trials.stranger_scores, axis=None, kind="stable")
+    falling, stranger = trials.stranger_scores.ravel()[order], order // galleries
+    stranger_named = (trials.stranger_scores > threshold).mean(axis=1)
+    named = trials.best_scores > threshold
+    rates = {key: [] for key in ("rank1", "strangers", "right", "wrong", *REPORTED_FARS)}
+    for stranger_counts, people_counts in counts:
+        rates["rank1"].append(np.average(trials.is_right, weights=people_counts))
+        rates["strangers"].append(np.average(stranger_named, weights=stranger_counts))
+        rates["right"].append(np.average(named & trials.is_right, weights=people_counts))
+        rates["wrong"].append(np.average(named & ~trials.is_right, weights=people_counts))
+        accepted = np.cumsum(stranger_counts[stranger])
+        for far in REPORTED_FARS:
+            if far * strangers < 1:  # n strangers cannot show a rate below 1 / n
                 rates[far].append(None)
                 continue
             lowest = falling[np.searchsorted(accepted, far * accepted[-1] + 1e-9, side="right")]
-            rates[far].append(np.average(trial.right & (trial.tops > lowest), weights=times))
+            rates[far].append(np.average(trials.is_right & (trials.best_scores > lowest), weights=people_counts))
     return rates
 
 
 @dataclass(frozen=True)
 class OpenSet:
-    """All that is found with one watchlist. who: whose it is, in words. photos: of all its people together.
+    """The results of one watchlist. The names of the fields are the keys of evaluation.json."""
 
-    thresholds: size of the gallery → that of test.py with so many people. galleries: size → rule → its figures.
-    """
-
-    who: str
+    who: str  # which people, in words that follow "16 people"
     people: int
-    photos: int
+    photos: int  # enrolled, of all people together
     strangers: int
-    thresholds: dict[int, float]
-    galleries: dict[int, dict[str, Identification]]
+    thresholds: dict[int, float]  # size of the gallery → the threshold of test.py with that many people
+    galleries: dict[int, dict[str, Identification]]  # size → rule → figures
 
 
 def measure_open_set(
     head: Head, matrix: np.ndarray, watchlist: Watchlist, sizes: list[int], who: str, replicates: int, seed: int
 ) -> tuple[OpenSet, dict[str, Trials]]:
-    """Every figure of a watchlist, and the trials in the largest gallery by rule; no size is above its people."""
+    """All results of a watchlist, and the trials in the largest gallery by rule.
+
+    Args:
+        head: the head to measure.
+        matrix: features (N, D), to which the rows of the watchlist refer.
+        watchlist: enrolled people and probes.
+        sizes: people in a gallery. Sizes above the number of enrolled people become that number.
+        who: which people these are, in words.
+        replicates: bootstrap resamplings of the people.
+        seed: of the bootstrap.
+    """
     scores = score_people(head, matrix, watchlist)
     sizes = sorted({min(size, watchlist.people) for size in sizes})
     thresholds = {size: head.threshold_for(size) for size in sizes}
-    found = OpenSet(
+    result = OpenSet(
         who=who,
         people=watchlist.people,
         photos=len(watchlist.gallery),
@@ -234,4 +264,4 @@ def measure_open_set(
         thresholds=thresholds,
         galleries={size: measure_identification(scores, size, thresholds[size], replicates, seed) for size in sizes},
     )
-    return found, {name: run_trials(part, sizes[-1]) for name, part in scores.items()}
+    return result, {name: run_trials(part, sizes[-1]) for name, part in scores.items()}

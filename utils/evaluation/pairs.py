@@ -11,52 +11,41 @@ from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.heads.pairs import all_negative_pairs, positive_pairs
 
 FOLDS = 10
-MAX_SAME_PAIRS = 20  # of one person
+MAX_SAME_PAIRS = 20  # per person
 MAX_DIFFERENT_PAIRS = 200_000
+
+ImageId = tuple[str, int]  # a person's name and the number of one of their images
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows of a feature matrix.
+    """n pairs of rows of a feature matrix."""
 
-    rows: int32 (n, 2). people: int32 (n, 2), the rows' labels. same: bool (n,).
-    weights: float64 (n,), how much each counts among its kind. folds: int32 (n,), −1 for none.
-    """
-
-    rows: np.ndarray
-    people: np.ndarray
-    same: np.ndarray
-    weights: np.ndarray
-    folds: np.ndarray
+    rows: np.ndarray  # int32 (n, 2)
+    people: np.ndarray  # int32 (n, 2), the rows' labels
+    same: np.ndarray  # bool (n,)
+    weights: np.ndarray  # float64 (n,), how much each counts among the pairs of its kind
+    folds: np.ndarray  # int32 (n,), -1 for none
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def only(self, chosen: np.ndarray) -> "Pairs":
-        """The pairs of a bool mask or an index array."""
-        return Pairs(
-            self.rows[chosen], self.people[chosen], self.same[chosen], self.weights[chosen], self.folds[chosen]
-        )
-
-    def of_people(self, people: np.ndarray) -> np.ndarray:
-        """bool (n,): which pairs show any of these people."""
-        return np.isin(self.people, people).any(axis=1)
-
 
 @dataclass(frozen=True)
 class PairLine:
-    """One line of a pairs file: its number, its fold and two images, each (person, number)."""
+    """One line of a pairs file."""
 
-    number: int
-    fold: int
-    images: tuple[tuple[str, int], tuple[str, int]]
+    line_number: int  # from 1
+    fold: int  # from 0
+    images: tuple[ImageId, ImageId]
 
 
 def read_pairs(path: Path) -> list[PairLine]:
-    """Read a pairs file of LFW's form. Raises InputError that names the line.
+    """Read a pairs file in LFW's form. Raises InputError, which names the line.
 
-    The first line holds the number of folds and of pairs of each kind in a fold, or the latter alone. Then
-    each fold has its pairs of the same person (name, number, number) and of two (name, number, name, number).
+    The first line holds the number of folds and the number of pairs of each kind in a fold, or only the latter.
+    Each fold then lists its same-person pairs (name, number, number), followed by its different-person pairs
+    (name, number, name, number).
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -65,7 +54,7 @@ def read_pairs(path: Path) -> list[PairLine]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines:
         raise InputError(f"{path} is not a pairs file: it is empty")
-    header = _split(lines[0][1])
+    header = _split_fields(lines[0][1])
     if len(header) not in (1, 2) or not all(word.isdecimal() and 0 < int(word) < 1_000_000 for word in header):
         raise InputError(
             f"{path}, line {lines[0][0]}: expected the number of folds and of pairs of each kind in a fold. "
@@ -75,36 +64,37 @@ def read_pairs(path: Path) -> list[PairLine]:
     if len(lines) - 1 != folds * 2 * per_kind:
         raise InputError(
             f"{path}, line {lines[0][0]}: {folds} folds of 2 × {per_kind} pairs make {folds * 2 * per_kind} lines, "
-            f"the file has {len(lines) - 1}"
+            f"but the file has {len(lines) - 1}"
         )
     return [
         _parse_pair(path, number, line, fold=index // (2 * per_kind)) for index, (number, line) in enumerate(lines[1:])
     ]
 
 
-def _split(line: str) -> list[str]:
-    """Fields between tabs, where there are any: then names may hold blanks."""
+def _split_fields(line: str) -> list[str]:
+    """Split a line at its tabs if it has any, so that names may contain spaces; otherwise at whitespace."""
     return [word.strip() for word in line.split("\t")] if "\t" in line.strip() else line.split()
 
 
-def _parse_pair(path: Path, number: int, line: str, fold: int) -> PairLine:
-    words = _split(line)
+def _parse_pair(path: Path, line_number: int, line: str, fold: int) -> PairLine:
+    words = _split_fields(line)
     if len(words) == 3:
         words.insert(2, words[0])
     if len(words) != 4 or not all(word.isdecimal() for word in words[1::2]) or not all(words):
         raise InputError(
-            f"{path}, line {number}: expected NAME n m, or NAME n OTHER m. Received: {line.strip()[:80]!r}"
+            f"{path}, line {line_number}: expected NAME n m, or NAME n OTHER m. Received: {line.strip()[:80]!r}"
         )
     first, second = (words[0], int(words[1])), (words[2], int(words[3]))
     if first == second:
-        raise InputError(f"{path}, line {number}: an image is paired with itself: {line.strip()[:80]!r}")
-    return PairLine(number, fold, (first, second))
+        raise InputError(f"{path}, line {line_number}: an image is paired with itself: {line.strip()[:80]!r}")
+    return PairLine(line_number, fold, (first, second))
 
 
-def image_rows(images: Iterable[tuple[str, str]]) -> dict[tuple[str, int], int]:
-    """(person, number) → row, of images (person, file name) in row order: LFW's <person>_NNNN.jpg.
+def image_rows(images: Iterable[tuple[str, str]]) -> dict[ImageId, int]:
+    """Map (person, number) to the row of that image.
 
-    So are faces found that selfies2face.py made of such photos, <person>_NNNN_jpg.png.
+    images: (person, file name) in row order. Names of LFW's form <person>_NNNN.jpg count, and so do faces that
+    selfies2face.py cut out of such photos, <person>_NNNN_jpg.png. Others are ignored.
     """
     rows = {}
     for row, (person, name) in enumerate(images):
@@ -114,13 +104,13 @@ def image_rows(images: Iterable[tuple[str, str]]) -> dict[tuple[str, int], int]:
     return rows
 
 
-def match_pairs(lines: list[PairLine], rows: dict[tuple[str, int], int], labels: np.ndarray) -> tuple[Pairs, list[str]]:
-    """The pairs of both of whose images there are features, and one text for each that is left out."""
+def match_pairs(lines: list[PairLine], rows: dict[ImageId, int], labels: np.ndarray) -> tuple[Pairs, list[str]]:
+    """The pairs with features of both images, and a message for each pair that is left out."""
     known, missing = [], []
     for line in lines:
-        lost = [f"{person}_{number:04}" for person, number in line.images if (person, number) not in rows]
-        if lost:
-            missing.append(f"line {line.number}: no features of {' and '.join(lost)}")
+        unknown = [f"{person}_{number:04}" for person, number in line.images if (person, number) not in rows]
+        if unknown:
+            missing.append(f"line {line.line_number}: no features of {' and '.join(unknown)}")
         else:
             known.append(line)
     index = np.array([[rows[image] for image in line.images] for line in known], np.int32).reshape(-1, 2)
@@ -130,25 +120,25 @@ def match_pairs(lines: list[PairLine], rows: dict[tuple[str, int], int], labels:
 
 
 def load_pairs(path: Path, features: FeatureSet) -> tuple[Pairs, list[str]]:
-    """The pairs of a file whose images have features, and a text for each that is left out. Raises InputError."""
+    """The pairs of a file that have features, and a message for each that is left out. Raises InputError."""
     people = [features.names[label] for label in features.labels]
     rows = image_rows(zip(people, features.images, strict=True))
     return match_pairs(read_pairs(path), rows, features.labels)
 
 
 def check_folds(pairs: Pairs, at_least: int = 1) -> None:
-    """Raise InputError unless there are so many folds, each with pairs of both kinds."""
+    """Raise InputError unless there are enough folds, each with pairs of both kinds."""
     folds = np.unique(pairs.folds)
     for fold in folds:
         for same, kind in ((True, "the same person"), (False, "different people")):
             if not (pairs.same[pairs.folds == fold] == same).any():
                 raise InputError(f"fold {fold + 1} of the pairs has no pair of {kind} with features")
     if len(folds) < at_least:
-        raise InputError(f"{at_least} folds of pairs are needed at least. Received: {len(folds)}")
+        raise InputError(f"at least {at_least} folds of pairs are needed. Received: {len(folds)}")
 
 
 def with_strangers(features: FeatureSet) -> FeatureSet:
-    """The same people, and after them each stranger as one with a single photo; `stranger_label` tells them apart."""
+    """Append each stranger as a person with a single photo. `stranger_label` tells them from the people."""
     count = len(features.strangers)
     return FeatureSet(
         matrix=np.concatenate([features.matrix, features.strangers]),
@@ -160,80 +150,90 @@ def with_strangers(features: FeatureSet) -> FeatureSet:
 
 
 def stranger_label(names: list[str]) -> int:
-    """The label from which on `with_strangers` gives them to strangers."""
+    """The first label that `with_strangers` gives to a stranger."""
     return sum(not name.startswith(f"{STRANGERS}/") for name in names)
 
 
 def sample_pairs(
     labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator, strangers_from: int | None = None
 ) -> Pairs:
-    """Pairs of the people of some rows, in which everybody counts the same however many photos there are.
+    """Pairs of some rows, weighted so that every person counts the same however many photos they have.
 
-    labels: int (N,), of the whole matrix; rows: int (n,). strangers_from: the label from which on they are strangers',
-    two of whom make no pair, since they may be one person. Same: all pairs of a person, MAX_SAME_PAIRS at most,
-    share a weight of 1. Different: all, where those of the same two people share a weight of 1; or, where they
-    are more than MAX_DIFFERENT_PAIRS, so many random ones: two people, then a photo of each. The people are
-    spread over FOLDS; a pair of two folds belongs to none.
+    Same-person pairs: all pairs of a person, at most MAX_SAME_PAIRS, which share a weight of 1. Different-person
+    pairs: all of them, where the pairs of the same two people share a weight of 1. If there are more than
+    MAX_DIFFERENT_PAIRS, that many random ones instead: first two people, then a photo of each. The people are spread
+    over FOLDS; a pair across two folds belongs to none.
+
+    Args:
+        labels: int (N,), of the whole matrix.
+        rows: int (n,), the rows to pair.
+        rng: random generator.
+        strangers_from: the first label of a stranger. Two strangers make no pair, since they may be the same person.
     """
-    people, own = np.unique(np.asarray(labels)[rows], return_inverse=True)
-    same = _sample_same(own, rng)
-    different = _sample_different(own, rng)
-    drawn = len(different) == MAX_DIFFERENT_PAIRS  # people first: drawn so, each counts the same already
+    present, person = np.unique(np.asarray(labels)[rows], return_inverse=True)
+    same = _sample_same(person, rng)
+    different = _sample_different(person, rng)
+    people_first = len(different) == MAX_DIFFERENT_PAIRS  # then all pairs of people count the same already
     if strangers_from is not None:
-        different = different[(people[own[different]] < strangers_from).any(axis=1)]
+        different = different[(present[person[different]] < strangers_from).any(axis=1)]
     index = np.concatenate([same, different])
-    who = np.sort(own[index], axis=1)
-    is_same = who[:, 0] == who[:, 1]
-    _, which, counts = np.unique(who @ [len(people), 1], return_inverse=True, return_counts=True)
-    fold_of = _spread(np.bincount(own, minlength=len(people)), rng)
-    folds = fold_of[own[index]]
+    two_people = np.sort(person[index], axis=1)
+    is_same = two_people[:, 0] == two_people[:, 1]
+    _, group, counts = np.unique(two_people @ [len(present), 1], return_inverse=True, return_counts=True)
+    folds = _assign_folds(np.bincount(person, minlength=len(present)), rng)[person[index]]
     return Pairs(
         rows=rows[index].astype(np.int32),
-        people=people[own[index]].astype(np.int32),
+        people=present[person[index]].astype(np.int32),
         same=is_same,
-        weights=np.where(is_same | (not drawn), 1 / counts[which], 1.0),
+        weights=np.where(is_same | (not people_first), 1 / counts[group], 1.0),
         folds=np.where(folds[:, 0] == folds[:, 1], folds[:, 0], -1),
     )
 
 
-def _sample_same(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All pairs of one person, int (p, 2), or MAX_SAME_PAIRS random ones of whoever has more."""
-    pairs = rng.permutation(positive_pairs(own))
-    order = np.argsort(own[pairs[:, 0]], kind="stable")
-    person = own[pairs[order, 0]]
-    rank = np.arange(len(person)) - np.searchsorted(person, person)
+def _sample_same(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """All same-person pairs, int (p, 2), but at most MAX_SAME_PAIRS random ones per person.
+
+    person: int (n,), whose each row is, from 0.
+    """
+    pairs = rng.permutation(positive_pairs(person))
+    order = np.argsort(person[pairs[:, 0]], kind="stable")
+    pair_person = person[pairs[order, 0]]
+    rank = np.arange(len(pair_person)) - np.searchsorted(pair_person, pair_person)
     return pairs[order[rank < MAX_SAME_PAIRS]]
 
 
-def _sample_different(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All pairs of two people, int (q, 2), or MAX_DIFFERENT_PAIRS random ones, people first, where there are more."""
-    counts = np.bincount(own)
+def _sample_different(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """All different-person pairs, int (q, 2), or if there are more, MAX_DIFFERENT_PAIRS random ones, people first.
+
+    person: int (n,), whose each row is, from 0.
+    """
+    counts = np.bincount(person)
     if len(counts) < 2:
         return np.empty((0, 2), np.int32)
-    if (len(own) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2 < MAX_DIFFERENT_PAIRS:
-        return all_negative_pairs(own, MAX_DIFFERENT_PAIRS, rng)
+    if (len(person) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2 < MAX_DIFFERENT_PAIRS:
+        return all_negative_pairs(person, MAX_DIFFERENT_PAIRS, rng)
     first = rng.integers(0, len(counts), MAX_DIFFERENT_PAIRS)
     second = (first + rng.integers(1, len(counts), MAX_DIFFERENT_PAIRS)) % len(counts)
     people = np.stack([first, second], axis=1)
-    by_person = np.argsort(own, kind="stable")
+    by_person = np.argsort(person, kind="stable")
     starts = np.cumsum(counts) - counts
     return by_person[starts[people] + (rng.random(people.shape) * counts[people]).astype(int)]
 
 
-def _spread(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A fold for each person, int32 (p,), with those of several photos in equal parts; −1 with too few for two folds.
+def _assign_folds(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A fold for each person, int32 (p,); -1 for all if there are too few people for two folds.
 
-    counts: int (p,), their photos.
+    People with several photos are spread evenly. counts: int (p,), photos per person.
     """
     several = int((counts > 1).sum())
-    number = min(FOLDS, several, len(counts) // 2)
+    count = min(FOLDS, several, len(counts) // 2)
     folds = np.full(len(counts), -1, np.int32)
-    if number >= 2:
+    if count >= 2:
         order = np.lexsort([rng.random(len(counts)), counts < 2])
-        folds[order] = np.arange(len(counts)) % number
+        folds[order] = np.arange(len(counts)) % count
     return folds
 
 
 def has_both_kinds(same: np.ndarray) -> bool:
-    """Whether pairs, bool (n,), are of the same person and of different people."""
+    """Whether there are same-person and different-person pairs. same: bool (n,)."""
     return bool(same.any() and not same.all())

@@ -1,59 +1,69 @@
-"""An evaluation in words and files: tables for the terminal, JSON, and a CSV of the people."""
+"""The results of an evaluation as text for the terminal, as JSON, and as a CSV file of the people."""
 
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, is_dataclass
+from dataclasses import asdict, astuple, fields, is_dataclass
 from pathlib import Path
 
 from utils.cli import counted
-from utils.evaluation.identification import NEAREST, OWN, Identification, OpenSet
+from utils.evaluation.identification import LIVE_RULE, NEAREST, Identification, OpenSet
 from utils.evaluation.protocols import EUCLIDEAN, HEAD
-from utils.evaluation.verification import CURVE_FIGURES, FARS, Estimate, OperatingPoint, ScorerFigures, Verification
+from utils.evaluation.verification import (
+    CURVE_FIGURES,
+    REPORTED_FARS,
+    Estimate,
+    OperatingPoint,
+    PersonErrors,
+    ScorerFigures,
+    Verification,
+)
 from utils.files import atomic_path
 
-PEOPLE_SHOWN = 10
+MAX_PEOPLE_SHOWN = 10
+CURVE_LABELS = ("AUC", "EER", *(f"TAR at FAR {far:g}" for far in REPORTED_FARS))  # of CURVE_FIGURES
+
+Json = dict | list | str | int | float | bool | None
 
 
-def as_text(found: Verification | OpenSet) -> str:
-    """What was found, for the terminal."""
-    return verification_text(found) if isinstance(found, Verification) else open_set_text(found)
+def as_text(result: Verification | OpenSet) -> str:
+    """The results for the terminal."""
+    return verification_text(result) if isinstance(result, Verification) else open_set_text(result)
 
 
-def verification_text(found: Verification) -> str:
-    """The scorers, the head's own threshold and the people of most errors."""
+def verification_text(result: Verification) -> str:
+    """The scorers, the head at its own threshold, and the people with the most errors."""
     return "\n".join(
         [
-            f"{counted(found.people, 'person', 'people')}{found.who}, "
-            f"{found.same_pairs:,} same and {found.different_pairs:,} different pairs",
-            verification_table(found.scorers),
-            gain_line(HEAD, found.scorers[HEAD]),
-            operating_line(found.own_threshold),
-            people_lines(found.table, PEOPLE_SHOWN),
+            f"{counted(result.people, 'person', 'people')}{result.who}, "
+            f"{result.same_pairs:,} same and {result.different_pairs:,} different pairs",
+            scorer_table(result.scorers),
+            gain_line(HEAD, result.scorers[HEAD]),
+            operating_line(result.own_threshold),
+            people_table(result.table, MAX_PEOPLE_SHOWN),
         ]
     )
 
 
-def open_set_text(found: OpenSet) -> str:
-    """The rules, a table for each size of gallery."""
+def open_set_text(result: OpenSet) -> str:
+    """A table of the rules for each size of gallery."""
     lines = [
-        f"{counted(found.people, 'person', 'people')}{found.who} enrolled with {counted(found.photos, 'photo')}; "
-        f"one more photo of each comes by, and of {counted(found.strangers, 'stranger')}"
+        f"{counted(result.people, 'person', 'people')}{result.who} enrolled with {counted(result.photos, 'photo')}; "
+        f"probes: one more photo of each, and one of each of {counted(result.strangers, 'stranger')}"
     ]
-    for size, rules in found.galleries.items():
-        galleries = counted(found.people // size, "gallery", "galleries")
+    for size, rules in result.galleries.items():
+        galleries = counted(result.people // size, "gallery", "galleries")
         lines += [
-            f"\n{galleries} of {size:,}; named is whoever scores above {found.thresholds[size]:.4f}",
+            f"\n{galleries} of {size:,}; a name is given above {result.thresholds[size]:.4f}",
             identification_table(rules),
-            dir_gain_line(OWN, rules[OWN]),
+            dir_gain_line(LIVE_RULE, rules[LIVE_RULE]),
         ]
     return "\n".join(lines)
 
 
-def verification_table(scorers: dict[str, ScorerFigures]) -> str:
-    """The scorers side by side, each figure with its interval."""
-    header = ["", "accuracy", "AUC", "EER", *(f"TAR at FAR {far:g}" for far in FARS)]
-    rows = [header]
+def scorer_table(scorers: dict[str, ScorerFigures]) -> str:
+    """The scorers side by side, with intervals."""
+    rows = [["", "accuracy", *CURVE_LABELS]]
     for name, scorer in scorers.items():
         accuracy = "–" if scorer.accuracy is None else f"{scorer.accuracy:.4f} ± {scorer.standard_error:.4f}"
         rows.append([name, accuracy, *(with_interval(scorer.figures[key]) for key in CURVE_FIGURES)])
@@ -61,97 +71,91 @@ def verification_table(scorers: dict[str, ScorerFigures]) -> str:
 
 
 def gain_line(name: str, scorer: ScorerFigures) -> str:
-    """By how much a scorer differs from Euclidean distance, on the same pairs and resampled people."""
-    labels = dict(zip(CURVE_FIGURES, ("AUC", "EER", *(f"TAR at FAR {far:g}" for far in FARS)), strict=True))
+    """How much a scorer differs from the Euclidean distance on the same pairs and resampled people."""
     parts = [
         f"{label} {with_interval(scorer.gains[key], sign='+')}"
-        for key, label in labels.items()
+        for key, label in zip(CURVE_FIGURES, CURVE_LABELS, strict=True)
         if scorer.gains[key].value is not None
     ]
     return f"{name} − {EUCLIDEAN}: {', '.join(parts)}"
 
 
 def operating_line(point: OperatingPoint) -> str:
-    """What the head's own threshold does, and its calibration."""
+    """The rates at the head's own threshold, and its calibration."""
     return (
         f"at the head's own threshold ({point.threshold:.4f}): FAR {with_interval(point.far, 5)}, "
         f"TAR {with_interval(point.tar)}; expected calibration error {point.calibration_error:.4f}"
     )
 
 
-def people_lines(table: list[dict], most: int) -> str:
-    """The people with the most errors at the head's own threshold, a line each."""
-    wrong = [row for row in table if row["false_rejects"] or row["false_accepts"]]
+def people_table(people: list[PersonErrors], most: int) -> str:
+    """The people with the most errors at the head's own threshold, at most `most`."""
+    wrong = [person for person in people if person.errors]
     if not wrong:
         return "no errors there"
-    rows = [["most errors there", "not recognized", "taken for others", "most alike"]]
-    for row in wrong[:most]:
-        rejects, accepts = (
-            f"{row[error]} of {row[pairs]}"
-            for error, pairs in (("false_rejects", "same_pairs"), ("false_accepts", "different_pairs"))
-        )
-        alike = f"{row['most_alike']} ({row['its_score']:.2f})" if row["most_alike"] else "–"
-        rows.append([row["person"], rejects, accepts, alike])
+    rows = [["most errors there", "not recognized", "mistaken for others", "most alike"]]
+    for person in wrong[:most]:
+        rejects = f"{person.false_rejects} of {person.same_pairs}"
+        accepts = f"{person.false_accepts} of {person.different_pairs}"
+        alike = f"{person.most_alike} ({person.its_score:.2f})" if person.most_alike else "–"
+        rows.append([person.person, rejects, accepts, alike])
     return format_table(rows)
 
 
-def identification_table(results: dict[str, Identification]) -> str:
+def identification_table(rules: dict[str, Identification]) -> str:
     """The rules side by side for one size of gallery."""
-    rows = [["", "rank 1", *(f"DIR at FAR {far:g}" for far in FARS), "strangers named", "known: right", "wrong name"]]
-    for name, result in results.items():
+    dirs = [f"DIR at FAR {far:g}" for far in REPORTED_FARS]
+    rows = [["", "rank 1", *dirs, "strangers named", "known: right", "wrong name"]]
+    for name, rule in rules.items():
         named = ["–"] * 3
-        if result.named:
-            named = [with_interval(result.named["strangers"], 4)]
-            named += [f"{result.named[key].value:.3f}" for key in ("right", "wrong")]
-        rows.append([name, f"{result.rank1.value:.3f}", *(with_interval(result.dir[far], 3) for far in FARS), *named])
+        if rule.named:
+            named = [with_interval(rule.named["strangers"], 4)]
+            named += [f"{rule.named[key].value:.3f}" for key in ("right", "wrong")]
+        dirs = [with_interval(rule.dir[far], 3) for far in REPORTED_FARS]
+        rows.append([name, f"{rule.rank1.value:.3f}", *dirs, *named])
     return format_table(rows)
 
 
-def dir_gain_line(name: str, result: Identification) -> str:
-    """By how much a rule's DIR is above that of the nearest Euclidean distance."""
+def dir_gain_line(name: str, rule: Identification) -> str:
+    """How much the DIR of a rule is above that of the nearest Euclidean distance."""
     parts = [
-        f"DIR at FAR {far:g} {with_interval(gain, 3, '+')}"
-        for far, gain in result.gain.items()
-        if gain.value is not None
+        f"DIR at FAR {far:g} {with_interval(gain, 3, '+')}" for far, gain in rule.gain.items() if gain.value is not None
     ]
     return f"{name} − {NEAREST}: {', '.join(parts) or 'too few strangers for a DIR'}"
 
 
-def with_interval(figure: Estimate, digits: int = 4, sign: str = "-") -> str:
+def with_interval(estimate: Estimate, digits: int = 4, sign: str = "-") -> str:
     """ "0.9712 [0.9650, 0.9770]"; a dash where the data cannot show the figure."""
-    if figure.value is None:
+    if estimate.value is None:
         return "–"
-    value, low, high = (None if part is None else f"{part:{sign}.{digits}f}" for part in astuple(figure))
-    return value if figure.low is None or math.isnan(figure.low) else f"{value} [{low}, {high}]"
+    value, low, high = (None if part is None else f"{part:{sign}.{digits}f}" for part in astuple(estimate))
+    return value if estimate.low is None or math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of words in aligned columns, the first one to the left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *rest = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(["  " + first, *rest]).rstrip())
-    return "\n".join(lines)
+    """Cells in left-aligned columns, indented by two spaces."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
-def plain(value):
-    """Dataclasses as dicts and keys as text, all the way down, and NaN as None: what JSON knows."""
+def to_json(value: object) -> Json:
+    """What JSON can hold: dataclasses as dicts, keys as text and NaN as None, all the way down."""
     if is_dataclass(value):
-        return plain(asdict(value))
+        return to_json(asdict(value))
     if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [to_json(part) for part in value]
     return None if value != value else value
 
 
-def write_people(path: Path, table: list[dict]) -> None:
-    """Write the table of people as CSV, atomically."""
+def write_people(path: Path, people: list[PersonErrors]) -> None:
+    """Write the errors of the people as a CSV file, atomically."""
     with (
         atomic_path(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
-        writer = csv.DictWriter(file, table[0].keys())
-        writer.writeheader()
-        writer.writerows(table)
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(PersonErrors))
+        writer.writerows(map(astuple, people))

@@ -1,4 +1,4 @@
-"""What is reported of a verification: every scorer's figures side by side, people one by one, the worst pairs."""
+"""Verification figures: all scorers side by side, the head at its own threshold, and the errors of each person."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from utils.evaluation.pairs import Pairs
 from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores, fold_accuracies
-from utils.metrics import calibration_error, interval, people_multiplicities, resampled_rocs, roc
+from utils.metrics import Roc, calibration_error, interval, people_multiplicities, resampled_rocs, roc
 
-FARS = (0.01, 0.001)
-CURVE_FIGURES = ("auc", "eer", *(f"tar_at_far_{far:g}" for far in FARS))
+REPORTED_FARS = (0.01, 0.001)
+CURVE_FIGURES = ("auc", "eer", *(f"tar_at_far_{far:g}" for far in REPORTED_FARS))
 
 
 @dataclass(frozen=True)
@@ -23,142 +23,162 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ScorerFigures:
-    """How one scorer does. accuracy: mean over folds, None without folds; its standard error beside it.
+    """How well one scorer does."""
 
-    figures, gains: CURVE_FIGURES → the figure, and by how much it is more than Euclidean distance's.
-    """
-
-    accuracy: float | None
-    standard_error: float | None
-    figures: dict[str, Estimate]
-    gains: dict[str, Estimate]
-
-
-def measure_scorers(judged: PairScores, pairs: Pairs, replicates: int, seed: int) -> dict[str, ScorerFigures]:
-    """The figures of each scorer on the same pairs.
-
-    replicates: resamplings of the people, the same ones for every scorer, so that the gains have intervals too.
-    """
-    person_pairs = len(np.unique(np.sort(pairs.people[~pairs.same], axis=1), axis=0))
-    values, samples = {}, {}
-    for name, scores in judged.scores.items():
-        values[name] = _curve_figures(roc(scores, pairs.same, pairs.weights), person_pairs)
-        drawn = people_multiplicities(pairs.people, replicates, np.random.default_rng(seed))
-        curves = resampled_rocs(scores, pairs.same, pairs.weights, drawn)
-        samples[name] = [_curve_figures(curve, person_pairs) for curve in curves]
-    scorers = {}
-    for name, scores in judged.scores.items():
-        gain = _difference(values[name], values[EUCLIDEAN])
-        gains = [_difference(*both) for both in zip(samples[name], samples[EUCLIDEAN], strict=True)]
-        scorers[name] = ScorerFigures(
-            *_accuracy(fold_accuracies(scores, pairs, judged.thresholds[name])),
-            figures={key: _figure(key, values[name], samples[name]) for key in CURVE_FIGURES},
-            gains={key: _figure(key, gain, gains) for key in CURVE_FIGURES},
-        )
-    return scorers
-
-
-def _accuracy(of_folds: np.ndarray) -> tuple[float | None, float | None]:
-    if len(of_folds) < 2:
-        return None, None
-    return float(of_folds.mean()), float(of_folds.std(ddof=1) / np.sqrt(len(of_folds)))
-
-
-def _curve_figures(curve, person_pairs: int) -> dict[str, float | None]:
-    # n pairs of people show no rate below 1 / n.
-    tars = {f"tar_at_far_{far:g}": curve.tar_at(far) if far * person_pairs >= 1 else None for far in FARS}
-    return {"auc": curve.auc, "eer": curve.eer, **tars}
-
-
-def _difference(own: dict, other: dict) -> dict[str, float | None]:
-    return {key: None if own[key] is None else own[key] - other[key] for key in own}
-
-
-def _figure(key: str, values: dict, samples: list[dict]) -> Estimate:
-    if values[key] is None:
-        return Estimate(None)
-    return Estimate(values[key], *interval([sample[key] for sample in samples]))
+    accuracy: float | None  # mean over folds; None without folds
+    standard_error: float | None  # of the accuracy
+    figures: dict[str, Estimate]  # by CURVE_FIGURES
+    gains: dict[str, Estimate]  # figure minus that of the Euclidean distance, by CURVE_FIGURES
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What the thresholds that the heads carry make of the pairs; far and tar with their intervals over people."""
+    """What the thresholds stored with the heads do."""
 
-    threshold: float
+    threshold: float  # the median of several heads
     far: Estimate
     tar: Estimate
-    calibration_error: float
+    calibration_error: float  # expected, 0-1
 
 
-def measure_operating_point(judged: PairScores, pairs: Pairs, replicates: int, seed: int) -> OperatingPoint:
-    """FAR and TAR at the threshold that the head carries, and its calibration."""
-    probabilities = judged.scores[HEAD]
-    accepted = probabilities > judged.own_thresholds
-    rates = {}
-    for name, kind in (("far", ~pairs.same), ("tar", pairs.same)):
-        drawn = people_multiplicities(pairs.people, replicates, np.random.default_rng(seed))
-        weights = ((times * pairs.weights)[kind] for times in drawn)
-        sampled = [float(np.average(accepted[kind], weights=part)) for part in weights if part.any()]
-        rates[name] = Estimate(float(np.average(accepted[kind], weights=pairs.weights[kind])), *interval(sampled))
-    error = calibration_error(probabilities, pairs.same, pairs.weights)
-    return OperatingPoint(float(np.median(judged.own_thresholds)), **rates, calibration_error=error)
+@dataclass(frozen=True)
+class PersonErrors:
+    """The errors of the head at its own threshold on pairs that show one person."""
 
+    person: str
+    same_pairs: int
+    false_rejects: int
+    different_pairs: int
+    false_accepts: int
+    most_alike: str | None = None  # the other person with the highest score; None without different pairs
+    its_score: float | None = None
 
-def people_table(judged: PairScores, pairs: Pairs, names: list[str]) -> list[dict]:
-    """A row for each person, those with the most errors at the head's own threshold first.
-
-    person; pairs of them that are the same person's and how many of these were rejected; pairs with others and how
-    many of these were accepted; the other person with the highest score, and that score.
-    """
-    probabilities = judged.scores[HEAD]
-    accepted = probabilities > judged.own_thresholds
-    order = np.argsort(pairs.people, axis=None, kind="stable")
-    people, starts = np.unique(pairs.people.ravel()[order], return_index=True)
-    rows = []
-    for person, found in zip(people.tolist(), np.split(order // 2, starts[1:]), strict=True):
-        found = np.unique(found)  # a pair of the same person came twice
-        same, different = found[pairs.same[found]], found[~pairs.same[found]]
-        row = {
-            "person": names[person],
-            "same_pairs": len(same),
-            "false_rejects": int((~accepted[same]).sum()),
-            "different_pairs": len(different),
-            "false_accepts": int(accepted[different].sum()),
-            "most_alike": None,
-            "its_score": None,
-        }
-        if len(different):
-            likest = different[np.argmax(probabilities[different])]
-            other = pairs.people[likest][pairs.people[likest] != person][0]
-            row.update(most_alike=names[other], its_score=round(float(probabilities[likest]), 4))
-        rows.append(row)
-    return sorted(rows, key=lambda row: (-row["false_rejects"] - row["false_accepts"], row["person"]))
+    @property
+    def errors(self) -> int:
+        return self.false_rejects + self.false_accepts
 
 
 @dataclass(frozen=True)
 class Verification:
-    """All that is found on some pairs. who: whose they are, in words. table: see people_table."""
+    """The results of a verification. The names of the fields are the keys of evaluation.json."""
 
-    who: str
+    who: str  # which people, in words that follow "16 people"
     people: int
     same_pairs: int
     different_pairs: int
     scorers: dict[str, ScorerFigures]
     own_threshold: OperatingPoint
-    table: list[dict]
+    table: list[PersonErrors]  # people with the most errors first
 
 
 def measure_verification(
-    judged: PairScores, pairs: Pairs, names: list[str], who: str, replicates: int, seed: int
+    pair_scores: PairScores, pairs: Pairs, names: list[str], who: str, replicates: int, seed: int
 ) -> Verification:
-    """Every figure of judged pairs. names: of the people, by label. replicates: of the bootstrap."""
-    table = people_table(judged, pairs, names)
+    """All results of scored pairs.
+
+    Args:
+        pair_scores: the scores of the pairs.
+        pairs: the pairs.
+        names: of the people, by label.
+        who: which people these are, in words.
+        replicates: bootstrap resamplings of the people.
+        seed: of the bootstrap.
+    """
+    table = errors_by_person(pair_scores, pairs, names)
     return Verification(
         who=who,
         people=len(table),
         same_pairs=int(pairs.same.sum()),
         different_pairs=int((~pairs.same).sum()),
-        scorers=measure_scorers(judged, pairs, replicates, seed),
-        own_threshold=measure_operating_point(judged, pairs, replicates, seed),
+        scorers=measure_scorers(pair_scores, pairs, replicates, seed),
+        own_threshold=measure_operating_point(pair_scores, pairs, replicates, seed),
         table=table,
     )
+
+
+def measure_scorers(pair_scores: PairScores, pairs: Pairs, replicates: int, seed: int) -> dict[str, ScorerFigures]:
+    """The figures of each scorer on the same pairs.
+
+    All scorers share the same resamplings of the people, so that the gains have intervals too.
+    """
+    person_pairs = len(np.unique(np.sort(pairs.people[~pairs.same], axis=1), axis=0))
+    values, samples = {}, {}
+    for name, scores in pair_scores.scores.items():
+        values[name] = _curve_figures(roc(scores, pairs.same, pairs.weights), person_pairs)
+        counts = people_multiplicities(pairs.people, replicates, np.random.default_rng(seed))
+        curves = resampled_rocs(scores, pairs.same, pairs.weights, counts)
+        samples[name] = [_curve_figures(curve, person_pairs) for curve in curves]
+    scorers = {}
+    for name, scores in pair_scores.scores.items():
+        gain = _subtract(values[name], values[EUCLIDEAN])
+        gains = [_subtract(*both) for both in zip(samples[name], samples[EUCLIDEAN], strict=True)]
+        scorers[name] = ScorerFigures(
+            *_mean_accuracy(fold_accuracies(scores, pairs, pair_scores.fold_thresholds[name])),
+            figures={key: _estimate(key, values[name], samples[name]) for key in CURVE_FIGURES},
+            gains={key: _estimate(key, gain, gains) for key in CURVE_FIGURES},
+        )
+    return scorers
+
+
+def _mean_accuracy(accuracies: np.ndarray) -> tuple[float | None, float | None]:
+    if len(accuracies) < 2:
+        return None, None
+    return float(accuracies.mean()), float(accuracies.std(ddof=1) / np.sqrt(len(accuracies)))
+
+
+def _curve_figures(curve: Roc, person_pairs: int) -> dict[str, float | None]:
+    # n pairs of people cannot show a rate below 1 / n.
+    tars = {f"tar_at_far_{far:g}": curve.tar_at(far) if far * person_pairs >= 1 else None for far in REPORTED_FARS}
+    return {"auc": curve.auc, "eer": curve.eer, **tars}
+
+
+def _subtract(figures: dict[str, float | None], baseline: dict[str, float | None]) -> dict[str, float | None]:
+    return {key: None if value is None else value - baseline[key] for key, value in figures.items()}
+
+
+def _estimate(key: str, figures: dict[str, float | None], samples: list[dict[str, float | None]]) -> Estimate:
+    if figures[key] is None:
+        return Estimate(None)
+    return Estimate(figures[key], *interval([sample[key] for sample in samples]))
+
+
+def measure_operating_point(pair_scores: PairScores, pairs: Pairs, replicates: int, seed: int) -> OperatingPoint:
+    """FAR and TAR at the threshold stored with the head, and how well its probabilities are calibrated."""
+    probabilities = pair_scores.scores[HEAD]
+    accepted = probabilities > pair_scores.head_thresholds
+    rates = {}
+    for name, kind in (("far", ~pairs.same), ("tar", pairs.same)):
+        counts = people_multiplicities(pairs.people, replicates, np.random.default_rng(seed))
+        weights = ((count * pairs.weights)[kind] for count in counts)
+        samples = [float(np.average(accepted[kind], weights=part)) for part in weights if part.any()]
+        rates[name] = Estimate(float(np.average(accepted[kind], weights=pairs.weights[kind])), *interval(samples))
+    error = calibration_error(probabilities, pairs.same, pairs.weights)
+    return OperatingPoint(float(np.median(pair_scores.head_thresholds)), **rates, calibration_error=error)
+
+
+def errors_by_person(pair_scores: PairScores, pairs: Pairs, names: list[str]) -> list[PersonErrors]:
+    """The errors at the head's own threshold of each person in the pairs, people with the most errors first."""
+    probabilities = pair_scores.scores[HEAD]
+    accepted = probabilities > pair_scores.head_thresholds
+    order = np.argsort(pairs.people, axis=None, kind="stable")
+    people, starts = np.unique(pairs.people.ravel()[order], return_index=True)
+    table = []
+    for person, indices in zip(people.tolist(), np.split(order // 2, starts[1:]), strict=True):
+        indices = np.unique(indices)  # same-person pairs are in twice
+        same, different = indices[pairs.same[indices]], indices[~pairs.same[indices]]
+        most_alike = {}
+        if len(different):
+            pair = different[np.argmax(probabilities[different])]
+            other = pairs.people[pair][pairs.people[pair] != person][0]
+            most_alike = {"most_alike": names[other], "its_score": round(float(probabilities[pair]), 4)}
+        table.append(
+            PersonErrors(
+                person=names[person],
+                same_pairs=len(same),
+                false_rejects=int((~accepted[same]).sum()),
+                different_pairs=len(different),
+                false_accepts=int(accepted[different].sum()),
+                **most_alike,
+            )
+        )
+    return sorted(table, key=lambda row: (-row.errors, row.person))
