@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from utils.faces.detected import MeasuredFace
+from utils.features.feature_files import FeatureSet
 from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace
 from utils.synthetic.identity import sample_identity
@@ -46,6 +47,14 @@ def measured_face(
     """A face of 60×80 pixels whose thumbnail has one value everywhere."""
     pixels = np.full(144, thumbnail, np.float32)
     return MeasuredFace((x, y, 60, 80), score, np.zeros((5, 2), np.float32), np.eye(2, 3), quality, pixels)
+
+
+def toy_features(people: int, photos: int, dimension: int = 4, seed: int = 0) -> FeatureSet:
+    """Features of people whose photos scatter around a random center each, in the order of the people."""
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(people, dimension)).repeat(photos, axis=0)
+    matrix = (centers + 0.3 * rng.normal(size=centers.shape)).astype(np.float32)
+    return FeatureSet(matrix, np.arange(people).repeat(photos), [f"p{i}" for i in range(people)], None)
 
 
 class FakeWindow:

@@ -1,0 +1,19 @@
+"""Figures as files."""
+
+from matplotlib.figure import Figure
+
+from utils.figures import save_figure, write_figure
+
+
+def test_a_plot_is_written_as_png_and_as_the_same_svg_again(tmp_path):
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4], label="a")
+    for folder in ("first", "second"):
+        save_figure(figure, tmp_path / folder / "plot.png")
+    assert (tmp_path / "first" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "first" / "plot.svg").read_bytes() == (tmp_path / "second" / "plot.svg").read_bytes()
+
+
+def test_a_picture_is_written_as_named(tmp_path):
+    write_figure(Figure(), tmp_path / "answer.jpg")
+    assert [path.name for path in tmp_path.iterdir()] == ["answer.jpg"]

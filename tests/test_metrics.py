@@ -1,0 +1,97 @@
+"""Metrics against scikit-learn, brute force and their definitions."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from utils.metrics import (
+    best_threshold,
+    calibration_bins,
+    calibration_error,
+    people_multiplicities,
+    resampled_rocs,
+    roc,
+)
+
+
+@pytest.fixture
+def scored():
+    """Scores with ties, truth and weights of 400 pairs."""
+    rng = np.random.default_rng(0)
+    same = rng.random(400) < 0.4
+    scores = np.round(rng.normal(same * 1.5, 1), 1)
+    return scores, same, rng.integers(1, 5, 400).astype(float)
+
+
+def test_roc_equals_scikit_learns_with_weights(scored):
+    scores, same, weights = scored
+    curve = roc(scores, same, weights)
+    assert curve.auc == pytest.approx(roc_auc_score(same, scores, sample_weight=weights))
+    often = np.repeat(np.arange(400), weights.astype(int))
+    for target in (0.001, 0.01, 0.1, 0.5):
+        tars = [
+            (scores[often] >= t)[same[often]].mean()
+            for t in np.r_[np.unique(scores), 99]
+            if (scores[often] >= t)[~same[often]].mean() <= target
+        ]
+        assert curve.tar_at(target) == pytest.approx(max(tars))
+    with pytest.raises(ValueError, match="one kind"):
+        roc(scores, np.ones(400, bool))
+
+
+def test_eer_of_two_normal_distributions():
+    rng = np.random.default_rng(1)
+    scores = np.r_[rng.normal(1, 1, 20_000), rng.normal(-1, 1, 20_000)]
+    assert roc(scores, np.arange(40_000) < 20_000).eer == pytest.approx(0.15866, abs=0.005)  # Φ(−1)
+
+
+def test_resampled_rocs_equal_those_of_repeated_pairs(scored):
+    scores, same, weights = scored
+    rng = np.random.default_rng(2)
+    times = [rng.integers(0, 3, 400) for _ in range(5)]
+    curves = list(resampled_rocs(scores, same, weights, iter([np.ones(400, int), *times])))
+    for curve, drawn in zip(curves, [np.ones(400, int), *times], strict=True):
+        often = np.repeat(np.arange(400), drawn)
+        expected = roc(scores[often], same[often], weights[often])
+        assert (curve.auc, curve.eer) == pytest.approx((expected.auc, expected.eer))
+        assert curve.tar_at(0.05) == pytest.approx(expected.tar_at(0.05))
+    assert not list(resampled_rocs(scores, same, weights, iter([np.zeros(400, int)])))  # nobody was drawn
+
+
+def test_bootstrap_draws_people_and_not_pairs():
+    people = np.array([[3, 3], [3, 3], [5, 5], [3, 5], [5, 9], [3, 9]])
+    for times in people_multiplicities(people, 50, np.random.default_rng(3)):
+        three, five = times[0], times[2]
+        assert times[1] == three and times[3] == three * five
+        nine = 3 - three - five
+        assert times[4] == five * nine and times[5] == three * nine
+
+
+def test_best_threshold_has_the_highest_accuracy(scored):
+    scores, same, weights = scored
+    found = best_threshold(scores, same, weights)
+
+    def accuracy(threshold):
+        right = (scores > threshold) == same
+        return np.average(right[same], weights=weights[same]) + np.average(right[~same], weights=weights[~same])
+
+    assert accuracy(found) == pytest.approx(max(accuracy(t) for t in np.unique(scores) - 0.05))
+    assert best_threshold(np.array([0.0, 1.0]), np.array([False, True])) == 0.5
+
+
+def test_calibration_error_follows_its_definition():
+    rng = np.random.default_rng(4)
+    probabilities = rng.random(40_000)
+    same = rng.random(40_000) < probabilities
+    ones = np.ones(40_000)
+    assert calibration_error(probabilities, same, ones) < 0.015
+    assert calibration_error(probabilities**3, same, ones) > 0.1
+    # Twice as many different pairs say nothing else: the kinds count the same.
+    often = np.repeat(np.arange(40_000), np.where(same, 1, 2))
+    again = calibration_error(probabilities[often], same[often], np.ones(len(often)))
+    assert again == pytest.approx(calibration_error(probabilities, same, ones))
+    small, truth = np.array([0.0, 0.05, 1.0, 0.98, 0.5]), np.array([False, True, True, True, False])
+    # Same pairs weigh 1/6 each, different ones 1/4: the bins hold 0 and 0.05, 0.5, and 0.98 and 1.
+    expected = abs(0.05 / 6 - 1 / 6) + abs(0.5 / 4 - 0) + abs(1.98 / 6 - 2 / 6)
+    assert calibration_error(small, truth, np.ones(5)) == pytest.approx(expected)
+    assert calibration_bins(small, truth, np.ones(5))[2].sum() == pytest.approx(1)
