@@ -233,7 +233,7 @@ def test_a_film_without_a_picture_is_one_line(suite, tmp_path, words):
     data = whole.read_bytes()
     cut.write_bytes(data[: data.index(b"movi") + len(b"movi")])
     line = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless", "-v", cut, *words]
-    assert_one_error_line(run_script("test.py", *line), "cut.avi gives no picture")
+    assert_one_error_line(run_script("test.py", *line), "cut.avi has no frames")
 
 
 def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):

@@ -309,10 +309,9 @@ def test_from_a_network_camera(tmp_path, capsys):
     assert "2 faces saved" in capsys.readouterr().out
 
 
-def test_a_silent_camera_is_given_up(gray_camera, tmp_path, capsys, monkeypatch):
+def test_a_silent_camera_is_given_up(gray_camera, tmp_path, capsys):
     import capture
 
-    monkeypatch.setattr("utils.media.camera.TIMEOUT", 1000)
     gray_camera.silent = True
     line = ["-o", str(tmp_path / "ada"), "--camera", gray_camera.url, "--headless", "--every", "1", "--give_up", "0.5"]
     assert capture.main(line) == 0

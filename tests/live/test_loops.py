@@ -27,7 +27,7 @@ from utils.synthetic.portrait import draw_selfie
 
 def assert_a_blank_window_is_quit(url: str, size_wh: tuple[int, int]) -> None:
     """A window shows nothing but that the camera sends no pictures, until its key ends the run."""
-    source = Camera(url)
+    source = Camera(url, timeout=1.0)
     screen = fake_screen([(3.5, "q")])
     with ExitStack() as cleanup:
         background = BackgroundRecognizer(SlowRecognizer(0.0), source)
@@ -41,17 +41,16 @@ def assert_a_blank_window_is_quit(url: str, size_wh: tuple[int, int]) -> None:
         assert (picture == DARK).all(axis=2).mean() > 0.6 and (picture != DARK).any()
 
 
-def test_a_camera_that_takes_the_connection_and_sends_nothing_is_waited_for(gray_camera, capsys, monkeypatch):
-    monkeypatch.setattr("utils.media.camera.TIMEOUT", 1000)
+def test_a_camera_that_takes_the_connection_and_sends_nothing_is_waited_for(gray_camera, capsys):
     gray_camera.silent = True
     assert_a_blank_window_is_quit(gray_camera.url, (640, 480))
-    source = Camera(gray_camera.url)
+    source = Camera(gray_camera.url, timeout=1.0)
     frames = source.frames()
     Thread(target=lambda: (time.sleep(1), setattr(gray_camera, "silent", False)), daemon=True).start()
     assert next(frames).image.shape == (120, 160, 3) and source.note is None
     source.close()
     gray_camera.silent = True
-    source = Camera(gray_camera.url, give_up=0.1)
+    source = Camera(gray_camera.url, give_up=0.1, timeout=1.0)
     assert list(source.frames()) == []
     source.close()
     # Each of the three was said once, however often it was tried.
@@ -59,9 +58,8 @@ def test_a_camera_that_takes_the_connection_and_sends_nothing_is_waited_for(gray
     assert err.count("sends no pictures: trying again") == 3 and err.count("given up") == 1
 
 
-def test_a_camera_that_opens_and_sends_nothing_shows_its_size(monkeypatch):
+def test_a_camera_that_opens_and_sends_nothing_shows_its_size():
     """Uncompressed video says in its header all that there is to know, so that it is opened without a picture."""
-    monkeypatch.setattr("utils.media.camera.TIMEOUT", 1000)
     header = b"YUV4MPEG2 W320 H240 F30:1 Ip A1:1 C420\n"
     with socket.create_server(("127.0.0.1", 0)) as server:
         answered = []
@@ -81,11 +79,11 @@ def test_the_window_takes_the_size_of_the_pictures_that_follow_a_blank():
     class LateCamera(LiveSource):
         note = "the camera sends no pictures"
 
-        def _film(self):
+        def _read_frames(self):
             wait_until(lambda: screen.window.pictures)
             self.note = None
             for index, picture in enumerate(gray_pictures(5)):
-                self._put(Frame(picture, index / 10, index=index, arrived=time.monotonic()))
+                self._publish(Frame(picture, index / 10, index=index, arrived=time.monotonic()))
                 time.sleep(0.1)
 
     screen, source = fake_screen(), LateCamera(30.0, (640, 480))

@@ -62,8 +62,8 @@ def test_addresses_are_told_without_passwords():
 
 def test_an_error_of_a_camera_is_raised_where_its_frames_are_taken():
     class Unplugged(LiveSource):
-        def _film(self):
-            self._put(Frame(gray_pictures(1)[0], 0.0))
+        def _read_frames(self):
+            self._publish(Frame(gray_pictures(1)[0], 0.0))
             raise InputError("somebody fell over the cable")
 
     source = Unplugged(30.0, (160, 120))

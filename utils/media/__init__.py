@@ -1,1 +1,1 @@
-"""Pictures in and out: image files, videos and cameras."""
+"""Images, videos and cameras: reading and writing."""

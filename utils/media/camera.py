@@ -1,10 +1,10 @@
-"""Cameras: each is read by a thread of its own that keeps only the newest picture and opens a lost one again."""
+"""Cameras: a thread reads each one, keeps only the newest frame, and reopens the camera when it is lost."""
 
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,27 +14,25 @@ import numpy as np
 from utils.cli import InputError, warn
 from utils.media.video import Frame, VideoSource, declared_rate, declared_size
 
-TIMEOUT = 4000  # milliseconds that a network camera may take to open, or to send a picture
-BACKOFF = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open a lost camera; the last goes on
-SILENCE = 2.0  # seconds without a picture after which that is said
-WAIT = 0.2  # seconds between two looks at whether there will be no more frames
-PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # where an address names none
-DARK = 32  # gray level, 0-255, of the picture that stands for one that has not come yet
+TIMEOUT = 4.0  # seconds that a network camera may take to open, or to send a frame
+RETRY_WAITS = (0.5, 1.0, 2.0, 5.0)  # seconds before each attempt to reopen a lost camera; the last one repeats
+SILENCE = 2.0  # seconds without a frame before the user is told
+POLL = 0.2  # seconds between two checks whether a source has ended
+PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # for addresses without a port
+DARK = 32  # gray level, 0-255, of the image shown before the first frame
 
 
 class LiveSource:
-    """What films while others work: a thread reads it and keeps the newest frame only.
-
-    rate: frames a second, and size_wh: pixels, as declared. note: what to tell the user while there is no
-    picture, else None. ended: whether there will be no more. An error of the thread is raised by `newest`.
-    """
+    """A source that does not wait for its reader: a thread reads it and keeps only the newest frame."""
 
     live = True
-    note: str | None = None
+    note: str | None = None  # what to tell the user while there are no frames
 
-    def __init__(self, rate: float, size_wh: tuple[int, int]):
-        self.rate, self.size_wh = rate, size_wh
-        self.ended = False
+    def __init__(self, rate: float, size_wh: tuple[int, int], clock: Callable[[], float] = time.monotonic):
+        self.rate = rate  # frames a second, as declared
+        self.size_wh = size_wh  # pixels, as declared
+        self.ended = False  # True once there will be no more frames
+        self.clock = clock  # of Frame.arrived, in seconds
         self._frame: Frame | None = None
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -42,15 +40,15 @@ class LiveSource:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to read, if that has not begun; what was filmed before is left out."""
+        """Start reading, if that has not started yet. Earlier frames are skipped."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
             self._thread.start()
 
     def newest(self, after: int = -1, timeout: float = 0.0) -> Frame | None:
-        """The newest frame if its index is above `after`, waited for at most `timeout` seconds; else None.
+        """Return the newest frame if its index is above `after`, else None after waiting `timeout` seconds.
 
-        Raises what ended the filming before its time, once its last frame was taken.
+        If reading failed, raises its error once the last frame has been returned.
         """
 
         def is_new() -> bool:
@@ -65,16 +63,16 @@ class LiveSource:
             return None
 
     def blank(self) -> Frame:
-        """What to show as long as no picture has come: a plain dark one of the declared size, before all frames."""
+        """The frame to show before the first one: plain dark, of the declared size, with index -1."""
         width, height = self.size_wh
         return Frame(np.full((height, width, 3), DARK, np.uint8), 0.0, index=-1)
 
     def frames(self) -> Iterator[Frame]:
-        """One newest frame after another, until there are no more."""
+        """Yield the newest frame again and again until the source ends. A slow consumer skips frames."""
         self.start()
         index = -1
         while True:
-            frame = self.newest(index, WAIT)
+            frame = self.newest(index, POLL)
             if frame is not None:
                 index = frame.index
                 yield frame
@@ -83,109 +81,121 @@ class LiveSource:
 
     def _run(self) -> None:
         try:
-            self._film()
-        except BaseException as exc:  # raised where the frames are taken
+            self._read_frames()
+        except BaseException as exc:  # raised in `newest`, in the caller's thread
             self._error = exc
         finally:
             with self._changed:
                 self.ended = True
                 self._changed.notify_all()
 
-    def _film(self) -> None:
-        """Read until told to stop, and `_put` every frame."""
+    def _read_frames(self) -> None:
+        """Call `_publish` with every frame until `_stop` is set or the source ends."""
         raise NotImplementedError
 
-    def _put(self, frame: Frame) -> None:
+    def _publish(self, frame: Frame) -> None:
         with self._changed:
             self._frame = frame
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop reading; a camera that does not answer is waited for until its time limit."""
+        """Stop reading. A camera that does not answer is waited for until it times out."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=2 * TIMEOUT / 1000)
+            self._thread.join(timeout=2 * TIMEOUT)
 
 
 class Camera(LiveSource):
-    """A camera by index, device path or URL; a lost one is opened again as soon as it answers.
+    """A camera, by index, device path or URL. It is reopened whenever it is lost."""
 
-    give_up: seconds after which a lost camera is not tried any more; 0 tries for ever. Raises InputError
-    where it cannot be opened at first. A network camera that takes the connection and sends nothing is
-    waited for like a lost one.
-    """
+    def __init__(
+        self,
+        location: str | int,
+        give_up: float = 0.0,
+        timeout: float = TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """Open the camera.
 
-    def __init__(self, location: str | int, give_up: float = 0.0):
-        self.location, self.give_up = location, give_up
-        self.what = f"camera {without_password(str(location))}"
-        asked = time.monotonic()
-        self._capture = _open(location)
+        A network camera that accepts the connection but sends nothing counts as lost, not as an error.
+
+        Args:
+            location: an index, a device path or a URL.
+            give_up: seconds after which a lost camera is no longer retried; 0 retries forever.
+            timeout: seconds that a network camera may take to open, or to send a frame.
+            clock: the time in seconds.
+
+        Raises:
+            InputError: the camera cannot be opened.
+        """
+        self.location, self.give_up, self.timeout = location, give_up, timeout
+        self.name = f"camera {without_password(str(location))}"
+        started = clock()
+        self._capture = _open_capture(location, timeout)
         if not self._capture.isOpened():
-            timed_out = time.monotonic() - asked > 0.9 * TIMEOUT / 1000
-            if not (timed_out and _takes_connections(location)):
-                doubt = (
-                    "are address, name and password right" if _is_network(location) else "is it plugged in, and free"
-                )
-                raise InputError(f"{self.what} cannot be opened: {doubt}? --camera chooses another")
-        super().__init__(declared_rate(self._capture), declared_size(self._capture))
-        self._last = np.inf  # when the newest picture came, before there is one when the reading began
-        self._lost_at: float | None = None  # None while pictures come
+            timed_out = clock() - started > 0.9 * timeout
+            if not (timed_out and _accepts_connections(location, timeout)):
+                checks = "its address, user name and password" if _is_network(location) else "that it is connected"
+                raise InputError(f"{self.name} cannot be opened: check {checks}, or choose another with --camera")
+        super().__init__(declared_rate(self._capture), declared_size(self._capture), clock)
+        self._last_arrival = np.inf  # of a frame, or when reading started
+        self._lost_at: float | None = None  # None while frames arrive
 
     @property
     def note(self) -> str | None:
         if self._lost_at is not None and self._frame is not None:
             return "camera lost, trying again"
-        silent = time.monotonic() - self._last > SILENCE
+        silent = self.clock() - self._last_arrival > SILENCE
         return "the camera sends no pictures" if self._lost_at is not None or silent else None
 
-    def _film(self) -> None:
-        index, start = 0, time.monotonic()
-        self._last = start
+    def _read_frames(self) -> None:
+        index, start = 0, self.clock()
+        self._last_arrival = start
         while not self._stop.is_set():
             done, bgr = self._capture.read()
             if done:
-                self._last, self._lost_at = time.monotonic(), None
+                self._last_arrival, self._lost_at = self.clock(), None
                 image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-                self._put(Frame(image, self._last - start, index=index, arrived=self._last))
+                self._publish(Frame(image, self._last_arrival - start, index=index, arrived=self._last_arrival))
                 index += 1
-            elif not self._open_again():
+            elif not self._reopen():
                 break
         self._capture.release()
 
-    def _open_again(self) -> bool:
-        """Try until the camera answers, the run ends or it is given up. Returns whether it answers.
+    def _reopen(self) -> bool:
+        """Retry until the camera opens, the run ends or it is time to give up. Returns whether it opened.
 
-        It is lost until a picture comes: what answers may still have nothing to show.
+        The camera still counts as lost until it sends a frame: it may open and then send nothing.
         """
         if self._lost_at is None:
-            self._lost_at = time.monotonic()
-            warn(f"{self.what} {'gives no more' if self._frame else 'sends no'} pictures: trying again")
+            self._lost_at = self.clock()
+            warn(f"{self.name} sends no {'more ' if self._frame else ''}pictures: trying again")
         self._capture.release()
         attempt = 0
-        while not (self.give_up and time.monotonic() - self._lost_at >= self.give_up):
-            if self._stop.wait(BACKOFF[min(attempt, len(BACKOFF) - 1)]):
+        while not (self.give_up and self.clock() - self._lost_at >= self.give_up):
+            if self._stop.wait(RETRY_WAITS[min(attempt, len(RETRY_WAITS) - 1)]):
                 return False
             attempt += 1
-            self._capture = _open(self.location)
+            self._capture = _open_capture(self.location, self.timeout)
             if self._capture.isOpened():
                 return True
-        warn(f"{self.what} is given up after {self.give_up:g} s")
+        warn(f"{self.name} is given up after {self.give_up:g} s")
         return False
 
 
 class PacedVideo(LiveSource):
-    """A video file that plays at its own speed, as a camera would film it: who is too slow misses frames."""
+    """A video file played in real time, as if a camera were filming it: a slow consumer skips frames."""
 
     def __init__(self, path: Path):
         self._source = VideoSource(path)
         super().__init__(self._source.rate, declared_size(self._source.capture))
 
-    def _film(self) -> None:
-        start = time.monotonic()
+    def _read_frames(self) -> None:
+        start = self.clock()
         for frame in self._source.frames():
-            if self._stop.wait(max(0.0, start + frame.time - time.monotonic())):
+            if self._stop.wait(max(0.0, start + frame.time - self.clock())):
                 break
-            self._put(Frame(frame.image, frame.time, index=frame.index, arrived=time.monotonic()))
+            self._publish(Frame(frame.image, frame.time, index=frame.index, arrived=self.clock()))
 
     def close(self) -> None:
         super().close()
@@ -196,24 +206,25 @@ def _is_network(location: str | int) -> bool:
     return isinstance(location, str) and is_url(location)
 
 
-def _open(location: str | int) -> cv2.VideoCapture:
+def _open_capture(location: str | int, timeout: float) -> cv2.VideoCapture:
     if _is_network(location):
-        # FFmpeg alone, by name: another reader would try the address as a file's and tell everybody so.
-        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT]
-        return cv2.VideoCapture(location, cv2.CAP_FFMPEG, timeouts)
+        # Name FFmpeg: OpenCV's other readers would try the address as a file name, and print it in full.
+        milliseconds = int(1000 * timeout)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+        return cv2.VideoCapture(location, cv2.CAP_FFMPEG, limits)
     return cv2.VideoCapture(location)
 
 
-def _takes_connections(location: str | int) -> bool:
-    """Whether there is somebody at a network camera's address, whatever is sent from there."""
+def _accepts_connections(location: str | int, timeout: float) -> bool:
+    """Whether something listens at a network camera's address, whatever it sends."""
     if not _is_network(location):
         return False
     try:
         address = urlsplit(location)
         port = address.port or PORTS[address.scheme.lower()]
-        with socket.create_connection((address.hostname, port), TIMEOUT / 1000):
+        with socket.create_connection((address.hostname, port), timeout):
             return True
-    except (OSError, ValueError, KeyError):  # nobody there, no address, or none that is called up like this
+    except (OSError, ValueError, KeyError):  # nothing listens, the address is malformed, or its port is unknown
         return False
 
 
@@ -223,9 +234,9 @@ def is_url(text: str) -> bool:
 
 
 def without_password(text: str) -> str:
-    """A camera's address without what may be secret in it, name, password and query: for messages.
+    """Hide what may be secret in a camera's address, for messages: user name, password and query.
 
-    Rather too much than too little: whatever stands before the last @ is taken for a name and a password.
+    It hides too much rather than too little: everything before the last @ counts as user name and password.
     """
     text = re.sub(r"^([a-z]+://)?.*@", r"\1…@", text, flags=re.IGNORECASE | re.DOTALL)
     return re.sub(r"[?#].+", "?…", text, flags=re.DOTALL)

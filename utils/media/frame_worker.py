@@ -1,22 +1,21 @@
-"""Work on a camera's newest frame, in a thread of its own: whoever shows the frames does not wait for it."""
+"""Work on a camera's newest frame in a thread of its own, so that the window never waits for it."""
 
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from utils.media.camera import LiveSource
 from utils.media.video import Frame
 
 
 class FrameWorker:
-    """Calls `work` with a camera's newest frame, again and again; frames that come meanwhile are left out.
+    """Calls a function with a camera's newest frame, again and again. Frames that arrive meanwhile are skipped."""
 
-    `finished` hands over what it returned, in order, since the last call. An error of it is raised there.
-    """
-
-    def __init__(self, work: Callable[[Frame], Any], camera, name: str):
+    def __init__(self, work: Callable[[Frame], Any], camera: LiveSource, name: str):
+        """Start the camera and the worker. name: the thread's."""
         self.work, self.camera = work, camera
-        self._done: queue.SimpleQueue = queue.SimpleQueue()
+        self._results: queue.SimpleQueue = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._stop = threading.Event()
         camera.start()
@@ -24,9 +23,10 @@ class FrameWorker:
         self._thread.start()
 
     def finished(self) -> list:
+        """The results since the last call, in order. Raises the error of the function or the camera."""
         if self._error is not None:
             raise self._error
-        return [self._done.get_nowait() for _ in range(self._done.qsize())]
+        return [self._results.get_nowait() for _ in range(self._results.qsize())]
 
     def _run(self) -> None:
         try:
@@ -35,10 +35,11 @@ class FrameWorker:
                 frame = self.camera.newest(after=index, timeout=0.1)
                 if frame is not None:
                     index = frame.index
-                    self._done.put(self.work(frame))
-        except BaseException as exc:  # raised where the main thread sees it
+                    self._results.put(self.work(frame))
+        except BaseException as exc:  # raised in `finished`, in the caller's thread
             self._error = exc
 
     def close(self) -> None:
+        """Stop after the frame in progress."""
         self._stop.set()
         self._thread.join(timeout=30)

@@ -1,4 +1,4 @@
-"""Reading, writing and listing images. In memory they are RGB uint8 (H, W, 3), upright."""
+"""List, read and write images. In memory they are RGB uint8 (H, W, 3), upright."""
 
 import io
 from pathlib import Path
@@ -6,31 +6,31 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, counted
 from utils.files import write_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
-MAX_PIXELS = 1 << 28  # more than any phone takes
-REDUCTIONS = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
-REDUCTIONS |= {8: cv2.IMREAD_REDUCED_COLOR_8}
+MAX_PIXELS = 1 << 28  # of an image, more than any phone takes
+READ_FLAGS = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+READ_FLAGS |= {8: cv2.IMREAD_REDUCED_COLOR_8}  # by how much the sides shrink
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder by their suffix, sorted by name; hidden ones are left out."""
+    """The image files of a folder, recognized by suffix, without hidden ones, sorted by name."""
     return sorted(p for p in Path(folder).iterdir() if is_image(p) and p.is_file())
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path is named like an image and is not hidden."""
+    """Whether a path has an image's suffix and is not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def list_people(folder: Path) -> list[Path]:
-    """The person folders of a folder, sorted by name: stray files, hidden and archive folders are ignored.
+    """The person folders of a folder, sorted by name. Stray files, hidden and `__` folders are ignored.
 
-    Raises InputError when the folder is missing or has none.
+    Raises InputError if the folder is missing or has no person folders.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -38,13 +38,13 @@ def list_people(folder: Path) -> list[Path]:
     people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
     if not people:
         loose = len(list_images(folder))
-        hint = f"; {loose} images lie in it directly: put them into {folder / 'NAME'}" if loose else ""
-        raise InputError(f"{folder} has no person folders: expected one folder a person, with images in it{hint}")
+        hint = f"; move its {counted(loose, 'image')} to {folder / 'NAME'}" if loose else ""
+        raise InputError(f"{folder} has no person folders: expected one folder of images per person{hint}")
     return people
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image file as upright RGB uint8 (H, W, 3). Raises InputError when it cannot be decoded."""
+    """Read an image file as upright RGB uint8 (H, W, 3). Raises InputError if it cannot be decoded."""
     try:
         return decode_image(Path(path).read_bytes())
     except ValueError as exc:
@@ -54,17 +54,17 @@ def read_image(path: Path) -> np.ndarray:
 def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
     """Decode an image file's bytes to RGB uint8 (H, W, 3).
 
-    EXIF rotation is applied, transparency is laid on white, 16 bits become 8. shrink: 1, 2, 4 or 8, by
-    which the sides of what `jpeg_size` knows are divided, rounded up: a JPEG holds its lower resolutions.
-    Raises ValueError.
+    EXIF rotation is applied, transparency becomes white, 16 bits become 8. shrink: 1, 2, 4 or 8, by which the
+    sides of a JPEG that `jpeg_size` can read are divided, rounded up; other images keep their size. Raises
+    ValueError if the image cannot be decoded.
     """
     if not data:
         raise ValueError("the file is empty")
     is_jpeg = jpeg_size(data) is not None
-    # OpenCV is the faster reader; Pillow takes what OpenCV gets wrong: CMYK, transparency, HEIC, the rest.
+    # OpenCV is faster. Pillow reads what OpenCV gets wrong: CMYK, transparency, HEIC and the rest.
     if is_jpeg or _is_plain_png(data):
         try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCTIONS[shrink if is_jpeg else 1])
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), READ_FLAGS[shrink if is_jpeg else 1])
         except cv2.error as exc:
             raise ValueError(f"cannot be decoded: {exc.err}") from None
         if bgr is None:
@@ -74,7 +74,7 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
 
 
 def _is_plain_png(data: bytes) -> bool:
-    """Whether these are a whole gray or RGB PNG without alpha. Raises ValueError for an absurd size."""
+    """Whether this is a complete gray or RGB PNG without alpha. Raises ValueError if it has too many pixels."""
     if not data.startswith(b"\x89PNG") or len(data) <= 26:
         return False
     _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
@@ -82,15 +82,15 @@ def _is_plain_png(data: bytes) -> bool:
 
 
 def _check_size(width: int, height: int) -> None:
-    # A few hundred kB of PNG can ask for gigabytes; Pillow has a limit like this of its own.
+    # A PNG of a few hundred kB can decode to gigabytes. Pillow has its own limit of this kind.
     if width * height > MAX_PIXELS:
-        raise ValueError(f"{width}×{height} pixels are too many: {MAX_PIXELS:,} at most")
+        raise ValueError(f"{width}×{height} pixels are too many: at most {MAX_PIXELS:,} are read")
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a gray or color JPEG as stored, before EXIF turns it; None for anything else.
+    """Width and height of a gray or color JPEG as stored, before EXIF rotation; None for anything else.
 
-    Raises ValueError for a truncated file, which OpenCV would pad with gray without a word.
+    Raises ValueError for a truncated file, which OpenCV would silently pad with gray.
     """
     position, size_wh, components = 2, None, None
     while data.startswith(b"\xff\xd8") and position + 4 <= len(data) and data[position] == 0xFF:
@@ -100,10 +100,10 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
             height, width = (int.from_bytes(data[position + at : position + at + 2], "big") for at in (5, 7))
             _check_size(width, height)
             size_wh = width, height
-        if marker == 0xDA:  # the scan: compressed data cannot hold the end marker by chance
+        if marker == 0xDA:  # start of scan: compressed data cannot contain the end marker
             if data.find(b"\xff\xd9", position) < 0:
                 raise ValueError("the JPEG is truncated")
-            return size_wh if components in (1, 3) else None  # CMYK is Pillow's
+            return size_wh if components in (1, 3) else None  # CMYK is for Pillow
         position += 2 + length
     return None
 
@@ -118,30 +118,28 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
             image.load()
             image = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
-        raise ValueError("cannot be decoded: not an image, or of an unknown kind") from None
-    except Exception as exc:  # Pillow's readers raise whatever their format makes them stumble on
+        raise ValueError("cannot be decoded: not an image, or an unknown format") from None
+    except Exception as exc:  # Pillow's readers raise many kinds of error on damaged files
         raise ValueError(f"cannot be decoded: {exc}") from None
     if image.mode.startswith(("I", "F")):
         gray = np.asarray(image, np.float64)
-        # 16-bit grays arrive as wider numbers; 8-bit ones in a wide format stay as they are.
+        # Values above 255 are 16-bit gray levels; others are 8-bit levels in a wider type.
         gray = np.clip(gray / 257 if gray.max(initial=0) > 255 else gray, 0, 255).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB")).copy()
 
 
 def png_name(photo_name: str) -> str:
-    """The PNG that is made from a photo. Its suffix stays in the name: a.jpg and a.png may be two photos."""
+    """The name of the PNG made from a photo. It includes the photo's suffix: a.jpg and a.png are two photos."""
     path = Path(photo_name)
     return f"{path.stem}_{path.suffix[1:]}.png"
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write an RGB uint8 image (H, W, 3) atomically; the suffix chooses the format."""
-    path = Path(path)
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise InputError(f"{path} cannot be written as {path.suffix}")
@@ -149,7 +147,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def resize_chip(image: np.ndarray, size: int) -> np.ndarray:
-    """Bring an RGB uint8 image to (size, size, 3): averaging where it shrinks, bilinear where it grows."""
+    """Resize an RGB uint8 image to (size, size, 3), by averaging to shrink and bilinearly to enlarge."""
     if image.shape[:2] == (size, size):
         return image
     shrinks = min(image.shape[:2]) > size

@@ -1,25 +1,24 @@
-"""Which source of frames a script's flags name: photos, a video or a camera."""
+"""Choose the source of frames that a script's flags name: photos, a video or a camera."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from utils.cli import InputError, warn
-from utils.media.camera import Camera, PacedVideo, is_url, without_password
+from utils.media.camera import Camera, LiveSource, PacedVideo, is_url, without_password
 from utils.media.images import list_images, read_image
 from utils.media.video import Frame, VideoSource
 
-MAX_CAMERAS = 1 << 16  # indices beyond are no camera, and no number that OpenCV takes
+MAX_CAMERA_INDEX = 1 << 16  # larger numbers are no camera, and OpenCV cannot take them
 
 
 class PhotoSource:
-    """The photos of a folder, or one; unreadable ones are named on stderr and skipped."""
+    """One photo, or the photos of a folder. Unreadable photos of a folder are skipped with a warning."""
 
     live = False
     rate = None
 
     def __init__(self, path: Path):
-        path = Path(path)
         if not path.exists():
             raise InputError(f"{path} does not exist")
         self.paths = list_images(path) if path.is_dir() else [path]
@@ -44,25 +43,29 @@ class PhotoSource:
         pass
 
 
-def open_camera(camera: str, give_up: float = 0.0) -> Camera:
-    """The camera that `--camera` names. Raises InputError."""
-    if camera.isdecimal():
-        return Camera(min(int(camera), MAX_CAMERAS), give_up)
-    if not is_url(camera) and not camera.startswith("/dev/"):
-        received = repr(without_password(camera))
-        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {received}")
-    return Camera(camera, give_up)
+Source = PhotoSource | VideoSource | LiveSource
 
 
-def open_source(camera: str, video_path: Path | None, image_path: Path | None, realtime=False, give_up: float = 0.0):
-    """The source that the flags name: photos, a video (at its own speed if `realtime`), or else the camera.
+def open_source(
+    camera: str, video_path: Path | None, image_path: Path | None, realtime: bool = False, give_up: float = 0.0
+) -> Source:
+    """Open photos if `image_path` is given, else a video if `video_path` is given, else a camera.
 
-    Raises InputError.
+    Args:
+        camera: an index, a device path or a URL.
+        video_path: a video file, or None.
+        image_path: a photo or a folder of photos, or None.
+        realtime: play the video at its own speed instead of frame by frame.
+        give_up: seconds after which a lost camera is no longer retried; 0 retries forever.
+
+    Raises:
+        InputError: a source cannot be opened.
     """
     for flag, path in (("--image_path", image_path), ("--video_path", video_path)):
-        # Not told back: an address may hold a password. Of "//" a path keeps one slash; one letter is a drive.
+        # A Path keeps only one slash of "//", and a single letter is a drive. The address is not
+        # repeated in the message because it may hold a password.
         if path and re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE):
-            raise InputError(f"{flag} takes a file, an address goes to --camera")
+            raise InputError(f"{flag} takes a file; for an address use --camera")
     if image_path:
         return PhotoSource(image_path)
     if video_path:
@@ -70,6 +73,16 @@ def open_source(camera: str, video_path: Path | None, image_path: Path | None, r
     return open_camera(camera, give_up)
 
 
+def open_camera(camera: str, give_up: float = 0.0) -> Camera:
+    """Open the camera that `--camera` names. Raises InputError."""
+    if camera.isdecimal():
+        return Camera(min(int(camera), MAX_CAMERA_INDEX), give_up)
+    if not is_url(camera) and not camera.startswith("/dev/"):
+        received = repr(without_password(camera))
+        raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {received}")
+    return Camera(camera, give_up)
+
+
 def is_mirrored(choice: int | None, camera: str, video_path: Path | None) -> bool:
-    """Whether a picture is shown as a looking glass does: as chosen, else where people see themselves."""
+    """Whether to mirror the picture in the window: as chosen, else for a camera of this machine only."""
     return bool(choice) if choice is not None else video_path is None and not is_url(camera)
