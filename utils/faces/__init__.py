@@ -1,1 +1,1 @@
-"""From a picture to an upright face chip."""
+"""From an image to upright face chips."""

@@ -1,7 +1,7 @@
-"""Finding and aligning faces: the one crop that every script uses.
+"""Cut faces out of images as aligned chips: the one crop that all scripts share.
 
-A detector turns an image into `Face`s. Each carries a similarity transform that maps the image onto
-its *chip*: an upright square with the eyes at fixed places and 25 % padding, dlib's geometry.
+A detector turns an image into `Face`s. Each face carries a similarity transform that maps the image
+to its *chip*: an upright square with the eyes at fixed positions and 25 % padding (dlib's geometry).
 """
 
 from dataclasses import dataclass
@@ -9,63 +9,63 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from utils.faces.boxes import Box
 from utils.faces.dlib_hog import CHIP_POINTS, dlib_landmarks
 
 CHIP_SIZE = 224  # pixels, on disk and in memory
-PADDING = 0.25  # of the unpadded chip's side, on each side of it
+PADDING = 0.25  # on each side, as a share of the unpadded chip's side
 
 DLIB_CHIP_POINTS = (CHIP_POINTS + PADDING) / (1 + 2 * PADDING)
 
-# RetinaFace's five points in a padded chip of side 1: their mean places in dlib's own chips.
+# RetinaFace's five points in a padded chip of side 1: their mean positions in dlib's own chips.
 RETINAFACE_CHIP_POINTS = np.array([[48.4, 44.6], [101.6, 44.6], [74.6, 79.0], [51.0, 99.2], [98.6, 99.2]]) / 150
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face in one image.
+    """One face in one image."""
 
-    box: x, y, w, h in whole pixels, clipped to the image. score: the detector's own.
-    landmarks: float32 (5, 2) in pixels, the detector's own five points.
-    transform: float64 (2, 3), from the image's pixels to the chip's unit square.
-    """
-
-    box: tuple[int, int, int, int]
-    score: float
-    landmarks: np.ndarray
-    transform: np.ndarray
+    box: Box  # clipped to the image
+    score: float  # the detector's confidence, on its own scale
+    landmarks: np.ndarray  # the detector's five points, float32 (5, 2) in pixels
+    transform: np.ndarray  # from the image's pixels to the chip's unit square, float64 (2, 3)
 
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, scale and shift, float64 (2, 3), that brings points (n, 2) nearest to a target (n, 2).
+    """Find the rotation, scale and shift, float64 (2, 3), that best map points (n, 2) to target points (n, 2).
 
-    Least squares without reflection: Umeyama, "Least-squares estimation of transformation parameters"
-    (1991). In the plane it is the linear regression w = a·z + b of complex numbers.
+    Least squares without reflection: Umeyama, "Least-squares estimation of transformation parameters
+    between two point patterns" (1991). In the plane this is the linear regression w = a·z + b of
+    complex numbers.
     """
     z, w = (points[:, 0] + 1j * points[:, 1] for points in np.asarray([source, target], float))
     centered = z - z.mean()
-    spread = max(float(np.sum(np.abs(centered) ** 2)), 1e-12)  # points that coincide must not divide by 0
+    spread = max(float(np.sum(np.abs(centered) ** 2)), 1e-12)  # avoid dividing by 0 when all points coincide
     a = np.sum(np.conj(centered) * (w - w.mean())) / spread
     b = w.mean() - a * z.mean()
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
 def face_chip(image: np.ndarray, face: Face, size: int = CHIP_SIZE) -> np.ndarray:
-    """Cut a face out of its RGB uint8 image (H, W, 3) as an upright chip (size, size, 3)."""
+    """Cut a face out of its RGB uint8 image (H, W, 3) as an upright RGB uint8 chip (size, size, 3)."""
     return warp_chip(image, face.transform, size)
 
 
 def warp_chip(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
-    """Sample the unit square of `transform` (2, 3) as RGB uint8 (size, size, 3), edges replicated."""
+    """Sample what `transform` (2, 3) maps to the unit square, as RGB uint8 (size, size, 3).
+
+    Pixels beyond the image's border repeat its edge.
+    """
     inverse = cv2.invertAffineTransform(transform)
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) @ inverse[:, :2].T + inverse[:, 2]
     height, width = image.shape[:2]
-    # Two pixels of margin are all that bilinear sampling reads beyond the chip.
+    # Bilinear sampling reads at most two pixels beyond the chip.
     left, top = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, [width - 1, height - 1])
     right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + 3, [left + 1, top + 1], [width, height])
     region = image[top:bottom, left:right]
     matrix = transform * size
     matrix[:, 2] += matrix[:, :2] @ (left, top)
-    # Bilinear sampling skips pixels when it shrinks by more than two: average them beforehand.
+    # Bilinear sampling skips pixels when it shrinks more than twofold, so average them first.
     shrink = int(1 / max(np.hypot(*matrix[:, 0]), 1e-6))
     if shrink >= 2 and min(region.shape[:2]) >= shrink:
         rows, columns = (side // shrink for side in region.shape[:2])
@@ -78,11 +78,11 @@ def warp_chip(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray
 
 
 def align_crop(crop: np.ndarray, size: int = CHIP_SIZE) -> np.ndarray:
-    """The chip, RGB uint8 (size, size, 3), of a crop (H, W, 3) that shows one face from edge to edge.
+    """Align an RGB uint8 crop (H, W, 3) that shows one face from edge to edge; returns (size, size, 3).
 
-    Nothing is searched: dlib's five points are placed on the crop's own rectangle. The crop is made
-    square, brought to 200 px and given a 50 px border, all by repeating its edge, so that the face
-    keeps its proportions and the chip's padding has pixels to show.
+    No detector runs: dlib places its five points on the whole crop. The crop is first padded to a
+    square, scaled to 200 px and given a 50 px border, with its edge repeated, so that the face keeps
+    its proportions and the chip's padding has pixels to show.
     """
     inner, border = 200, 50
     height, width = crop.shape[:2]

@@ -1,16 +1,20 @@
-"""Boxes of faces, x, y, w, h in pixels: clipped, compared, put together."""
+"""Face boxes, x, y, w, h in pixels: clip and compare them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+Box = tuple[int, int, int, int]  # x, y, w, h in whole pixels
 
-def covers_middle(outer: tuple[int, int, int, int], inner: tuple[int, int, int, int]) -> bool:
-    """Whether the middle of one x, y, w, h box lies in another."""
+
+def covers_center(outer: Box, inner: Box) -> bool:
+    """Whether the center of one box lies inside another."""
     x, y = inner[0] + inner[2] / 2, inner[1] + inner[3] / 2
     return outer[0] <= x <= outer[0] + outer[2] and outer[1] <= y <= outer[1] + outer[3]
 
 
-def clip_box(box_xywh, image_shape) -> tuple[int, int, int, int]:
-    """An x, y, w, h box in whole pixels, cut at the borders of an image of shape (H, W, …)."""
+def clip_box(box_xywh: Sequence[float] | np.ndarray, image_shape: tuple[int, ...]) -> Box:
+    """Round a box to whole pixels and clip it to an image of shape (H, W, …)."""
     x, y, w, h = (float(value) for value in box_xywh)
     height, width = image_shape[:2]
     left, right = (round(min(max(edge, 0), width)) for edge in (x, x + w))
@@ -18,17 +22,13 @@ def clip_box(box_xywh, image_shape) -> tuple[int, int, int, int]:
     return left, top, right - left, bottom - top
 
 
-def intersection_over_union(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
-    """How much two x, y, w, h boxes overlap, 0-1."""
-    overlap_w = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
-    overlap_h = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    intersection = max(overlap_w, 0) * max(overlap_h, 0)
-    union = first[2] * first[3] + second[2] * second[3] - intersection
-    return intersection / union if union else 0.0
+def intersection_over_union(first: Box, second: Box) -> float:
+    """How much two boxes overlap, 0-1."""
+    return float(overlap_matrix(np.array(first), np.array(second))[0, 0])
 
 
 def overlap_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union, float (t, n), of every box of (t, 4) with every box of (n, 4)."""
+    """Intersection over union, float (t, n), of each of the boxes (t, 4) with each of the boxes (n, 4)."""
     first, second = np.asarray(first, float).reshape(-1, 4), np.asarray(second, float).reshape(-1, 4)
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum((first[:, :2] + first[:, 2:])[:, None], (second[:, :2] + second[:, 2:])[None])

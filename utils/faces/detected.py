@@ -1,4 +1,4 @@
-"""The faces of one frame, together with what moving and tracking them needs."""
+"""The faces of one frame, with what it takes to track them through later frames."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar

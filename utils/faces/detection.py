@@ -1,4 +1,4 @@
-"""Finding faces: a picture in, its Faces out, best first."""
+"""Find the faces in an image."""
 
 import functools
 from collections.abc import Callable
@@ -7,15 +7,15 @@ import cv2
 import numpy as np
 
 from utils.faces.alignment import DLIB_CHIP_POINTS, RETINAFACE_CHIP_POINTS, Face, similarity_transform
-from utils.faces.boxes import clip_box, covers_middle
+from utils.faces.boxes import clip_box, covers_center
 from utils.faces.dlib_hog import detect_dlib, dlib_landmarks
 from utils.faces.retinaface import detect_retinaface, load_retinaface
 
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
-DETECTION_SIZE = 1280  # pixels; by default, longer images are searched in a smaller copy and cropped from the original
-MIN_PIXELS = 24  # of a face's longer side, from which RetinaFace finds it reliably
-SIDE_RATIO = 0.5  # a face smaller than this share of the largest one's height is a passer-by
-Detector = Callable[[np.ndarray], list["Face"]]
+DETECTION_SIZE = 1280  # pixels of the longer side: by default, larger images are searched in a copy of this size
+RELIABLE_SIZE = 24  # pixels of a face's longer side, from which RetinaFace finds it reliably
+MAIN_FACE_RATIO = 0.5  # of the largest face's height: smaller faces are passers-by
+Detector = Callable[[np.ndarray], list[Face]]
 
 
 def load_detector(
@@ -26,15 +26,21 @@ def load_detector(
     min_score: float = MIN_SCORE,
     threads: int = 0,
 ) -> Detector:
-    """A function from an RGB uint8 image (H, W, 3) to its list of Faces, best first.
+    """Make a function from an RGB uint8 image (H, W, 3) to its list of Faces, best first.
 
-    search_size: pixels; an image whose longer side is longer is searched in a copy of that size. RetinaFace
-    searches a copy of DETECTION_SIZE besides where the size is more than that.
-    min_score: of RetinaFace, 0-1; dlib has no such scale. threads: of RetinaFace for one image, 0 for one
-    a processor core; dlib uses one. The function may be called by several threads at once.
+    Several threads may call the function at once.
+
+    Args:
+        name: "retinaface" or "dlib".
+        min_size: pixels; faces with a shorter side below it are dropped.
+        align: whether chips are upright; otherwise they are the box, made square.
+        search_size: pixels; an image with a longer side is searched in a copy of this size. Above
+            DETECTION_SIZE, RetinaFace searches a copy of DETECTION_SIZE as well.
+        min_score: RetinaFace's least score, 0-1. dlib's scores have no such scale.
+        threads: RetinaFace's threads for one image, 0 for one per processor core. dlib uses one.
     """
     if name == "retinaface":
-        load_retinaface(threads)  # here, before several threads ask for it at once
+        load_retinaface(threads)  # now, before several threads try to at once
         find = functools.partial(_find_retinaface, search_size=search_size, min_score=min_score, threads=threads)
     else:
         find = functools.partial(_find_dlib, search_size=search_size)
@@ -47,16 +53,16 @@ def load_detector(
 
 
 def _find_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
-    if min(search_size, max(image.shape[:2])) > DETECTION_SIZE:
-        # Its largest anchor has 512 px: of larger faces it sees a nostril, and in blurred folds a face. So
-        # what a smaller copy shows well enough is searched there, and only what is too small for it in full.
-        large = _search_retinaface(image, DETECTION_SIZE, min_score, threads)
-        most = MIN_PIXELS * max(image.shape[:2]) / DETECTION_SIZE
-        in_full = _search_retinaface(image, search_size, min_score, threads)
-        small = [face for face in in_full if max(face.box[2:]) < most]
-        small = [face for face in small if not any(covers_middle(other.box, face.box) for other in large)]
-        return sorted(large + small, key=lambda face: face.score, reverse=True)
-    return _search_retinaface(image, search_size, min_score, threads)
+    if min(search_size, max(image.shape[:2])) <= DETECTION_SIZE:
+        return _search_retinaface(image, search_size, min_score, threads)
+    # RetinaFace's largest anchor has 512 px: in a larger face it sees a nostril, and in blurred folds of
+    # cloth a face. So take from the full search only the faces that are too small for the small copy.
+    large = _search_retinaface(image, DETECTION_SIZE, min_score, threads)
+    max_size = RELIABLE_SIZE * max(image.shape[:2]) / DETECTION_SIZE
+    full = _search_retinaface(image, search_size, min_score, threads)
+    small = [face for face in full if max(face.box[2:]) < max_size]
+    small = [face for face in small if not any(covers_center(other.box, face.box) for other in large)]
+    return sorted(large + small, key=lambda face: face.score, reverse=True)
 
 
 def _search_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
@@ -78,21 +84,23 @@ def _find_dlib(image: np.ndarray, search_size: int) -> list[Face]:
 
 
 def _shrink_to_search(image: np.ndarray, search_size: int) -> tuple[np.ndarray, float]:
+    """An image whose longer side is at most `search_size` pixels, and its scale, at most 1."""
     scale = min(1.0, search_size / max(image.shape[:2]))
     if scale == 1.0:
         return image, scale
-    # A panorama's short side must not vanish.
-    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]  # a panorama keeps at least one row
+    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), scale
 
 
-def _make_face(image, box, score, landmarks, chip_points) -> Face:
-    box = clip_box(box, image.shape)
+def _make_face(
+    image: np.ndarray, box_xywh: np.ndarray, score: float, landmarks: np.ndarray, chip_points: np.ndarray
+) -> Face:
+    box = clip_box(box_xywh, image.shape)
     return Face(box, float(score), landmarks, similarity_transform(landmarks, chip_points))
 
 
 def _unaligned(face: Face) -> Face:
-    """The same face with the original recipe's crop: its box, made square, and no rotation."""
+    """The same face with the original recipe's crop: its box, made square, without rotation."""
     x, y, w, h = face.box
     side = max(w, h)
     left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
@@ -101,7 +109,7 @@ def _unaligned(face: Face) -> Face:
 
 
 def main_faces(faces: list[Face]) -> list[Face]:
-    """The faces that count, largest first: those at least half as high as the largest (SIDE_RATIO)."""
-    largest = max((face.box[3] for face in faces), default=0)
-    counted = [face for face in faces if face.box[3] >= SIDE_RATIO * largest]
-    return sorted(counted, key=lambda face: face.box[3], reverse=True)
+    """Drop passers-by, whose faces are less than half as high as the largest one; largest first."""
+    max_height = max((face.box[3] for face in faces), default=0)
+    main = [face for face in faces if face.box[3] >= MAIN_FACE_RATIO * max_height]
+    return sorted(main, key=lambda face: face.box[3], reverse=True)

