@@ -100,7 +100,7 @@ def has_dlib_points(landmarks: np.ndarray) -> bool:
 
 
 def face_transform(landmarks: np.ndarray) -> np.ndarray:
-    """The transform from the image's pixels to the aligned chip's unit square, float64 (2, 3), even for an unaligned face."""
+    """The transform from the image to the aligned chip's unit square, float64 (2, 3), even for an unaligned face."""
     template = DLIB_CHIP_POINTS if has_dlib_points(landmarks) else RETINAFACE_CHIP_POINTS
     return similarity_transform(landmarks, template)
 
