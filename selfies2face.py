@@ -2,16 +2,18 @@
 
   python selfies2face.py --face_selfies selfies --faces_path faces
 
-Only photos with exactly one face are taken. A face counts if it is at least --min_size wide and
-high, and at least half as high as the largest in the photo: a passer-by in the background is no
-second face. --largest takes the biggest of several. The rest are listed with the reason. A second
-run does only new and changed photos. JPEG, PNG, HEIC and most others are read, turned by their EXIF.
+Takes only photos with exactly one face. A face counts if it is at least --min_size wide and high, and at
+least half as high as the largest face in the photo, so passers-by in the background do not count. With
+--largest, takes the largest of several faces. Lists all other photos with the reason. A second run
+processes only new and changed photos. Reads JPEG, PNG, HEIC and most other formats, and applies EXIF rotation.
 """
 
 import argparse
 import contextlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.cli import (
     UNLIMITED,
@@ -25,8 +27,11 @@ from utils.cli import (
     summarize,
 )
 
+if TYPE_CHECKING:
+    from utils.faces.detection import Detector
+
 MIN_SIZE = 40  # pixels
-MAX_SIZE = 960  # pixels of the longer side that is searched
+MAX_SIZE = 960  # pixels of the longer side of the copy that is searched
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,26 +42,26 @@ def build_parser() -> argparse.ArgumentParser:
         "--face_selfies",
         required=True,
         type=file_path,
-        help="folder of person folders with photos",
+        help="folder with one folder of photos per person",
     )
     parser.add_argument(
-        "-p", "--faces_path", "--face_path", required=True, type=file_path, help="folder that the faces go to"
+        "-p", "--faces_path", "--face_path", required=True, type=file_path, help="folder to write the faces to"
     )
-    parser.add_argument("--largest", action="store_true", help="take the biggest face of several")
+    parser.add_argument("--largest", action="store_true", help="take the largest of several faces")
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="do everything again (after changing --detector, --align, --min_size or --max_size)",
+        help="process all photos again (after changing --detector, --align, --min_size or --max_size)",
     )
     parser.add_argument(
         "--max_size",
         type=bounded(int, 0, UNLIMITED),
         default=MAX_SIZE,
-        help="a photo with a longer side is searched in a copy of so many pixels; the face is cut from the original. "
-        "Faces that have few pixels in the copy are missed (see --detector). 0: every photo in full, slower by far",
+        help="search photos with a longer side in a copy of this size, in pixels; the face is cut from the original. "
+        "Faces that are small in the copy are missed (see --detector). 0: search every photo in full, far slower",
     )
     parser.add_argument(
-        "-j", "--jobs", type=bounded(int, 1, 256), help="photos at a time (default: one a processor core)"
+        "-j", "--jobs", type=bounded(int, 1, 256), help="photos to process at once (default: one per processor core)"
     )
     add_detection_arguments(parser, MIN_SIZE)
     return parser
@@ -73,34 +78,25 @@ def main(argv: list[str] | None = None) -> int:
     from utils.threads import map_ahead
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
-        raise InputError(
-            f"--faces_path {args.faces_path} is the folder of the selfies: the faces need one of their own"
-        )
-    folders = list_people(args.faces_selfies)
-    photos = [photo for folder in folders for photo in list_images(folder)]
+        raise InputError(f"--faces_path {args.faces_path} is the folder of the selfies: choose another for the faces")
+    people = list_people(args.faces_selfies)
+    photos = [photo for person in people for photo in list_images(person)]
     if not photos:
-        raise InputError(f"{args.faces_selfies} has no photos in its {len(folders)} person folders")
+        raise InputError(f"{args.faces_selfies} has no photos in its {len(people)} person folders")
     make_folder(args.faces_path)
     chips = {photo: args.faces_path / photo.parent.name / png_name(photo.name) for photo in photos}
     todo = [photo for photo in photos if args.overwrite or not is_done(photo, chips[photo])]
     search_size = args.max_size or UNLIMITED
-    # Photos are small to the detector and large to the user, so the size is judged here. One thread for
-    # each photo and several photos at a time is faster than several threads for one photo after another.
+    # The detector sees a small copy, but --min_size is in pixels of the photo, so the converter checks it.
+    # Several photos at once with one thread each are faster than several threads for one photo.
     detect = load_detector(args.detector, 1, bool(args.align), search_size, threads=1)
-
-    def convert(photo: Path) -> str | None:
-        return convert_photo(photo, chips[photo], detect, search_size, args.min_size, args.largest)
-
-    saved, problems = 0, []
-    progress = tqdm(map_ahead(convert, todo, args.jobs), total=len(todo), unit="photo", desc="cropping", disable=None)
-    for photo, problem in zip(todo, progress, strict=True):
-        if problem:
-            problems.append(f"{photo}: {problem}")
-        else:
-            saved += 1
-    unchanged = len(photos) - len(todo)
-    found = f"{counted(len(folders), 'person', 'people')}, {counted(len(photos), 'photo')}"
-    print(f"{found}: {counted(saved, 'face')} saved, {unchanged} unchanged")
+    converter = PhotoConverter(detect, search_size, args.min_size, args.largest)
+    results = map_ahead(lambda photo: converter.convert(photo, chips[photo]), todo, args.jobs)
+    progress = tqdm(results, total=len(todo), unit="photo", desc="cropping", disable=None)
+    problems = [f"{photo}: {problem}" for photo, problem in zip(todo, progress, strict=True) if problem]
+    counts = f"{counted(len(people), 'person', 'people')}, {counted(len(photos), 'photo')}"
+    saved, unchanged = len(todo) - len(problems), len(photos) - len(todo)
+    print(f"{counts}: {counted(saved, 'face')} saved, {unchanged} unchanged")
     if problems:
         print(f"left out: {len(problems)}")
         print(summarize(problems, limit=len(problems)))
@@ -108,38 +104,51 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def is_done(photo: Path, chip: Path) -> bool:
-    """Whether a face is there that is newer than its photo."""
+    """Whether there is a chip that is newer than its photo."""
     try:
         return chip.stat().st_mtime >= photo.stat().st_mtime
-    except OSError:  # not there yet, or with a name that cannot be
+    except OSError:  # there is none yet, or its name is not possible
         return False
 
 
-def convert_photo(photo: Path, chip: Path, detect, search_size: int, min_size: int, largest: bool) -> str | None:
-    """Save the face of one photo; returns the reason where none is taken, and then leaves no older face of it."""
-    import cv2
+@dataclass(frozen=True)
+class PhotoConverter:
+    """Turns photos into chips. Several threads may use it at once."""
 
-    from utils.faces.detection import main_faces
-    from utils.faces.photo import Photo
-    from utils.files import is_disk_full
-    from utils.media.images import write_image
+    detect: "Detector"
+    search_size: int  # pixels: a photo with a longer side is searched in a copy
+    min_size: int  # pixels of the photo: smaller faces are ignored
+    largest: bool  # whether to take the largest of several faces
 
-    try:
-        picture = Photo(photo.read_bytes(), search_size)
-        faces = main_faces([face for face in picture.faces(detect) if min(face.box[2:]) >= min_size])
-        if len(faces) == 1 or (faces and largest):
-            write_image(chip, picture.chip(faces[0]))
-            return None
-        problem = f"{len(faces)} faces (--largest takes the biggest)" if faces else "no face found"
-    except (ValueError, cv2.error) as exc:
-        problem = str(exc)
-    except (OSError, MemoryError) as exc:  # which says nothing of the photo: an older face of it stays
-        if isinstance(exc, OSError) and is_disk_full(exc):
-            raise
-        return str(exc) or type(exc).__name__
-    with contextlib.suppress(OSError):  # a name too long for a file, for one
-        chip.unlink()
-    return problem
+    def convert(self, photo: Path, chip: Path) -> str | None:
+        """Save the face of a photo; returns None, or the reason why there is none.
+
+        If the photo has no usable face, an older chip of it is deleted. If it cannot be processed for other
+        reasons, such as a lack of memory, the older chip stays. Raises OSError if the disk is full.
+        """
+        import cv2
+
+        from utils.faces.detection import main_faces
+        from utils.faces.photo import Photo
+        from utils.files import is_disk_full
+        from utils.media.images import write_image
+
+        try:
+            decoded = Photo(photo.read_bytes(), self.search_size)
+            faces = main_faces([face for face in decoded.faces(self.detect) if min(face.box[2:]) >= self.min_size])
+            if len(faces) == 1 or (faces and self.largest):
+                write_image(chip, decoded.chip(faces[0]))
+                return None
+            problem = f"{len(faces)} faces (--largest takes the largest)" if faces else "no face found"
+        except (ValueError, cv2.error) as exc:
+            problem = str(exc)
+        except (OSError, MemoryError) as exc:
+            if isinstance(exc, OSError) and is_disk_full(exc):
+                raise
+            return str(exc) or type(exc).__name__
+        with contextlib.suppress(OSError):  # for example, its name is too long for a file
+            chip.unlink()
+        return problem
 
 
 if __name__ == "__main__":
