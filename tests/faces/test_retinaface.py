@@ -1,0 +1,18 @@
+"""RetinaFace: parity with the package's own decoding."""
+
+import numpy as np
+
+from utils.faces.retinaface import detect_retinaface
+
+
+def test_retinaface_equals_the_packages_own_decoding(photos):
+    import retinaface
+
+    for photo in photos:
+        boxes, scores, landmarks = detect_retinaface(photo, 0.8)
+        expected = retinaface.detect_faces(photo, score_threshold=0.8)
+        assert len(boxes) == len(expected) == 1
+        face = expected[0]
+        np.testing.assert_allclose(boxes[0], (face.x, face.y, face.width, face.height), atol=1)
+        np.testing.assert_allclose(scores[0], face.score, atol=1e-5)
+        np.testing.assert_allclose(landmarks[0], [(p.x, p.y) for p in face.landmarks], atol=1)
