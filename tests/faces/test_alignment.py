@@ -1,4 +1,4 @@
-"""Chips: upright, of one kind from both detectors, and equal to dlib's own."""
+"""Chips are upright, similar for both detectors, and equal to dlib's own."""
 
 import cv2
 import numpy as np
@@ -14,12 +14,12 @@ from utils.synthetic.portrait import draw_selfie
 
 
 def nearest(face: Face, others: list[Face]) -> Face | None:
-    """The other detector's face at the same place."""
+    """The face that the other detector found in the same place, or None."""
     best = max(others, key=lambda other: intersection_over_union(face.box, other.box), default=None)
     return best if best and intersection_over_union(face.box, best.box) > 0.4 else None
 
 
-def test_both_detectors_give_the_same_kind_of_chip(real_data, describe):
+def test_both_detectors_give_similar_chips(real_data, embed):
     paths = sorted((real_data / "selfies").glob("*/*")) + sorted((real_data / "photos").glob("*.jpg"))
     retinaface, dlib = load_detector("retinaface", 20), load_detector("dlib", 20)
     distances = []
@@ -28,13 +28,13 @@ def test_both_detectors_give_the_same_kind_of_chip(real_data, describe):
         others = retinaface(image)
         for face in dlib(image):
             if twin := nearest(face, others):
-                first, second = describe([face_chip(image, face), face_chip(image, twin)])
+                first, second = embed([face_chip(image, face), face_chip(image, twin)])
                 distances.append(np.linalg.norm(first - second))
     assert len(distances) > 30
     assert np.median(distances) < 0.25
 
 
-def test_our_chip_is_dlibs_chip(photos, describe):
+def test_our_chip_equals_dlibs(photos, embed):
     import dlib
 
     predictor = dlib.shape_predictor(str(find_dlib_weights().parent.parent / LANDMARKS_FILE))
@@ -47,24 +47,24 @@ def test_our_chip_is_dlibs_chip(photos, describe):
             theirs = dlib.get_face_chip(photo, shape, size=150, padding=0.25)
             ours = face_chip(photo, face, 150)
             assert np.abs(ours.astype(int) - theirs).mean() < 6
-            first, second = describe([ours, theirs])
+            first, second = embed([ours, theirs])
             assert np.linalg.norm(first - second) < 0.15
             compared += 1
     assert compared >= 4
 
 
-def test_a_turned_face_gives_an_upright_chip(photos):
+def test_the_chip_of_a_tilted_face_is_upright(photos):
     photo = photos[0]
     turn = cv2.getRotationMatrix2D((photo.shape[1] / 2, photo.shape[0] / 2), 20, 1)
     turned = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     (upright,), (tilted,) = (load_detector()(image) for image in (photo, turned))
     chips = face_chip(photo, upright), face_chip(turned, tilted)
     crops = [face_chip(image, load_detector(align=False)(image)[0]) for image in (photo, turned)]
-    difference = [np.abs(a.astype(int) - b).mean() for a, b in (chips, crops)]
-    assert difference[0] < 0.6 * difference[1]
+    differences = [np.abs(a.astype(int) - b).mean() for a, b in (chips, crops)]
+    assert differences[0] < 0.6 * differences[1]
 
 
-def test_without_alignment_the_chip_is_the_squared_box(photos):
+def test_an_unaligned_chip_is_the_box_made_square(photos):
     (face,) = load_detector(align=False)(photos[0])
     x, y, w, h = face.box
     side = max(w, h)
@@ -74,16 +74,16 @@ def test_without_alignment_the_chip_is_the_squared_box(photos):
     assert np.abs(face_chip(photos[0], face).astype(int) - expected).mean() < 5
 
 
-def test_crops_are_aligned_on_their_own_rectangle(photos, describe):
+def test_a_crop_is_aligned_like_its_face(photos, embed):
     (face,) = load_detector("dlib", 20)(photos[1])
     x, y, w, h = face.box
     crop = photos[1][y : y + h, x : x + w]
-    first, second = describe([align_crop(crop), face_chip(photos[1], face)])
+    first, second = embed([align_crop(crop), face_chip(photos[1], face)])
     assert np.linalg.norm(first - second) < 0.35
     assert align_crop(crop[:3, :2]).shape == (CHIP_SIZE, CHIP_SIZE, 3)  # hopeless, but no crash
 
 
-def test_large_crops_are_averaged_and_keep_their_proportions():
+def test_large_crops_are_averaged_and_keep_proportions():
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 200
     assert np.abs(align_crop(stripes).astype(int) - 100).max() < 20
@@ -92,17 +92,17 @@ def test_large_crops_are_averaged_and_keep_their_proportions():
     assert np.abs(align_crop(tall).astype(int) - align_crop(squashed)).mean() > 5
 
 
-def test_similarity_transform_is_found_exactly():
+def test_similarity_transform_is_exact():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(5, 2)) * 50
     angle, scale, shift = 0.7, 0.02, (3.0, -4.0)
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    found = similarity_transform(points, points @ matrix.T + shift)
-    np.testing.assert_allclose(found, np.column_stack([matrix, shift]), atol=1e-12)
+    transform = similarity_transform(points, points @ matrix.T + shift)
+    np.testing.assert_allclose(transform, np.column_stack([matrix, shift]), atol=1e-12)
     assert np.isfinite(similarity_transform(np.zeros((5, 2)), points)).all()
 
 
-def test_chips_over_the_border_repeat_the_edge():
+def test_chips_repeat_the_edge_beyond_the_border():
     image = np.full((40, 40, 3), 7, np.uint8)
     transform = np.array([[1 / 100, 0, 0.5], [0, 1 / 100, 0.5]])
     assert (warp_chip(image, transform, 64) == 7).all()

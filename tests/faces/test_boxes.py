@@ -1,4 +1,4 @@
-"""Boxes: clipped to their image, and their overlaps."""
+"""Boxes: clipping and overlap."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,17 @@ def test_boxes_are_clipped():
     assert intersection_over_union((0, 0, 10, 10), (20, 0, 10, 10)) == 0
 
 
-def test_overlaps_are_those_of_single_boxes():
+def test_overlaps_are_those_of_masks():
     rng = np.random.default_rng(0)
-    first, second = (np.c_[rng.integers(0, 60, (n, 2)), rng.integers(0, 40, (n, 2))] for n in (12, 9))
-    expected = [[intersection_over_union(tuple(a), tuple(b)) for b in second.tolist()] for a in first.tolist()]
+    first, second = (np.c_[rng.integers(0, 60, (n, 2)), rng.integers(1, 40, (n, 2))] for n in (12, 9))
+
+    def mask(box: np.ndarray) -> np.ndarray:
+        x, y, w, h = box
+        pixels = np.zeros((100, 100), bool)
+        pixels[y : y + h, x : x + w] = True
+        return pixels
+
+    expected = [[(mask(a) & mask(b)).sum() / (mask(a) | mask(b)).sum() for b in second] for a in first]
     assert overlap_matrix(first, second) == pytest.approx(np.array(expected), abs=1e-12)
     assert overlap_matrix(np.empty((0, 4)), second).shape == (0, 9)
+    assert intersection_over_union((3, 3, 0, 5), (3, 3, 0, 5)) == 0  # boxes without area

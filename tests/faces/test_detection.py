@@ -1,4 +1,4 @@
-"""Detectors: sizes, several threads, and which faces count."""
+"""Detectors: image and face sizes, several threads, and which faces count."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from utils.faces.detection import load_detector, main_faces
 from utils.media.images import read_image
 
 
-def test_each_selfie_has_one_face_that_counts(real_data):
+def test_each_selfie_has_one_main_face(real_data):
     paths = sorted((real_data / "selfies").glob("*/*"))
     assert len(paths) == 12
     for path in paths:
@@ -18,7 +18,7 @@ def test_each_selfie_has_one_face_that_counts(real_data):
 
 
 @pytest.mark.parametrize("name", ["retinaface", "dlib"])
-def test_large_photos_are_searched_small_and_cropped_large(photos, describe, name):
+def test_a_large_photo_gives_the_same_face_and_chip(photos, embed, name):
     # A 12-megapixel selfie: its face is larger than RetinaFace's largest anchor.
     small = photos[0]
     large = cv2.resize(small, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
@@ -27,12 +27,12 @@ def test_large_photos_are_searched_small_and_cropped_large(photos, describe, nam
     assert intersection_over_union(tuple(value / 8 for value in second.box), first.box) > 0.6
     chips = face_chip(small, first), face_chip(large, second)
     assert chips[1].shape == (CHIP_SIZE, CHIP_SIZE, 3)
-    a, b = describe(chips)
+    a, b = embed(chips)
     assert np.linalg.norm(a - b) < 0.25
 
 
 @pytest.mark.parametrize("name", ["retinaface", "dlib"])
-def test_min_size_and_empty_pictures(photos, name):
+def test_min_size_and_empty_images(photos, name):
     (face,) = load_detector(name, 1)(photos[0])
     smaller_side = min(face.box[2:])
     assert len(load_detector(name, smaller_side)(photos[0])) == 1
@@ -48,15 +48,15 @@ def test_detectors_work_in_several_threads(photos, name):
     detect = load_detector(name, 20)
     expected = [[face.box for face in detect(photo)] for photo in photos]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda photo: [face.box for face in detect(photo)], photos * 4))
-    assert found == expected * 4
+        boxes = list(pool.map(lambda photo: [face.box for face in detect(photo)], photos * 4))
+    assert boxes == expected * 4
 
 
 def face_of_height(height: int) -> Face:
     return Face((0, 0, height, height), 0.9, np.zeros((5, 2), np.float32), np.eye(2, 3))
 
 
-def test_a_passer_by_does_not_count():
+def test_passers_by_do_not_count():
     faces = [face_of_height(height) for height in (49, 100, 50)]
     assert [face.box[3] for face in main_faces(faces)] == [100, 50]
     assert main_faces([]) == []

@@ -1,4 +1,4 @@
-"""dlib's landmarks."""
+"""dlib's detector and landmarks."""
 
 from utils.faces.detection import load_detector
 from utils.faces.dlib_hog import dlib_landmarks

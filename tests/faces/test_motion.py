@@ -1,4 +1,4 @@
-"""Optical flow: boxes follow their pixels, and a cut is told from a change of light."""
+"""Optical flow: boxes follow their pixels, and a cut is not confused with a change of light."""
 
 import cv2
 import numpy as np
@@ -12,25 +12,25 @@ def test_boxes_move_with_the_pixels_under_them():
     wall = cv2.GaussianBlur(rng.integers(0, 255, (480, 640, 3), np.uint8), (0, 0), 4)
     thing = cv2.GaussianBlur(rng.integers(0, 255, (120, 100, 3), np.uint8), (0, 0), 3)
 
-    def picture(x, y, zoom=1.0):
+    def frame(x: int, y: int, zoom: float = 1.0) -> np.ndarray:
         image = wall.copy()
         sized = cv2.resize(thing, None, fx=zoom, fy=zoom)
         image[y : y + sized.shape[0], x : x + sized.shape[1]] = sized
         return image
 
-    before, after = gray_copy(picture(200, 150)), gray_copy(picture(222, 140, 1.1))
+    before, after = gray_copy(frame(200, 150)), gray_copy(frame(222, 140, 1.1))
     assert before.shape == (240, 320)
     moved, still = track_boxes(before, after, np.array([[200, 150, 100, 120], [20, 20, 80, 80]]), scale=0.5)
     assert moved == pytest.approx([222, 140, 110, 132], abs=4)
     assert still == pytest.approx([20, 20, 80, 80], abs=1)
     assert track_boxes(before, after, np.empty((0, 4)), 0.5).shape == (0, 4)
-    # A picture of another size, or a wall without a mark: boxes stay.
+    # In a frame of another size, or on a plain wall, there is nothing to track: boxes stay.
     flat = np.full((240, 320), 90, np.uint8)
     for other in (gray_copy(np.zeros((100, 100, 3), np.uint8)), flat):
         assert np.isfinite(track_boxes(before, other, np.array([[200, 150, 100, 120]]), 0.5)).all()
 
 
-def test_a_cut_is_seen_and_a_lamp_is_none():
+def test_a_cut_is_noticed_and_a_change_of_light_is_not():
     rng = np.random.default_rng(4)
     one, two = (
         gray_copy(cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC))
@@ -42,11 +42,11 @@ def test_a_cut_is_seen_and_a_lamp_is_none():
     assert same_scene(np.zeros_like(one), np.zeros_like(one))
 
 
-def test_boxes_are_carried_to_a_later_picture_and_cut_at_its_border():
+def test_boxes_move_to_a_later_frame_and_are_clipped():
     rng = np.random.default_rng(4)
     wall = cv2.resize(rng.integers(0, 255, (12, 20, 3), np.uint8), (1000, 480), interpolation=cv2.INTER_CUBIC)
     before = gray_copy(wall[:, 100:740])
-    first, cut = move_boxes(before, wall[:, 120:760], [(300, 200, 80, 100), (5, 50, 80, 100)])
-    assert first == pytest.approx((280, 200, 80, 100), abs=2)
-    assert cut[0] == 0 and 55 <= cut[2] <= 75  # they went to the left, by 20 pixels
+    inside, clipped = move_boxes(before, wall[:, 120:760], [(300, 200, 80, 100), (5, 50, 80, 100)])
+    assert inside == pytest.approx((280, 200, 80, 100), abs=2)
+    assert clipped[0] == 0 and 55 <= clipped[2] <= 75  # both moved 20 pixels to the left
     assert move_boxes(before, 255 - wall[:, 100:740], [(300, 200, 80, 100)]) == [None]

@@ -1,4 +1,4 @@
-"""Photos of any size: searched small, cropped from the original, whatever their format and their EXIF."""
+"""Photos of any size, format and orientation: searched in a small copy, cut from the original."""
 
 import io
 
@@ -28,10 +28,10 @@ def scene() -> np.ndarray:
     return image
 
 
-def encode(image: np.ndarray, suffix: str, orientation: int | None = None, mode: str = "RGB") -> bytes:
-    """An image file's bytes; with an EXIF orientation the stored pixels are turned so that it shows upright."""
+def encode(image: np.ndarray, file_format: str, orientation: int | None = None, mode: str = "RGB") -> bytes:
+    """An image file's bytes; with an EXIF orientation, the stored pixels are turned so that it looks upright."""
     picture = Image.fromarray(image).convert(mode)
-    options = {"quality": 95, "subsampling": 0} if suffix == "JPEG" else {}
+    options = {"quality": 95, "subsampling": 0} if file_format == "JPEG" else {}
     if orientation:
         turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
         picture = picture.transpose(turn)
@@ -39,12 +39,12 @@ def encode(image: np.ndarray, suffix: str, orientation: int | None = None, mode:
         exif[0x0112] = orientation
         options["exif"] = exif
     buffer = io.BytesIO()
-    picture.save(buffer, suffix, **options)
+    picture.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("suffix", "orientation", "mode", "shrunk"),
+    ("file_format", "orientation", "mode", "shrunk"),
     [
         ("JPEG", None, "RGB", True),
         ("JPEG", 3, "RGB", True),
@@ -55,8 +55,8 @@ def encode(image: np.ndarray, suffix: str, orientation: int | None = None, mode:
         ("PNG", None, "RGB", False),
     ],
 )
-def test_faces_and_chips_are_those_of_the_whole_photo(scene, suffix, orientation, mode, shrunk):
-    data = encode(scene, suffix, orientation, mode)
+def test_faces_and_chips_match_the_full_photo(scene, file_format, orientation, mode, shrunk):
+    data = encode(scene, file_format, orientation, mode)
     whole = decode_image(data)
     assert whole.shape == scene.shape
     detect = load_detector(min_size=1, search_size=SEARCH_SIZE)
@@ -65,50 +65,50 @@ def test_faces_and_chips_are_those_of_the_whole_photo(scene, suffix, orientation
     assert photo.small.shape == ((400, 600, 3) if shrunk else (1600, 2400, 3))
     faces, expected = photo.faces(detect), detect(whole)
     assert len(faces) == len(expected) == 2
-    for found, reference in zip(faces, expected, strict=True):
-        # The same face to within a pixel of the image that was searched, which is five of the photo.
-        np.testing.assert_allclose(found.box, reference.box, atol=10)
-        np.testing.assert_allclose(found.landmarks, reference.landmarks, atol=10)
-        # Cut at one place, so that only the way to the pixels differs: from the copy, or from the original.
-        difference = np.abs(photo.chip(reference).astype(int) - face_chip(whole, reference))
-        assert difference.mean() < 4
-        inverse = np.linalg.inv(np.vstack([found.transform, [0, 0, 1]]))
+    for face, reference in zip(faces, expected, strict=True):
+        # The same face to within a pixel or two of the searched copy, which is up to ten of the photo.
+        np.testing.assert_allclose(face.box, reference.box, atol=10)
+        np.testing.assert_allclose(face.landmarks, reference.landmarks, atol=10)
+        # Cut with the same transform, so that only the source of the pixels differs.
+        differences = np.abs(photo.chip(reference).astype(int) - face_chip(whole, reference))
+        assert differences.mean() < 4
+        inverse = np.linalg.inv(np.vstack([face.transform, [0, 0, 1]]))
         middle = inverse @ [0.5, 0.5, 1]
-        x, y, w, h = found.box
+        x, y, w, h = face.box
         assert x < middle[0] < x + w and y < middle[1] < y + h
 
 
-def test_a_pixels_middle_stays_its_middle():
-    """Pixel (i, j) of a copy of a quarter is the middle of the pixels 4i to 4i + 3 of the original, and back."""
+def test_rescaling_keeps_pixel_centers():
+    """Pixel i of a copy at a quarter of the size is the center of the original's pixels 4i to 4i + 3."""
     transform = np.array([[0.02, -0.003, 0.1], [0.003, 0.02, -0.2]])
     large = _rescale(transform, np.array([4.0, 2.0]))
     for x, y in ((0, 0), (7, 3), (100, 50)):
-        middle = [4 * x + 1.5, 2 * y + 0.5]
-        np.testing.assert_allclose(large @ [*middle, 1], transform @ [x, y, 1], rtol=0, atol=1e-12)
+        center = [4 * x + 1.5, 2 * y + 0.5]
+        np.testing.assert_allclose(large @ [*center, 1], transform @ [x, y, 1], rtol=0, atol=1e-12)
     np.testing.assert_allclose(_rescale(large, np.array([0.25, 0.5])), transform, rtol=0, atol=1e-12)
 
 
-def test_landmarks_keep_to_the_transform(scene):
+def test_landmarks_and_transform_are_scaled_alike(scene):
     photo = Photo(encode(scene, "JPEG"), SEARCH_SIZE)
     detect = load_detector(min_size=1, search_size=SEARCH_SIZE)
     for small, full in zip(detect(photo.small), photo.faces(detect), strict=True):
-        places = [np.column_stack([face.landmarks, np.ones(5)]) @ face.transform.T for face in (small, full)]
-        np.testing.assert_allclose(places[0], places[1], rtol=0, atol=1e-5)
+        positions = [np.column_stack([face.landmarks, np.ones(5)]) @ face.transform.T for face in (small, full)]
+        np.testing.assert_allclose(positions[0], positions[1], rtol=0, atol=1e-5)
 
 
-def test_a_small_face_is_cut_from_the_original(scene):
+def test_a_small_face_is_cut_from_the_full_photo(scene):
     photo = Photo(encode(scene, "JPEG"), 1000)
     large, small = sorted(photo.faces(load_detector(search_size=SEARCH_SIZE)), key=lambda face: -face.box[2])
     photo.chip(large)
-    assert "full" not in vars(photo)  # the copy has pixels enough, and nothing more was decoded
+    assert "full" not in vars(photo)  # the copy has enough pixels, so the full photo was not decoded
     chip = photo.chip(small)
     assert "full" in vars(photo)
     coarse = face_chip(cv2.resize(photo.small, photo.size_wh, interpolation=cv2.INTER_LINEAR), small)
     assert cv2.Laplacian(chip, cv2.CV_64F).var() > 2 * cv2.Laplacian(coarse, cv2.CV_64F).var()
 
 
-def test_unlimited_search_finds_large_and_small_faces(scene):
-    """A face of more than 1,000 px is beyond the detector's anchors, one of 60 px is lost in a small copy."""
+def test_full_search_finds_large_and_small_faces(scene):
+    """A face of over 1,000 px exceeds the detector's anchors, and one of 60 px is lost in a small copy."""
     tiny = cv2.resize(
         draw_selfie(sample_identity(103), np.random.default_rng(4)), (100, 100), interpolation=cv2.INTER_AREA
     )

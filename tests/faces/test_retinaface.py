@@ -5,7 +5,7 @@ import numpy as np
 from utils.faces.retinaface import detect_retinaface
 
 
-def test_retinaface_equals_the_packages_own_decoding(photos):
+def test_decoding_equals_the_packages_own(photos):
     import retinaface
 
     for photo in photos:

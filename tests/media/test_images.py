@@ -1,4 +1,4 @@
-"""Reading what phones and people produce: every case compares pixels with a picture that is known."""
+"""Images as phones and people produce them: every case compares pixels with a known picture."""
 
 import io
 
@@ -14,7 +14,7 @@ from utils.media.images import decode_image, list_images, list_people, png_name,
 
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
-    """RGB uint8 (60, 80, 3): a smooth gradient that survives JPEG, no two corners alike."""
+    """RGB uint8 (60, 80, 3): a smooth gradient that survives JPEG, with four different corners."""
     y, x = np.mgrid[0:60, 0:80]
     return np.stack([x * 3, y * 4, 255 - x - y], axis=-1).astype(np.uint8)
 
@@ -25,9 +25,9 @@ def encode(image: Image.Image, file_format: str, **options) -> bytes:
     return stream.getvalue()
 
 
-def assert_close(image: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+def assert_close(image: np.ndarray, expected: np.ndarray, max_difference: float) -> None:
     assert image.dtype == np.uint8 and image.shape == expected.shape
-    assert np.abs(image.astype(int) - expected.astype(int)).mean() < tolerance
+    assert np.abs(image.astype(int) - expected.astype(int)).mean() < max_difference
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -50,7 +50,7 @@ def test_exif_orientation(picture, orientation, file_format):
     assert_close(decode_image(data), picture, 4)
 
 
-def test_transparency_is_laid_on_white(picture):
+def test_transparency_becomes_white(picture):
     alpha = np.full((60, 80, 1), 255, np.uint8)
     alpha[:30] = 0
     decoded = decode_image(encode(Image.fromarray(np.concatenate([picture, alpha], axis=2)), "PNG"))
@@ -97,21 +97,21 @@ def test_truncated_files_are_refused(file_format, kept):
         decode_image(data[: int(kept * len(data))])
 
 
-def test_a_phones_motion_photo_is_whole(picture):
-    # The clip behind the picture may hold any bytes, also those of a scan without an end.
+def test_a_phones_motion_photo_is_read(picture):
+    # The clip appended to the picture may contain any bytes, even those of a scan without an end.
     data = encode(Image.fromarray(picture), "JPEG", quality=95)
     assert_close(decode_image(data + b"\xff\xda" * 500), picture, 4)
 
 
 @pytest.mark.parametrize("data", [b"", b"just text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"<svg></svg>"])
-def test_what_is_no_image_is_refused(data, tmp_path):
+def test_other_files_are_refused(data, tmp_path):
     path = tmp_path / "no image.jpg"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"no image\.jpg"):
         read_image(path)
 
 
-def test_lists_leave_out_what_is_no_person(tmp_path):
+def test_other_folders_are_not_people(tmp_path):
     for name in ("bea", "ada", ".git", "__MACOSX"):
         (tmp_path / name).mkdir()
     (tmp_path / "notes.txt").touch()
@@ -122,7 +122,7 @@ def test_lists_leave_out_what_is_no_person(tmp_path):
         list_people(tmp_path / "notes.txt")
 
 
-def test_png_names_tell_photos_apart():
+def test_png_names_keep_photos_apart():
     assert png_name("a.jpg") != png_name("a.png") == "a_png.png" != png_name("a.PNG")
 
 

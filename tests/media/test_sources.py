@@ -1,10 +1,23 @@
-"""Which source the flags name, and how it is shown."""
+"""The source that the flags name, and whether its picture is mirrored."""
 
 from pathlib import Path
 
 import pytest
+from support import gray_pictures
 
-from utils.media.sources import is_mirrored
+from utils.cli import InputError
+from utils.media.images import write_image
+from utils.media.sources import PhotoSource, is_mirrored
+
+
+def test_unreadable_photos_of_a_folder_are_skipped(tmp_path, capsys):
+    for name in ("a.png", "c.png"):
+        write_image(tmp_path / name, gray_pictures(1)[0])
+    (tmp_path / "b.png").write_bytes(b"not an image")
+    assert [(frame.index, frame.name) for frame in PhotoSource(tmp_path).frames()] == [(0, "a.png"), (1, "c.png")]
+    assert "skipped" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"b\.png"):
+        list(PhotoSource(tmp_path / "b.png").frames())
 
 
 @pytest.mark.parametrize(
