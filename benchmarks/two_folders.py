@@ -1,9 +1,9 @@
-"""verify.py's rule for two folders, beside others: how often they accept the same person and different people.
+"""Compare verify.py's rule for two folders with other rules, by their false and true accept rates.
 
   python benchmarks/two_folders.py --features_path lfw_features --classification head
 
-Everybody whom the head held out (all people, where it held nobody out) with four photos or more is halved, up
-to five photos in each half; every half is compared with every person's other half, photo by photo.
+Splits the photos of each held-out person (of each person, if the head held out nobody) with at least four
+photos into two halves of up to five. Compares every first half with every second half, photo by photo.
 """
 
 import argparse
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.cli import bounded, clean_exit, file_path, script_parser
 
-PHOTOS = 5  # in a half, at most
+MAX_PHOTOS = 5  # in a half
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
     )
     parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
-    parser.add_argument("--seed", type=bounded(int, 0), default=0, help="of the halving")
+    parser.add_argument("--seed", type=bounded(int, 0), default=0, help="random seed of the split")
     return parser
 
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     rng = np.random.default_rng(args.seed)
     halves = []
     for label, name in enumerate(features.names):
-        rows = rng.permutation(np.flatnonzero(features.labels == label))[: 2 * PHOTOS]
+        rows = rng.permutation(np.flatnonzero(features.labels == label))[: 2 * MAX_PHOTOS]
         if len(rows) >= 4 and (name in head.held_out_people or not head.held_out_people):
             halves.append(np.array_split(features.matrix[rows], 2))
     rules = {
@@ -50,15 +50,15 @@ def main(argv: list[str] | None = None) -> int:
         "median": np.median,
         "mean probability": np.mean,
     }
-    found = {rule: np.empty((len(halves), len(halves))) for rule in rules}
+    rule_scores = {rule: np.empty((len(halves), len(halves))) for rule in rules}
     for i, (first, _) in enumerate(halves):
         scores = head.score_gallery(first, np.concatenate([second for _, second in halves]))
         parts = np.split(scores, np.cumsum([len(second) for _, second in halves])[:-1], axis=1)
         for rule, score in rules.items():
-            found[rule][i] = [score(part) for part in parts]
+            rule_scores[rule][i] = [score(part) for part in parts]
     same = np.eye(len(halves), dtype=bool)
     print(f"{len(halves)} people; accepted above {head.threshold:.4f}")
-    for rule, scores in found.items():
+    for rule, scores in rule_scores.items():
         accepted = scores > head.threshold
         print(f"  {rule:<34}FAR {accepted[~same].mean():.5f}   TAR {accepted[same].mean():.3f}")
     return 0
