@@ -5,17 +5,21 @@
   python capture.py --output faces/ada --video_path ada.mp4
   python capture.py --output faces/ada --every 10 --count 20 --headless
 
-Keys in the window: s saves, u deletes what was saved last, space pauses, g guides (asks for a few poses
-and saves them by itself), h shows these keys, q or Esc quits. A face is saved if it is the only one, or
-at least twice as high as all others, and good enough: large, sharp and light enough, turned to the
-camera, and not like one that this run has saved; else the window says why not, and a face that was
-asked for is saved as soon as it is good. Whose face it is, is not known here: let nobody else stand
-alone in the video. Files are numbered on after what is there; nothing is overwritten.
+Keys in the window: s saves, u deletes the face saved last, space pauses, g starts the guide (it asks for
+a few poses and saves them by itself), h shows the keys, q or Esc quits.
+
+A face is saved if it is good enough: large, sharp and well lit, turned to the camera, and not too similar
+to a face saved before in this run. Otherwise the window says why not, and a save that you asked for waits
+until the face is good. With several faces in view, the largest must be at least twice as high as the others.
+
+`capture.py` cannot tell people apart, so make sure only one person is in front of the camera. New files
+are numbered after the existing ones; nothing is overwritten.
 """
 
 import argparse
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from utils.cli import (
     InputError,
@@ -30,36 +34,47 @@ from utils.cli import (
     script_parser,
 )
 
+if TYPE_CHECKING:
+    from utils.capture.collector import Collector
+
 MIN_SIZE = 60  # pixels
-LIVE_SEARCH_SIZE = 640  # pixels: a camera's larger pictures are searched in a copy of this size, to keep up
+LIVE_SEARCH_SIZE = 640  # pixels; larger frames of a camera are searched in a copy of this size, to keep up
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "-o", "--output", required=True, type=file_path, help="the person's folder; its name is the person"
+        "-o", "--output", required=True, type=file_path, help="the person's folder; its name is the person's name"
     )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of the camera")
-    source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
-    add_give_up(parser)
-    parser.add_argument(
-        "--every", type=bounded(int, 0), default=0, help="save by itself every N frames of the source; 0: never"
-    )
-    parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after so many saved faces; 0: go on")
-    parser.add_argument("--guide", action="store_true", help="ask for five poses and save them by itself")
-    add_switch(parser, "--gate", default=1, help="1: save only faces that are good enough; 0: any face")
+    _add_source_arguments(parser)
+    _add_saving_arguments(parser)
     add_mirror_switch(parser)
     parser.add_argument("--headless", action="store_true", help="open no window; needs --every or --guide")
     add_detection_arguments(parser, MIN_SIZE)
     return parser
 
 
+def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of a camera")
+    source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
+    add_give_up(parser)
+
+
+def _add_saving_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every", type=bounded(int, 0), default=0, help="save a face every N frames of the source; 0: never"
+    )
+    parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after N saved faces; 0: no limit")
+    parser.add_argument("--guide", action="store_true", help="ask for five poses and save them automatically")
+    add_switch(parser, "--gate", default=1, help="1: save only faces that are good enough; 0: any face")
+
+
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.headless and not (args.every or args.guide):
-        raise InputError("--headless has no key to save with: add --every N or --guide")
+        raise InputError("--headless leaves no key to save with: add --every N or --guide")
     from utils.display.window import check_screen
     from utils.media.sources import is_mirrored, open_source
 
@@ -94,14 +109,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def report(collector, headless: bool) -> None:
-    """Print how many faces were saved, which poses were not had, and what a window would have said of the others."""
+def report(collector: "Collector", headless: bool) -> None:
+    """Print how many faces were saved, which poses are missing, and, without a window, why faces were rejected."""
     saver = collector.saver
     print(f"{counted(saver.saved, 'face')} saved in {saver.folder}")
     if collector.guide:
         print(collector.guide.summary)
-    if headless and collector.refused:
-        reasons = (f"{reason} ({counted(number, 'frame')})" for reason, number in collector.refused.most_common())
+    if headless and collector.rejected:
+        reasons = (f"{reason} ({counted(count, 'frame')})" for reason, count in collector.rejected.most_common())
         print(f"not saved: {', '.join(reasons)}")
 
 

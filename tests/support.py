@@ -1,11 +1,11 @@
-"""What several tests call: scripts as processes, a virtual screen with keys, stand-ins for cameras and windows."""
+"""Helpers of several tests: scripts as processes, a virtual screen with keys, stand-ins for clocks and windows."""
 
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +13,31 @@ import pytest
 
 from utils.faces.detected import MeasuredFace
 from utils.features.feature_files import FeatureSet
-from utils.media.video import Frame
+from utils.media.video import Frame, VideoOutput
 from utils.recognition.recognizer import NamedFace
-from utils.synthetic.identity import sample_identity
-from utils.synthetic.portrait import draw_selfie
+from utils.synthetic.identity import Shot, sample_identity
+from utils.synthetic.portrait import add_noise, draw_on, draw_selfie
 
 ROOT = Path(__file__).resolve().parent.parent
+DEADLINE = 120  # seconds that a test waits for a process, a thread or a window, so that busy machines pass
 
 
-def run_script(*words, env: dict | None = None, timeout: float = 120) -> subprocess.CompletedProcess:
-    """Run a script of the suite in a process of its own, in the project's root."""
+def wait_until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
+    """Wait for a condition to hold; fail after some seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"still waiting after {seconds} s"
+        time.sleep(0.02)
+
+
+def run_script(*words, env: dict | None = None, timeout: float = DEADLINE) -> subprocess.CompletedProcess:
+    """Run a script in a process of its own, in the project's root."""
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout)
 
 
 def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> None:
-    """A run ended as bad input must end: status 2 and one `error:` line that says these parts."""
+    """Check that a run ended as bad input must: with status 2 and one `error:` line that has these parts."""
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 2, result.stderr
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
@@ -37,7 +46,7 @@ def assert_one_error_line(result: subprocess.CompletedProcess, *parts: str) -> N
 
 
 def gray_pictures(count: int) -> list[np.ndarray]:
-    """Plain pictures, RGB uint8 (120, 160, 3), each lighter than the one before."""
+    """Plain pictures, RGB uint8 (120, 160, 3), each lighter than the last."""
     return [np.full((120, 160, 3), 40 + 3 * number, np.uint8) for number in range(count)]
 
 
@@ -57,20 +66,47 @@ def toy_features(people: int, photos: int, dimension: int = 4, seed: int = 0) ->
     return FeatureSet(matrix, np.arange(people).repeat(photos), [f"p{i}" for i in range(people)], None)
 
 
-class FakeWindow:
-    """Stands in for a Window: collects pictures, and gives keys at given moments."""
+class FakeClock:
+    """A clock that stands still until `sleep` is called."""
 
-    def __init__(self, keys: Sequence[tuple[float, str]] = ()):
-        self.pictures, self.keys, self.start = [], list(keys), time.monotonic()
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeWindow:
+    """Stands in for a Window: collects pictures, and returns keys.
+
+    keys: pairs of a moment and a key, in order; a moment is a condition, or seconds from now on the clock.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[tuple[Callable[[], object] | float, str]] = (),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.pictures, self.keys = [], list(keys)
+        self.clock, self.sleep, self.start = clock, sleep, clock()
 
     def show(self, picture: np.ndarray) -> None:
         self.pictures.append(picture)
 
     def wait_key(self, seconds: float) -> str:
-        time.sleep(max(seconds, 0.001))
-        if self.keys and time.monotonic() - self.start >= self.keys[0][0]:
-            return self.keys.pop(0)[1]
-        return ""
+        if not self._has_key():
+            self.sleep(max(seconds, 0.001))
+        return self.keys.pop(0)[1] if self._has_key() else ""
+
+    def _has_key(self) -> bool:
+        if not self.keys:
+            return False
+        moment = self.keys[0][0]
+        return bool(moment()) if callable(moment) else self.clock() - self.start >= moment
 
 
 needs_screen = pytest.mark.skipif(
@@ -83,7 +119,7 @@ needs_screen = pytest.mark.skipif(
 class Display:
     """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path):
         read, write = os.pipe()
         command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
         self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
@@ -92,21 +128,31 @@ class Display:
             self.env = {**os.environ, "DISPLAY": f":{pipe.readline().strip()}"}
         self.pixels = folder / "Xvfb_screen0"
 
-    def run(self, *words, timeout: float = 60) -> str:
-        result = subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=timeout)
+    def run(self, *words: str) -> str:
+        """Run xdotool and return what it prints."""
+        result = subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, timeout=DEADLINE)
         return result.stdout.strip()
 
+    def press(self, key: str) -> None:
+        """Press a key. OpenCV loses the first of two keys that it has not read: wait for its effect before the next."""
+        self.run("key", key)
+
+    def find_window(self, title: str) -> str:
+        """The id of a visible window, once there is one."""
+        return self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
+
     def wait_for(self, title: str) -> None:
-        """Wait until a window is there, and put the pointer into it: without a window manager that is focus."""
-        window = self.run("search", "--sync", "--onlyvisible", "--name", title).splitlines()[0]
+        """Wait until a window shows a picture, and point at it: without a window manager that gives it the keys."""
+        window = self.find_window(title)
         self.run("mousemove", "--window", window, "60", "60")
-        # On a busy machine Qt misses its first exposure now and then and would stay black for ever.
-        for _ in range(10):
-            end = time.monotonic() + 2
-            while time.monotonic() < end:
+        end = time.monotonic() + DEADLINE
+        while self.image()[:400, :400].mean() <= 1:
+            assert time.monotonic() < end, f"{title} stays black"
+            for _ in range(20):
+                time.sleep(0.1)
                 if self.image()[:400, :400].mean() > 1:
                     return
-                time.sleep(0.1)
+            # On a busy machine Qt sometimes misses its first exposure and would stay black forever.
             self.run("windowunmap", window, "windowmap", window)
 
     def image(self) -> np.ndarray:
@@ -117,20 +163,27 @@ class Display:
         rows = np.frombuffer(data, np.uint8, offset=start)[: header[12] * header[5]].reshape(header[5], -1, 4)
         return rows[:, : header[4], 2::-1]
 
-    def count(self, color, within: int = 3) -> int:
-        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= within).sum())
-
-    def wait_until(self, condition, seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "waited in vain"
+    def still_image(self) -> np.ndarray:
+        """What the screen shows, once that has not changed for a second."""
+        image, since, end = self.image(), time.monotonic(), time.monotonic() + DEADLINE
+        while time.monotonic() - since < 1:
+            assert time.monotonic() < end, "the screen does not stand still"
             time.sleep(0.1)
+            newer = self.image()
+            if (newer != image).any():
+                image, since = newer, time.monotonic()
+        return image
+
+    def count(self, color: tuple[int, int, int], within: int = 3) -> int:
+        """How many pixels have a color, give or take some gray levels."""
+        return int((np.abs(self.image().astype(int) - color).max(axis=2) <= within).sum())
 
 
 STARTED: list[subprocess.Popen] = []
 
 
 def start(screen: Display, script: str, *words) -> subprocess.Popen:
+    """Start a script whose windows open on a virtual screen."""
     command = [sys.executable, script, *map(str, words)]
     process = subprocess.Popen(
         command, cwd=ROOT, env=screen.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -140,17 +193,27 @@ def start(screen: Display, script: str, *words) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=60)
+    """Wait for the end of a script that must succeed without warnings; returns what it printed."""
+    out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, err
     assert err == ""
     return out
 
 
-def wait_until(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+def webcam_view(shot: Shot | None = None, height: float = 200.0, person: int = 101, seed: int = 0) -> np.ndarray:
+    """A webcam's view of one drawn person, RGB uint8 (480, 640, 3)."""
+    image = np.full((480, 640, 3), (190, 200, 205), np.uint8)
+    draw_on(image, sample_identity(person), shot or Shot(), (320, 240), height)
+    add_noise(image, np.random.default_rng(seed), 2.5)
+    return image
+
+
+def write_clip(path: Path, pictures: Iterable[np.ndarray], rate: float = 15) -> None:
+    """Write pictures as a video."""
+    clip = VideoOutput(path, rate)
+    for picture in pictures:
+        clip.write(picture)
+    clip.close()
 
 
 def view(identity: int, count: int):

@@ -1,1 +1,1 @@
-"""capture.py's own: which faces are saved, the guide, the window."""
+"""Collecting faces with capture.py: what to save, the guide to poses, the preview window."""

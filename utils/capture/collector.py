@@ -1,8 +1,9 @@
-"""Collecting one person's faces out of pictures: which are saved when, and what the person is told meanwhile."""
+"""Decides which faces of a camera or a video are saved, and what the person in front of it is told meanwhile."""
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,49 +15,56 @@ from utils.faces.folder import FaceSaver
 from utils.faces.quality import TOO_SIMILAR, head_pose, rejection_reason, thumbnail
 from utils.media.video import Frame
 
-WAIT_FOR_GOOD = 3.0  # seconds that a wish to save waits for a face that is good enough
-COUNTED_DOWN = 3  # seconds before a save of its own that are shown
-COMPARED = 200  # faces saved last, which a new one is compared with
-TOLD = 1.2  # seconds that something done is told for
+REQUEST_SECONDS = 3.0  # how long a requested save waits for a good face
+COUNTDOWN_SECONDS = 3  # the last seconds before an automatic save are counted down
+MAX_COMPARED = 200  # a new face is compared with so many of the faces saved last
+MESSAGE_SECONDS = 1.2  # how long "saved" or "deleted" is shown
 
 
 @dataclass(frozen=True)
 class CaptureState:
-    """One picture's faces and what became of them.
+    """The faces of one frame and what became of them."""
 
-    chip: the only face's, None where there is not one. reason: why it would not be saved, None where it
-    would. saved: the file that it was saved to. countdown: seconds until the next is saved by itself,
-    None where that is not to be shown.
-    """
-
-    image: np.ndarray
     faces: list[Face]
-    chip: np.ndarray | None
-    reason: str | None
-    saved: Path | None = None
-    countdown: int | None = None
+    chip: np.ndarray | None  # of the face if there is exactly one, RGB uint8 (S, S, 3)
+    reason: str | None  # why the face cannot be saved; None if it can
+    saved: Path | None = None  # the file that the face was saved to
+    countdown: int | None = None  # seconds until the next automatic save, None if it is not shown
 
 
 class Collector:
-    """Looks at one picture after the other and saves the faces that are wished for and good enough.
+    """Takes in one frame after another and saves faces that are requested and good enough.
 
-    gate: whether a face must be good enough. every: a face is saved every so many frames of the source, 0
-    for never. guide: asks for poses and saves those, None for no guide. rate: frames a second, for the
-    countdown. count: of faces, which are enough; None for no end.
+    Args:
+        saver: writes the faces.
+        gate: save only faces that are good enough.
+        every: save a face every so many frames of the source; 0 for never.
+        guide: asks for poses and has them saved; None for no guide.
+        rate: frames a second, for the countdown.
+        count: stop after so many faces; None for no limit.
+        clock: the seconds of `Frame.arrived`.
     """
 
     def __init__(
-        self, saver: FaceSaver, gate: bool, every: int, guide: Guide | None, rate: float, count: int | None = None
+        self,
+        saver: FaceSaver,
+        gate: bool,
+        every: int,
+        guide: Guide | None,
+        rate: float,
+        count: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.saver, self.gate, self.every, self.guide, self.rate, self.count = saver, gate, every, guide, rate, count
-        self.index = -1  # the newest frame's
-        self._wished_at = self._wished_until = -np.inf
-        self._due = False
+        self.clock = clock
+        self.rejected: Counter[str] = Counter()  # reason → frames in which a face was wanted and not saved
+        self._index, self._now = -1, 0.0  # the newest frame's index and time
+        self._requested_at = self._requested_until = -np.inf  # on the clock; in the source's time
+        self._due = False  # an automatic save
+        # One entry for each face saved by this run:
         self._thumbnails: list[np.ndarray] = []
-        self._guided: list[bool] = []  # of the faces saved: whether the guide had asked for it
-        self._told, self._told_until = "", -np.inf
-        self._now = 0.0
-        self.refused = Counter()  # reasons, of the pictures in which a face was wished for and not saved
+        self._guided: list[bool] = []  # whether the guide asked for it
+        self._message, self._message_until = "", -np.inf
 
     @property
     def complete(self) -> bool:
@@ -64,64 +72,64 @@ class Collector:
         return self.count is not None and self.saver.saved >= self.count
 
     def request_save(self) -> None:
-        """Have the face saved as soon as it is good enough, in what is filmed from now on for WAIT_FOR_GOOD seconds."""
-        self._wished_at = time.monotonic()
-        self._wished_until = self._now + WAIT_FOR_GOOD
+        """Save the face as soon as it is good enough, in frames filmed from now on, for REQUEST_SECONDS at most."""
+        self._requested_at = self.clock()
+        self._requested_until = self._now + REQUEST_SECONDS
 
     def process_frame(self, frame: Frame, faces: list[Face]) -> CaptureState:
-        """Take in the faces of a frame that is later than the last; those between were looked at by nobody."""
+        """Judge the faces of a frame, and save one if it is time. Frames may be skipped, but must come in order."""
         image, now = frame.image, frame.time
-        self._due |= bool(self.every) and frame.index // self.every > self.index // self.every
-        self.index, self._now = frame.index, now
+        self._due |= bool(self.every) and frame.index // self.every > self._index // self.every
+        self._index, self._now = frame.index, now
         faces = main_faces(faces)
         chip = face_chip(image, faces[0]) if len(faces) == 1 else None
-        view = CaptureState(image, faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
-        if self.guide and self._is_pose(view):
-            return self._save(view, guided=True)
-        # Before a camera, what is looked at now may have been filmed before the key; a file's next frame never is.
-        wished = now <= self._wished_until and not 0 < frame.arrived < self._wished_at
-        if view.reason is None and (wished or self._due):
-            return self._save(view)
-        if view.reason and (wished or self._due or (self.guide and not self.guide.done)):
-            self.refused[view.reason] += 1
+        state = CaptureState(faces, chip, self._reason(image, faces, chip), countdown=self._countdown())
+        if self.guide and self._is_pose(state):
+            return self._save(state, guided=True)
+        # A camera's frame may have been filmed before the key was pressed. A file's frames have no such time.
+        requested = now <= self._requested_until and not 0 < frame.arrived < self._requested_at
+        if state.reason is None and (requested or self._due):
+            return self._save(state)
+        if state.reason and (requested or self._due or (self.guide and not self.guide.done)):
+            self.rejected[state.reason] += 1
         if not self.gate:
-            self._due = False  # it was this picture or none
-        return view
+            self._due = False  # it was this frame or none
+        return state
 
-    def _is_pose(self, view: CaptureState) -> bool:
-        """Whether the guide wants this view saved."""
-        alike = view.reason == TOO_SIMILAR
-        pose = head_pose(view.faces[0].landmarks) if view.reason is None or alike else None
-        return self.guide.accepts(pose, self._now, alike)
+    def _is_pose(self, state: CaptureState) -> bool:
+        """Whether the guide wants this face saved."""
+        too_similar = state.reason == TOO_SIMILAR
+        pose = head_pose(state.faces[0].landmarks) if state.reason is None or too_similar else None
+        return self.guide.accepts(pose, self._now, too_similar)
 
-    def save_shown(self, view: CaptureState) -> CaptureState:
-        """Save the face of a view that stands still, if it is good enough and not saved already."""
-        return self._save(view) if view.reason is None and view.saved not in self.saver.paths else view
+    def save_shown(self, state: CaptureState) -> CaptureState:
+        """Save the face of a paused frame, if it is good enough and not already saved."""
+        return self._save(state) if state.reason is None and state.saved not in self.saver.paths else state
 
     def _reason(self, image: np.ndarray, faces: list[Face], chip: np.ndarray | None) -> str | None:
         if chip is None:
             return f"{len(faces)} faces: one at a time" if faces else "no face seen"
-        return rejection_reason(image, faces[0], chip, self._thumbnails[-COMPARED:]) if self.gate else None
+        return rejection_reason(image, faces[0], chip, self._thumbnails[-MAX_COMPARED:]) if self.gate else None
 
     def _countdown(self) -> int | None:
-        """Whole seconds until the next face is due, where they are worth counting."""
+        """Whole seconds until the next automatic save, None if it is too far away or saves come too fast to count."""
         if self.every < self.rate or self._due:
             return None
-        seconds = int((self.every - self.index % self.every) / self.rate) + 1
-        return seconds if seconds <= COUNTED_DOWN else None
+        seconds = int((self.every - self._index % self.every) / self.rate) + 1
+        return seconds if seconds <= COUNTDOWN_SECONDS else None
 
-    def _save(self, view: CaptureState, guided: bool = False) -> CaptureState:
-        path = self.saver.save(view.chip)
-        self._thumbnails.append(thumbnail(view.chip))
+    def _save(self, state: CaptureState, guided: bool = False) -> CaptureState:
+        path = self.saver.save(state.chip)
+        self._thumbnails.append(thumbnail(state.chip))
         self._guided.append(guided)
         if guided:
-            self.guide.record(head_pose(view.faces[0].landmarks))
-        self._due, self._wished_until = False, -np.inf
+            self.guide.record(head_pose(state.faces[0].landmarks))
+        self._due, self._requested_until = False, -np.inf
         self._show_message(f"{path.name} saved")
-        return CaptureState(view.image, view.faces, view.chip, None, path)
+        return replace(state, reason=None, saved=path, countdown=None)
 
     def undo(self) -> None:
-        """Delete the face that was saved last; its pose is asked for again."""
+        """Delete the face saved last. If the guide asked for it, its pose is asked for again."""
         path = self.saver.undo()
         if path is None:
             self._show_message("nothing to undo")
@@ -129,21 +137,21 @@ class Collector:
         self._thumbnails.pop()
         if self._guided.pop() and self.guide:
             self.guide.undo_last()
-        self._wished_until = -np.inf
+        self._requested_until = -np.inf
         self._show_message(f"{path.name} deleted")
 
     def _show_message(self, text: str) -> None:
-        self._told, self._told_until = text, self._now + TOLD
+        self._message, self._message_until = text, self._now + MESSAGE_SECONDS
 
-    def message(self, view: CaptureState) -> str:
-        """What the person should know or do now, "" for nothing."""
-        if self._now <= self._told_until:
-            return self._told
-        wanted = self._due or self._now <= self._wished_until
+    def message(self, state: CaptureState) -> str:
+        """What to tell the person now, "" for nothing."""
+        if self._now <= self._message_until:
+            return self._message
+        wanted = self._due or self._now <= self._requested_until
         guided = self.guide is not None and not self.guide.done
-        if view.reason == TOO_SIMILAR and not wanted:
-            # Nobody asked for another like it: the guide has its own words, and else nothing is wrong.
-            return self.guide.ask if guided else ""
-        if view.reason == TOO_SIMILAR:
+        if state.reason == TOO_SIMILAR and not wanted:
+            # Nobody asked for another face like the last: the guide has its own prompt, otherwise all is well.
+            return self.guide.prompt if guided else ""
+        if state.reason == TOO_SIMILAR:
             return f"{TOO_SIMILAR}: move a little"
-        return view.reason or (self.guide.ask if self.guide else "")
+        return state.reason or (self.guide.prompt if self.guide else "")

@@ -1,4 +1,4 @@
-"""capture.py's window: what it shows besides the picture, and what its keys do."""
+"""The window of capture.py: what it draws on a frame, and what its keys do."""
 
 import numpy as np
 
@@ -9,36 +9,34 @@ from utils.display.viewers import while_paused
 from utils.display.window import CLOSED, ESCAPE
 from utils.faces.motion import Box
 
-# In the order that test.py's window has.
+# In the same order as in test.py's window.
 KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"))
 HELP = (
     ("q, Esc", "quit"),
-    ("space", "pause, and go on"),
+    ("space", "pause or resume"),
     ("s", "save the face as soon as it is good enough"),
-    ("u", "delete what was saved last"),
+    ("u", "delete the face saved last"),
     ("g", "ask for a few poses and save them"),
     ("h", "show or hide these keys"),
 )
 
 
 class CaptureControls:
-    """What the window shows besides the picture, and what its keys do: the controls of a Screen.
-
-    view: of the picture that was looked at last, None before the first. quit, paused: what the keys asked for.
-    """
+    """The Controls of capture.py's Screen."""
 
     def __init__(self, collector: Collector):
         self.collector = collector
-        self.view: CaptureState | None = None
-        self.quit = self.paused = self.helping = False
+        self.state: CaptureState | None = None  # of the newest frame that was searched for faces
+        self.quit = self.paused = False  # what the keys asked for
+        self._help = False
 
     def press(self, key: str, boxes: list[Box], picture: np.ndarray) -> None:
-        """Act on a key."""
+        """Act on a key. boxes, picture: what the screen shows; not needed here."""
         collector = self.collector
         if key in ("q", ESCAPE, CLOSED):
             self.quit = True
-        elif key == "s" and self.paused and self.view:
-            self.view = collector.save_shown(self.view)
+        elif key == "s" and self.paused and self.state:
+            self.state = collector.save_shown(self.state)
         elif key == "s":
             collector.request_save()
         elif key == "u":
@@ -48,15 +46,17 @@ class CaptureControls:
         elif key == " ":
             self.paused = not self.paused
         elif key == "h":
-            self.helping = not self.helping
+            self._help = not self._help
 
-    def draw(self, image: np.ndarray, boxes: list[Box], latency: float | None, note: str | None, mirrored: bool):
-        """A copy of an RGB uint8 frame with its faces, the chip that would be saved, a message and the keys.
+    def draw(
+        self, image: np.ndarray, boxes: list[Box], latency: float | None, note: str | None, mirrored: bool
+    ) -> np.ndarray:
+        """A copy of an RGB uint8 image (H, W, 3) with the faces, the chip that would be saved, a message and the keys.
 
-        latency: is not shown here. note: about the camera.
+        latency: not shown here. note: what is wrong with the camera.
         """
-        view, saver = self.view, self.collector.saver
-        good = view is not None and view.reason is None
+        state, saver = self.state, self.collector.saver
+        good = state is not None and state.reason is None
         picture = image.copy()
         if mirrored:
             picture, boxes = drawing.mirror(picture, boxes)
@@ -65,23 +65,23 @@ class CaptureControls:
         keys = while_paused(KEYS) if self.paused else KEYS
         height = drawing.draw_status(picture, f"{saver.person}: {saver.saved} saved", keys=keys)
         if good:
-            drawing.draw_inset(picture, view.chip, height)
-        if view and view.countdown is not None and not self.paused:
-            # Beside the face, where there is one.
+            drawing.draw_inset(picture, state.chip, height)
+        if state and state.countdown is not None and not self.paused:
+            # On the right if the face is on the left.
             right = bool(boxes) and boxes[0][0] < picture.shape[1] // 4
-            drawing.draw_countdown(picture, str(view.countdown), right)
+            drawing.draw_countdown(picture, str(state.countdown), right)
         self._draw_message(picture, note)
-        if self.helping:
+        if self._help:
             drawing.draw_help(picture, HELP)
         return picture
 
     def _draw_message(self, picture: np.ndarray, note: str | None) -> None:
-        collector, view = self.collector, self.view
+        collector, state = self.collector, self.state
         if note:
             drawing.draw_message(picture, note, warning=True)
             return
-        message = collector.message(view) if view else ""
+        message = collector.message(state) if state else ""
         if self.paused:
-            message = f"paused: {view.reason}" if view and view.reason else "paused"
+            message = f"paused: {state.reason}" if state and state.reason else "paused"
         if message:
             drawing.draw_message(picture, message, progress=collector.guide.progress if collector.guide else None)

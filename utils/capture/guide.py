@@ -1,41 +1,41 @@
-"""Asks a person for a few poses, one after the other, and tells when the head is in one of them.
+"""Asks a person for a few poses, one after another, and recognizes when the head is in one of them.
 
-Five views that differ a little teach a gallery more than fifty of one. Every pose is measured from the
-person's own look at the camera: a laptop's camera sees everybody from below, and noses differ.
+Five views that differ a little teach a gallery more than fifty of the same view. Each pose is measured
+relative to the person's own frontal view, because a laptop's camera sees everybody from below and noses differ.
 """
 
 from utils.faces.quality import Pose
 
-# What the person is asked, in this order; left and right are the person's own.
-ASKS = {
+# What the guide asks for, in this order. Left and right are the person's own.
+PROMPTS = {
     "front": "look at the camera",
     "left": "turn a little to your left",
     "right": "turn a little to your right",
     "up": "lift your chin a little",
     "down": "lower your chin a little",
 }
-FRONT_YAW, FRONT_ROLL = 12, 15  # degrees from the camera, and of leaning, that still count as a look at it
-MIN_TURN, MAX_TURN = 8, 30  # degrees of yaw from the first look; farther, a face loses its features
+MAX_FRONT_YAW, MAX_FRONT_ROLL = 12, 15  # degrees away from the camera that still count as frontal
+MIN_TURN, MAX_TURN = 8, 30  # degrees of yaw from the frontal view; farther away, a face loses its features
 MIN_NOD, MAX_NOD = 6, 25  # degrees of pitch, which landmarks show less well
-STEADY = 3  # frames in a row that must show a pose: one may be noise
-PATIENCE = 12.0  # seconds after which a pose is not asked for any more
+STEADY_FRAMES = 3  # frames in a row that must show a pose: a single one may be noise
+GIVE_UP_SECONDS = 12.0  # after which a pose is skipped
 
 
 class Guide:
-    """The poses that were taken and the one that is asked for. progress: share that is done, 0-1."""
+    """The poses recorded so far and the one to ask for next."""
 
     def __init__(self):
-        self.taken: list[tuple[str, Pose]] = []
+        self.recorded: list[tuple[str, Pose]] = []
         self.skipped: set[str] = set()
-        self._seen: tuple[str | None, int] = (None, 0)
+        self._last_seen: tuple[str | None, int] = (None, 0)  # a pose and for how many frames it has been seen
         self._asked_since: float | None = None
-        self._farther = False  # whether the pose that is asked for was seen, and too like what is saved
+        self._ask_for_more = False  # the requested pose was seen, but looked too similar to a saved face
 
     @property
     def missing(self) -> list[str]:
-        """The poses that are still to be taken, the one that is asked for first."""
-        done = {kind for kind, _ in self.taken} | self.skipped
-        return [kind for kind in ASKS if kind not in done]
+        """The poses still to be recorded, starting with the one to ask for."""
+        finished = {name for name, _ in self.recorded} | self.skipped
+        return [name for name in PROMPTS if name not in finished]
 
     @property
     def done(self) -> bool:
@@ -43,66 +43,72 @@ class Guide:
 
     @property
     def progress(self) -> float:
-        return 1 - len(self.missing) / len(ASKS)
+        """The share of poses that are recorded or skipped, 0-1."""
+        return 1 - len(self.missing) / len(PROMPTS)
 
     @property
-    def ask(self) -> str:
-        """What to tell the person: which of how many, and what to do."""
-        number = len(ASKS) - len(self.missing)
+    def prompt(self) -> str:
+        """The message for the person: the number of the pose and what to do."""
         if self.done:
-            return f"{len(self.taken)} of {len(ASKS)} poses: that is it"
-        farther = ", farther than now" if self._farther else ""
-        return f"{number + 1} of {len(ASKS)} – {ASKS[self.missing[0]]}{farther}"
+            return f"{len(self.recorded)} of {len(PROMPTS)} poses: all done"
+        number = len(PROMPTS) - len(self.missing) + 1
+        more = ", farther than now" if self._ask_for_more else ""
+        return f"{number} of {len(PROMPTS)} – {PROMPTS[self.missing[0]]}{more}"
 
     @property
     def summary(self) -> str:
-        """How many poses were taken, and which were not, given up or never reached."""
-        taken = [kind for kind, _ in self.taken]
-        missing = [kind for kind in ASKS if kind not in taken]
-        return f"{len(taken)} of {len(ASKS)} poses" + (f"; missing: {', '.join(missing)}" if missing else "")
+        """How many poses were recorded, and which were skipped or never reached."""
+        recorded = [name for name, _ in self.recorded]
+        missing = [name for name in PROMPTS if name not in recorded]
+        return f"{len(recorded)} of {len(PROMPTS)} poses" + (f"; missing: {', '.join(missing)}" if missing else "")
 
-    def accepts(self, pose: Pose | None, now: float, alike: bool = False) -> bool:
-        """Whether a head, of which each frame's pose is told (None: no good face), is in a missing pose.
+    def accepts(self, pose: Pose | None, now: float, too_similar: bool = False) -> bool:
+        """Take in one frame's pose. Returns True once the head has held a missing pose for STEADY_FRAMES frames.
 
-        now: seconds of the source. alike: the face looks too much like one that is saved. Any missing pose
-        will do, whichever is asked for; a pose that is not seen for PATIENCE seconds is given up.
+        Any missing pose is accepted, not only the requested one. A pose not seen for GIVE_UP_SECONDS is skipped.
+
+        Args:
+            pose: of the head; None if the frame has no good face.
+            now: seconds since the start of the source.
+            too_similar: whether the face looks too much like a saved one.
         """
         self._asked_since = now if self._asked_since is None else self._asked_since
-        if self.taken and self.missing and now - self._asked_since > PATIENCE:
+        if self.recorded and self.missing and now - self._asked_since > GIVE_UP_SECONDS:
             self.skipped.add(self.missing[0])
-            self._asked_since, self._farther = now, False
-        kind = self.kind(pose) if pose else None
-        if alike:
-            if self.taken and not self._farther and kind in self.missing[:1]:
-                self._farther, self._asked_since = True, now  # which is another thing to ask for
-            kind = None
-        last, count = self._seen
-        self._seen = (kind, count + 1 if kind == last else 1)
-        return kind is not None and self._seen[1] >= STEADY
+            self._asked_since, self._ask_for_more = now, False
+        name = self.pose_name(pose) if pose else None
+        if too_similar:
+            if self.recorded and not self._ask_for_more and name in self.missing[:1]:
+                self._ask_for_more, self._asked_since = True, now  # a new request has its own time limit
+            name = None
+        last_name, count = self._last_seen
+        self._last_seen = (name, count + 1 if name == last_name else 1)
+        return name is not None and self._last_seen[1] >= STEADY_FRAMES
 
-    def kind(self, pose: Pose) -> str | None:
-        """Which of the missing poses a head is in."""
-        if not self.taken:
-            return "front" if abs(pose.yaw) < FRONT_YAW and abs(pose.roll) < FRONT_ROLL else None
-        yaw, pitch = (value - first for value, first in zip(pose[:2], self.taken[0][1][:2], strict=True))
-        # A nod moves yaw little, a turn may move pitch: who turns is judged by that alone.
+    def pose_name(self, pose: Pose) -> str | None:
+        """Which missing pose a head is in, if any."""
+        if not self.recorded:
+            return "front" if abs(pose.yaw) < MAX_FRONT_YAW and abs(pose.roll) < MAX_FRONT_ROLL else None
+        front = self.recorded[0][1]
+        yaw, pitch = pose.yaw - front.yaw, pose.pitch - front.pitch
+        # A nod hardly changes yaw, but a turn may change pitch, so yaw is checked first.
         if MIN_TURN <= abs(yaw) <= MAX_TURN:
-            kind = "left" if yaw > 0 else "right"  # the picture's right is the person's left
+            name = "left" if yaw > 0 else "right"  # the image's right is the person's left
         elif abs(yaw) < MIN_TURN and MIN_NOD <= abs(pitch) <= MAX_NOD:
-            kind = "up" if pitch > 0 else "down"
+            name = "up" if pitch > 0 else "down"
         else:
             return None
-        return kind if kind in self.missing else None
+        return name if name in self.missing else None
 
     def record(self, pose: Pose) -> None:
-        """Tell that a face in this pose was saved."""
-        kind = self.kind(pose)
-        if kind:
-            self.taken.append((kind, pose))
-        self._asked_since, self._seen, self._farther = None, (None, 0), False
+        """Note that a face in this pose was saved."""
+        name = self.pose_name(pose)
+        if name:
+            self.recorded.append((name, pose))
+        self._asked_since, self._last_seen, self._ask_for_more = None, (None, 0), False
 
     def undo_last(self) -> None:
-        """Tell that the last face was not wanted: its pose is asked for again."""
-        if self.taken:
-            self.taken.pop()
-        self._asked_since, self._farther = None, False
+        """Drop the pose recorded last, so that the guide asks for it again."""
+        if self.recorded:
+            self.recorded.pop()
+        self._asked_since, self._ask_for_more = None, False

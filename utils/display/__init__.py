@@ -1,1 +1,1 @@
-"""Windows, and what is drawn on the pictures in them."""
+"""Windows, and drawing on the pictures that they show."""

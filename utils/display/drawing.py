@@ -1,7 +1,7 @@
-"""What is drawn onto a picture: faces, names, messages and keys, in place, on RGB uint8 (H, W, 3).
+"""Draws faces, names, messages and keys on a picture, in place; pictures are RGB uint8 (H, W, 3).
 
-Everything is sized by the picture, so that it reads the same on a webcam's 640×480 and on 4K. A picture
-that is shown mirrored is mirrored first and drawn on afterwards: text stays readable.
+Everything scales with the picture, so it reads the same on a webcam's 640×480 and on 4K. Mirror a picture
+before drawing on it, so that text stays readable.
 """
 
 from collections.abc import Sequence
@@ -10,49 +10,60 @@ import cv2
 import numpy as np
 
 from utils.display.text import fit_text, text_mask, text_width, wrap_text
+from utils.figures import BLUE, ORANGE, SKY_BLUE, VERMILION
 
-Color = tuple[int, int, int]
+Color = tuple[int, int, int]  # red, green, blue, 0-255
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 
-# Colors that color-blind people tell apart: Okabe and Ito, "Color Universal Design" (2008). No meaning
-# hangs on color alone: an unknown or unfit face has corners instead of a box, a warning says what is wrong.
-KNOWN_COLOR, KNOWN_TEXT = (0, 114, 178), (255, 255, 255)
-UNKNOWN_COLOR, UNKNOWN_TEXT = (230, 159, 0), (0, 0, 0)
-WARNING_COLOR, KEY_COLOR = (213, 94, 0), (86, 180, 233)
+
+def rgb(color: str) -> Color:
+    """A color written as #rrggbb."""
+    return tuple(bytes.fromhex(color[1:]))
+
+
+# Color alone carries no meaning: a face that is unknown or not good enough gets corners instead of a box,
+# and a warning says what is wrong.
+KNOWN_COLOR, KNOWN_TEXT = rgb(BLUE), (255, 255, 255)
+UNKNOWN_COLOR, UNKNOWN_TEXT = rgb(ORANGE), (0, 0, 0)
+WARNING_COLOR, KEY_COLOR = rgb(VERMILION), rgb(SKY_BLUE)
 PANEL_COLOR, PANEL_TEXT, PANEL_HINT = (18, 20, 24), (245, 245, 245), (172, 180, 190)
-PANEL_OPACITY = 0.72  # of what lies behind text that is no label, 0-1
-MESSAGE_LINES = 3  # of a message at most
+PANEL_OPACITY = 0.72  # behind all text except labels, 0-1
+MAX_MESSAGE_LINES = 3
 
 
 def text_height(image: np.ndarray) -> int:
-    """The size of text in pixels that is read at arm's length on an image of this size."""
+    """The text size in pixels that can be read at arm's length on an image of this size."""
     return max(14, round(min(image.shape[:2]) / 26))
 
 
 def line_thickness(image: np.ndarray) -> int:
-    """The thickness of a box's lines in pixels that suits the text."""
+    """The line thickness of boxes in pixels that goes with the text."""
     return max(2, text_height(image) // 8)
 
 
-def mirror(image: np.ndarray, boxes: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, list]:
-    """A mirrored copy of an image, as a looking glass shows it, and the x, y, w, h boxes that belong to it."""
+def mirror(image: np.ndarray, boxes: list[Box]) -> tuple[np.ndarray, list[Box]]:
+    """A left-right mirrored copy of an image, and its boxes mirrored to match."""
     width = image.shape[1]
     return cv2.flip(image, 1), [(width - x - w, y, w, h) for x, y, w, h in boxes]
 
 
 def draw_text(image: np.ndarray, text: str, left: int, top: int, size: int, color: Color) -> int:
-    """Write a line of text of a size in pixels, its own height 1.5 sizes; cut at the border. Returns its width."""
+    """Write a line of text, cut at the image's border. Returns its width.
+
+    size: of the text in pixels; the line is 1.5 times as high.
+    """
     mask = text_mask(text, size)
     _paint(image, mask, left, top, color)
     return mask.shape[1]
 
 
 def draw_panel(image: np.ndarray, left: int, top: int, width: int, height: int, color: Color, opacity: float) -> None:
-    """Lay a rectangle with round corners over the image, which shines through where opacity (0-1) is below 1."""
-    width, height = max(width, 2), max(height, 2)  # a picture may be smaller than what is laid over it
+    """Lay a rectangle with round corners over the image. opacity: 0-1; below 1 the image shows through."""
+    width, height = max(width, 2), max(height, 2)  # on a tiny picture there may be no room for the panel
     radius = min(text_height(image) // 3, width // 2, height // 2)
     bottom = top + height
     _tint(image[max(top + radius, 0) : max(bottom - radius, 0), max(left, 0) : max(left + width, 0)], color, opacity)
-    # Only the strips with the corners need a mask.
+    # Only the top and bottom strips, which have the corners, need a mask.
     strip = np.zeros((radius, width), np.uint8)
     cv2.rectangle(strip, (radius, 0), (width - 1 - radius, radius), 255, cv2.FILLED)
     for x in (radius, width - 1 - radius):
@@ -68,7 +79,7 @@ def _tint(region: np.ndarray, color: Color, opacity: float) -> None:
 
 
 def _paint(image: np.ndarray, mask: np.ndarray, left: int, top: int, color: Color, opacity: float = 1.0) -> None:
-    """Cover the image with a color as much as a uint8 mask (h, w) says, which may reach over the border."""
+    """Blend a color into the image by a uint8 mask (h, w), which may extend beyond the image."""
     height, width = mask.shape
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, image.shape[1]), min(top + height, image.shape[0])
     if x0 < x1 and y0 < y1:
@@ -78,20 +89,20 @@ def _paint(image: np.ndarray, mask: np.ndarray, left: int, top: int, color: Colo
         region[:] = cv2.blendLinear(ink, np.ascontiguousarray(region), weight, 1 - weight)
 
 
-def draw_face(image: np.ndarray, box: tuple[int, int, int, int], name: str | None, score: float) -> None:
-    """Draw a face's box and its name and probability beside it; an unknown face's box is only its corners."""
+def draw_face(image: np.ndarray, box: Box, name: str | None, score: float) -> None:
+    """Draw a face's box with its name and probability; an unknown face gets only the box's corners."""
     draw_plain_face(image, box, good=name is not None)
-    # In a crowd, small faces get small labels, so that they cover less of their neighbors.
+    # Small faces in a crowd get small labels, which cover less of their neighbors.
     size = min(text_height(image), max(12, box[2] // 4))
     if name is None:
         draw_label(image, box, "unknown", "", UNKNOWN_COLOR, UNKNOWN_TEXT, size)
     else:
-        # A rounded "100 %" would claim a certainty that no comparison of faces has.
+        # A rounded "100 %" would claim a certainty that comparing faces cannot give.
         draw_label(image, box, name, f"{min(score, 0.99):.0%}", KNOWN_COLOR, KNOWN_TEXT, size)
 
 
-def draw_plain_face(image: np.ndarray, box: tuple[int, int, int, int], good: bool) -> None:
-    """Draw a box without a name: whole where the face will do, only its corners where not."""
+def draw_plain_face(image: np.ndarray, box: Box, good: bool) -> None:
+    """Draw a box without a name: all of it if the face is good enough, otherwise only the corners."""
     thickness = line_thickness(image)
     color = KNOWN_COLOR if good else UNKNOWN_COLOR
     arm = None if good else max(4, min(box[2:]) // 4)
@@ -99,20 +110,20 @@ def draw_plain_face(image: np.ndarray, box: tuple[int, int, int, int], good: boo
     _draw_outline(image, box, color, thickness, arm)
 
 
-def _draw_outline(image, box, color: Color, thickness: int, arm: int | None) -> None:
+def _draw_outline(image: np.ndarray, box: Box, color: Color, thickness: int, arm: int | None) -> None:
+    """Draw a box, or only its corners with arms of so many pixels."""
     x, y, w, h = box
     if arm is None:
         cv2.rectangle(image, (x, y), (x + w, y + h), color, thickness, cv2.LINE_AA)
         return
     for corner_x, step_x in ((x, arm), (x + w, -arm)):
         for corner_y, step_y in ((y, arm), (y + h, -arm)):
-            ends = ((corner_x + step_x, corner_y), (corner_x, corner_y + step_y))
-            for end in ends:
+            for end in ((corner_x + step_x, corner_y), (corner_x, corner_y + step_y)):
                 cv2.line(image, (corner_x, corner_y), end, color, thickness, cv2.LINE_AA)
 
 
-def draw_label(image: np.ndarray, box, text: str, aside: str, color: Color, text_color: Color, size: int) -> None:
-    """Write a text, and smaller an aside, on a filled bar above an x, y, w, h box; below it where there is no room."""
+def draw_label(image: np.ndarray, box: Box, text: str, aside: str, color: Color, text_color: Color, size: int) -> None:
+    """Write a text and a smaller aside on a filled bar above a box, or below it if there is no room above."""
     pad, gap = size // 3, size // 2 if aside else 0
     small = max(10, round(0.82 * size))
     beside = text_width(aside, small) + gap + 2 * pad
@@ -132,11 +143,16 @@ def draw_label(image: np.ndarray, box, text: str, aside: str, color: Color, text
 def draw_status(
     image: np.ndarray, text: str, aside: str = "", keys: Sequence[tuple[str, str]] = (), widest: str = ""
 ) -> int:
-    """Write along the bottom: a text, keys with what they do, and at the right an aside (rate, latency).
+    """Write along the bottom: a text at the left, then keys, and an aside at the right. Returns the height in pixels.
 
-    Where the keys do not fit between text and aside they have lines of their own below. widest: an aside that
-    is no narrower than any which may come, so that nothing moves when figures change. On a picture that is too
-    small for all, the last of the keys are left out. Returns the height in pixels of it all.
+    Keys that do not fit between text and aside move to lines of their own below. If even these have no room,
+    the last keys are left out.
+
+    Args:
+        text: what the window is about.
+        aside: figures such as rate and latency.
+        keys: pairs of a key and what it does.
+        widest: the widest aside to come. Room for it is reserved, so that nothing moves when figures change.
     """
     size = text_height(image)
     pad, line, width = size // 2, round(1.5 * size), image.shape[1]
@@ -144,43 +160,44 @@ def draw_status(
     right = width - pad - max(text_width(aside, size), text_width(widest, size))
     text = fit_text(text, size, right - 2 * pad)
     left = pad + (text_width(text, size) + 2 * pad if text else 0)
-    beside, rows = _key_rows(keys, size, right - pad - left), []
-    if keys and beside != [list(keys)]:
-        beside, rows = [], _key_rows(keys, size, width - 2 * pad)[: image.shape[0] // (3 * line)]
-    height = round(1.7 * size) + line * len(rows)
+    lines, below = _key_lines(keys, size, right - pad - left), 0
+    if keys and lines != [list(keys)]:
+        lines = _key_lines(keys, size, width - 2 * pad)[: image.shape[0] // (3 * line)]
+        below = len(lines)
+    height = round(1.7 * size) + line * below
     top = image.shape[0] - height
     _tint(image[max(top, 0) :], PANEL_COLOR, PANEL_OPACITY)
     top += size // 10
     draw_text(image, aside, right, top, size, PANEL_HINT)
     draw_text(image, text, pad, top, size, PANEL_TEXT)
-    for number, row in enumerate(beside or rows):
-        x, y = (left, top) if beside else (pad, top + (number + 1) * line)
-        for key, meaning in row:
+    for number, key_line in enumerate(lines, start=1):
+        x, y = (pad, top + number * line) if below else (left, top)
+        for key, meaning in key_line:
             x += draw_text(image, key, x, y, size, KEY_COLOR) + size // 3
             x += draw_text(image, meaning, x, y, size, PANEL_TEXT) + 2 * pad
     return height
 
 
-def _key_rows(keys: Sequence[tuple[str, str]], size: int, width: int) -> list[list[tuple[str, str]]]:
-    """Keys with what they do in as few lines as a width in pixels allows; what is wider than a line is left out."""
-    rows, used = [], width
+def _key_lines(keys: Sequence[tuple[str, str]], size: int, width: int) -> list[list[tuple[str, str]]]:
+    """Distribute keys over as few lines as possible; a key that is wider than a line is left out."""
+    lines, used = [], width
     for key, meaning in keys:
-        wide = text_width(key, size) + size // 3 + text_width(meaning, size)
-        if wide > width:
+        needed = text_width(key, size) + size // 3 + text_width(meaning, size)
+        if needed > width:
             continue
-        if used + wide > width:
-            rows.append([])
+        if used + needed > width:
+            lines.append([])
             used = 0
-        rows[-1].append((key, meaning))
-        used += wide + 2 * (size // 2)
-    return rows
+        lines[-1].append((key, meaning))
+        used += needed + 2 * (size // 2)
+    return lines
 
 
 def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: float | None = None) -> None:
-    """Write what the person should know now on a bar at the top, and how much of it is done (0-1) as a line."""
+    """Write a message on a bar at the top. progress: 0-1, drawn as a line below the text; None for no line."""
     size = round(1.15 * text_height(image))
     pad, row = size, round(1.35 * size)
-    lines = wrap_text(text, size, image.shape[1] - 4 * pad, MESSAGE_LINES)
+    lines = wrap_text(text, size, image.shape[1] - 4 * pad, MAX_MESSAGE_LINES)
     width, height = max(text_width(line, size) for line in lines) + 2 * pad, round(0.65 * size) + row * len(lines)
     left, top = (image.shape[1] - width) // 2, size // 2
     color = WARNING_COLOR if warning else PANEL_COLOR
@@ -197,9 +214,9 @@ def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: 
 
 
 def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: done    Esc: cancel") -> None:
-    """A line in which a text is typed: the prompt above it, its keys below, a caret at its end.
+    """Draw a text field with a caret, a prompt above and a hint below.
 
-    It is near the bottom, above the status line: whose name is typed stays in sight.
+    It lies near the bottom, above the status line, so that it does not cover the face to be named.
     """
     size = round(1.25 * text_height(image))
     small = text_height(image)
@@ -212,7 +229,7 @@ def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: d
     draw_text(image, fit_text(prompt, small, inside), left + pad, top + round(0.5 * size), small, PANEL_TEXT)
     field = top + round(2.2 * size)
     draw_panel(image, left + pad, field, inside, round(1.9 * size), (250, 250, 250), 1.0)
-    # Of a long text, the end is what is being typed.
+    # A long text shows its end, where typing goes on.
     while typed and text_width(typed, size) > inside - size:
         typed = typed[1:]
     end = left + pad + size // 2 + draw_text(image, typed, left + pad + size // 2, field + size // 5, size, (0, 0, 0))
@@ -223,11 +240,11 @@ def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: d
 
 
 def draw_help(image: np.ndarray, keys: Sequence[tuple[str, str]]) -> None:
-    """A panel in the middle with keys and what they do, a line each."""
+    """Draw a panel in the middle that lists keys and what they do, one a line."""
     size = text_height(image)
     pad, row = size, round(1.75 * size)
-    most = image.shape[0] - 2 * size - 2 * pad
-    size = min(size, max(10, round(size * most / (row * len(keys)))))  # all keys, smaller, where they are many
+    room = image.shape[0] - 2 * size - 2 * pad
+    size = min(size, max(10, round(size * room / (row * len(keys)))))  # many keys get smaller text, so that all fit
     row = round(1.75 * size)
     column = max(text_width(key, size) for key, _ in keys) + 2 * size
     width = min(column + max(text_width(meaning, size) for _, meaning in keys) + 2 * pad, image.shape[1])
@@ -242,7 +259,7 @@ def draw_help(image: np.ndarray, keys: Sequence[tuple[str, str]]) -> None:
 
 
 def draw_countdown(image: np.ndarray, text: str, right: bool = False) -> None:
-    """A number so big that it is read from across a room, at the left or right: the middle is the face's."""
+    """Write a number that can be read from across a room, at the left or right: the face is in the middle."""
     size = min(image.shape[:2]) // 3
     mask = text_mask(text, size)
     left = round(image.shape[1] * (0.85 if right else 0.15)) - mask.shape[1] // 2
@@ -254,7 +271,7 @@ def draw_countdown(image: np.ndarray, text: str, right: bool = False) -> None:
 
 
 def draw_inset(image: np.ndarray, inset: np.ndarray, above: int) -> None:
-    """Show a small RGB uint8 picture at the right, above the status of so many pixels, a fifth of the image high."""
+    """Show an RGB uint8 image at the lower right, a fifth of the picture high. above: height of the status line."""
     side, margin = image.shape[0] // 5, text_height(image) // 2
     bottom, right = image.shape[0] - above - margin, image.shape[1] - margin
     if side < right and 0 < side < bottom:

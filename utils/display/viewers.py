@@ -16,7 +16,7 @@ TITLE = "Siamese Faces"
 KEY_WAIT_SECONDS = 0.004  # how long keys are handled before the next look for a camera's frame
 FRAME_WAIT_SECONDS = 0.1  # how long to wait for a camera's frame while there is no window to handle keys for
 REDRAW_SECONDS = 0.1  # between two drawings of a frame that stands still
-PAUSED_KEYS = (("space", "resume"),)  # shown while paused, even if the keys are hidden
+PAUSED_KEYS = (("space", "go on"),)  # shown while paused, even if the keys are hidden
 
 DrawnFace = TypeVar("DrawnFace")  # NamedFace in test.py, Box in capture.py
 

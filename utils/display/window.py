@@ -1,4 +1,4 @@
-"""A window on the screen with its keys, and the check that there is a screen."""
+"""A window and its keys, and the check that there is a screen to open it on."""
 
 import os
 import subprocess
@@ -8,16 +8,16 @@ import numpy as np
 
 from utils.cli import InputError
 
-# Keys that are no characters, as Window.press tells them.
+# What Window.wait_key returns for keys that write nothing, and for a closed window.
 ESCAPE, ENTER, BACKSPACE, SHIFT, CAPS_LOCK, CLOSED = "escape", "enter", "backspace", "shift", "caps lock", "closed"
 _NAMED_KEYS = {27: ESCAPE, 13: ENTER, 10: ENTER, 8: BACKSPACE, 127: BACKSPACE}
 _NAMED_KEYS |= {0xFFE1: SHIFT, 0xFFE2: SHIFT, 0xFFE5: CAPS_LOCK}
-# X11's dead keys, which put an accent on the next letter, and Unicode's combining accents.
+# X11's dead keys, which put an accent on the next letter, as Unicode's combining accents.
 _DEAD_KEYS = {0xFE50: "\u0300", 0xFE51: "\u0301", 0xFE52: "\u0302", 0xFE53: "\u0303", 0xFE57: "\u0308"}
 _DEAD_KEYS |= {0xFE58: "\u030a", 0xFE59: "\u030b", 0xFE5A: "\u030c", 0xFE5B: "\u0327", 0xFE5C: "\u0328"}
-UNICODE_KEYS = 0x1000000  # where X11's codes of Unicode's characters begin
+UNICODE_KEYS = 0x1000000  # X11's key codes from here on are Unicode characters
 
-MAX_SIZE_WH = 1280, 800  # pixels of a window that opens: most screens have room for it
+MAX_SIZE_WH = 1280, 800  # pixels; a window of this size fits on most screens
 
 NO_SCREEN = "there is no screen to open a window on: use --headless"
 
@@ -25,8 +25,8 @@ NO_SCREEN = "there is no screen to open a window on: use --headless"
 def check_screen() -> None:
     """Raise InputError unless a window can be opened.
 
-    Qt does not fail without a screen, it aborts the process. So another process tries first: that
-    covers a missing display, a refused one, and system libraries that Qt's plugin lacks.
+    Without a screen Qt does not raise an error, it aborts the process, so a child process tries first. This
+    notices a missing display, one that refuses us, and system libraries missing for Qt's plugin.
     """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise InputError(f"{NO_SCREEN} (neither DISPLAY nor WAYLAND_DISPLAY is set)")
@@ -34,7 +34,7 @@ def check_screen() -> None:
     try:
         result = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
-        raise InputError(f"{NO_SCREEN} (it does not answer)") from None
+        raise InputError(f"{NO_SCREEN} (the display does not answer)") from None
     if result.returncode:
         reason = result.stderr.strip().splitlines() or ["no reason given"]
         raise InputError(f"{NO_SCREEN} ({reason[0]})")
@@ -86,10 +86,11 @@ class Window:
 
 
 def decode_key(code: int) -> str:
-    """The character or the name of a key, "" for none, from cv2.waitKeyEx.
+    """The character or name of a key from its cv2.waitKeyEx code; "" for no key and for keys without meaning here.
 
-    On Qt letters come without their case and Latin-1's others as negative capitals; all are told as
-    small ones, and Shift as a key of its own: who reads a text makes the next letter a capital.
+    OpenCV's Qt reports letters without their case, and Latin-1's letters beyond ASCII as negative codes of
+    capitals. All letters are returned in lower case. Shift is returned as a key of its own, so that the caller
+    can capitalize the next letter.
     """
     if code == -1:
         return ""
@@ -99,12 +100,12 @@ def decode_key(code: int) -> str:
         return _NAMED_KEYS.get(code) or _DEAD_KEYS[code]
     if code >= UNICODE_KEYS:
         code -= UNICODE_KEYS
-    elif code >= 0xFE00:  # arrows, functions and other keys that write nothing
+    elif code >= 0xFE00:  # arrows, function keys and others that write nothing
         return ""
     return chr(code) if code < sys.maxunicode and chr(code).isprintable() else ""
 
 
 def fit_size(size_wh: tuple[int, int], largest_wh: tuple[int, int]) -> tuple[int, int]:
-    """A width and height in the same proportion that are no larger than the largest."""
-    scale = min(1.0, *(most / side for most, side in zip(largest_wh, size_wh, strict=True)))
+    """A width and height scaled down to fit into the largest, with the same proportions; never scaled up."""
+    scale = min(1.0, *(limit / side for limit, side in zip(largest_wh, size_wh, strict=True)))
     return tuple(max(1, round(side * scale)) for side in size_wh)
