@@ -63,7 +63,7 @@ def sample_watchlist(
         rng: random generator.
     """
     rows = rng.permutation(rows)
-    rows_of = {}
+    rows_of: dict[int, list[int]] = {}
     for row, label in zip(rows.tolist(), np.asarray(labels)[rows].tolist(), strict=True):
         rows_of.setdefault(label, []).append(row)
     several = [label for label in rows_of if len(rows_of[label]) > 1]
@@ -211,7 +211,9 @@ def _rates(
     falling, stranger = trials.stranger_scores.ravel()[order], order // galleries
     stranger_named = (trials.stranger_scores > threshold).mean(axis=1)
     named = trials.best_scores > threshold
-    rates = {key: [] for key in ("rank1", "strangers", "right", "wrong", *REPORTED_FARS)}
+    rates: dict[str | float, list[float | None]] = {
+        key: [] for key in ("rank1", "strangers", "right", "wrong", *REPORTED_FARS)
+    }
     for stranger_counts, people_counts in counts:
         rates["rank1"].append(np.average(trials.is_right, weights=people_counts))
         rates["strangers"].append(np.average(stranger_named, weights=stranger_counts))

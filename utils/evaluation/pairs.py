@@ -96,7 +96,7 @@ def image_rows(images: Iterable[tuple[str, str]]) -> dict[ImageId, int]:
     images: (person, file name) in row order. Names of LFW's form <person>_NNNN.jpg count, and so do faces that
     selfies2face.py cut out of such photos, <person>_NNNN_jpg.png. Others are ignored.
     """
-    rows = {}
+    rows: dict[ImageId, int] = {}
     for row, (person, name) in enumerate(images):
         number = name.removeprefix(f"{person}_").split(".")[0].split("_")[0]
         if name.startswith(f"{person}_") and number.isdecimal():

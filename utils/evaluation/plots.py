@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from utils.cli import InputError
 from utils.evaluation.identification import LIVE_RULE, NEAREST, Identification, Trials
@@ -79,7 +80,7 @@ def _percent_axis(axis: "Axis") -> None:
     axis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _deviates(rates: np.ndarray | float) -> np.ndarray:
+def _deviates(rates: ArrayLike) -> np.ndarray:
     """Error rates as normal deviates: the curve of two normal distributions becomes a straight line.
 
     Martin et al., "The DET Curve in Assessment of Detection Task Performance" (1997).
@@ -122,7 +123,8 @@ def _plot_histogram(axes: "Axes", name: str, scores: np.ndarray, pairs: Pairs, t
     unit = {HEAD: "probability", EUCLIDEAN: "distance"}.get(name, "similarity")
     sign = -1 if name == EUCLIDEAN else 1
     values = sign * scores
-    bins = np.linspace(0, 1, 51) if name == HEAD else np.linspace(values.min(), values.max(), 51)
+    low, high = (0.0, 1.0) if name == HEAD else (float(values.min()), float(values.max()))
+    bins = np.linspace(low, high, 51).tolist()
     kinds = {
         "same person": (pairs.same, SAME_PERSON_COLOR),
         "different people": (~pairs.same, DIFFERENT_PEOPLE_COLOR),
@@ -218,7 +220,7 @@ def draw_worst_pairs(features: FeatureSet, pairs: Pairs, pair_scores: PairScores
     worst = dict(zip(titles, worst_pairs(scores, pairs), strict=True))
     heights = [max(1, -(-len(chosen) // COLUMNS)) for chosen in worst.values()]
     figure = Figure(figsize=(15, 2.15 * sum(heights) + 0.4 * len(heights)), layout="constrained")
-    blocks = figure.subfigures(len(heights), 1, height_ratios=heights)
+    blocks = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).ravel()
     for block, (title, chosen), height in zip(blocks, worst.items(), heights, strict=True):
         block.suptitle(title, fontsize=14, fontweight="bold")
         cells = block.subplots(height, COLUMNS, squeeze=False).ravel()

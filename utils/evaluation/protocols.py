@@ -62,7 +62,7 @@ def rows_without(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 def disjoint_pairs(pairs: Pairs, fold: int) -> np.ndarray:
     """bool (n,): the pairs that share no person with a fold."""
-    return ~np.isin(pairs.people, pairs.people[pairs.folds == fold]).any(axis=1)
+    return np.logical_not(np.isin(pairs.people, pairs.people[pairs.folds == fold]).any(axis=1))
 
 
 def cross_fitted_thresholds(scores: np.ndarray, pairs: Pairs) -> dict[int, float]:

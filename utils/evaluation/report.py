@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.cli import counted
 from utils.evaluation.identification import LIVE_RULE, NEAREST, Identification, OpenSet
@@ -22,8 +23,6 @@ from utils.files import atomic_path
 
 MAX_PEOPLE_SHOWN = 10
 CURVE_LABELS = ("AUC", "EER", *(f"TAR at FAR {far:g}" for far in REPORTED_FARS))  # of CURVE_FIGURES
-
-Json = dict | list | str | int | float | bool | None
 
 
 def as_text(result: Verification | OpenSet) -> str:
@@ -139,9 +138,9 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
-def to_json(value: object) -> Json:
+def to_json(value: Any) -> Any:
     """What JSON can hold: dataclasses as dicts, keys as text and NaN as None, all the way down."""
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return to_json(asdict(value))
     if isinstance(value, dict):
         return {str(key): to_json(part) for key, part in value.items()}

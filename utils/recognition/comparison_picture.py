@@ -1,6 +1,7 @@
-"""The picture of a verification: both sides, the faces that were compared, and the answer."""
+"""Draw the answer of a comparison: both sides, the faces that were compared, and the probability."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,13 +10,16 @@ from utils.figures import DIFFERENT_PEOPLE_COLOR, GRAY, SAME_PERSON_COLOR, write
 from utils.media.images import read_image, resize_chip
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MAX_CHIPS = 9  # of a folder
-CHIP = 150  # pixels
+CHIP_SIZE = 150  # pixels
 MAX_NAME_LENGTH = 45  # characters
 
 
 def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, path: Path) -> None:
-    """Draw the two sides side by side: a photo with its faces' boxes, a folder as its first chips."""
+    """Draw the two sides next to each other: a photo with boxes around its faces, a folder as its first chips."""
     from matplotlib.figure import Figure
 
     same = comparison.probability > threshold
@@ -26,8 +30,8 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
         f"probability {comparison.probability:.4f}, accepted above {threshold:.4f}; distance {comparison.distance:.3f}",
         fontsize=12,
     )
-    both = zip(figure.subplots(1, 2), sides, (comparison.first, comparison.second), strict=True)
-    for axes, side, faces in both:
+    compared = (comparison.first, comparison.second)
+    for axes, side, faces in zip(figure.subplots(1, 2), sides, compared, strict=True):
         axes.set_axis_off()
         axes.set_title(_title(side, len(faces)), fontsize=11)
         if side.path.is_dir():
@@ -43,22 +47,23 @@ def _title(side: Side, faces: int) -> str:
     return f"{shown}: {counted(faces, 'face')}" if side.path.is_dir() else shown
 
 
-def _draw_photo(axes, side: Side, chosen: FoundFace, color: str) -> None:
+def _draw_photo(axes: "Axes", side: Side, compared: FoundFace, color: str) -> None:
     from matplotlib.patches import Rectangle
 
     axes.imshow(read_image(side.path))
-    for (found,) in side.candidates:
-        x, y, w, h = found.face.box
-        style = {"edgecolor": color, "linewidth": 3} if found is chosen else {"edgecolor": GRAY, "linewidth": 1.5}
-        axes.add_patch(Rectangle((x, y), w, h, fill=False, **style))
+    for (candidate,) in side.candidates:
+        x, y, w, h = candidate.face.box
+        edge_color, width = (color, 3) if candidate is compared else (GRAY, 1.5)
+        axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=edge_color, linewidth=width))
 
 
 def _chip_grid(faces: list[FoundFace]) -> np.ndarray:
-    chips = [resize_chip(found.chip, CHIP) for found in faces[:MAX_CHIPS]]
+    """The first chips in a square grid, RGB uint8."""
+    chips = [resize_chip(face.chip, CHIP_SIZE) for face in faces[:MAX_CHIPS]]
     columns = int(np.ceil(np.sqrt(len(chips))))
     rows = -(-len(chips) // columns)
-    grid = np.full((rows * CHIP, columns * CHIP, 3), 255, np.uint8)
+    grid = np.full((rows * CHIP_SIZE, columns * CHIP_SIZE, 3), 255, np.uint8)
     for index, chip in enumerate(chips):
-        top, left = (CHIP * part for part in divmod(index, columns))
-        grid[top : top + CHIP, left : left + CHIP] = chip
+        top, left = (CHIP_SIZE * part for part in divmod(index, columns))
+        grid[top : top + CHIP_SIZE, left : left + CHIP_SIZE] = chip
     return grid
