@@ -1,4 +1,4 @@
-"""What the benchmarks share: runs in turn, whole processes with their memory, the processor's peak, tables."""
+"""Shared by the benchmarks: time functions and whole processes, the processor's peak performance, and tables."""
 
 import os
 import statistics
@@ -16,31 +16,31 @@ sys.path.insert(0, str(ROOT))  # `python benchmarks/NAME.py` puts only this fold
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took: seconds by the clock, and of all processor cores together."""
+    """Seconds that something took."""
 
-    wall: float
-    cpu: float
+    wall: float  # by the clock
+    cpu: float  # of all processor cores together
 
 
 @dataclass(frozen=True)
 class Process(Cost):
-    """What a process took and printed. peak: its largest resident memory in MB."""
+    """What a process took and printed."""
 
-    peak: float
-    output: str
+    peak: float  # largest resident memory in MB
+    output: str  # stdout and stderr
 
 
 def timed(function: Callable[[], object]) -> Cost:
-    """One call, in this process, threads included."""
+    """The cost of one call in this process, including its threads."""
     wall, cpu = time.perf_counter(), time.process_time()
     function()
     return Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, Cost]:
-    """The median cost of each function, called in turn so that a slow minute of the machine hits all alike.
+    """The median cost of each function. They take turns, so that a slow minute of the machine affects all of them.
 
-    The first round is not counted: it compiles and warms up.
+    The first round compiles and warms up, and does not count.
     """
     costs: dict[str, list[Cost]] = {name: [] for name in functions}
     for turn in range(repeats + 1):
@@ -48,15 +48,15 @@ def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[st
             cost = timed(function)
             if turn:
                 costs[name].append(cost)
-    return {name: median(found) for name, found in costs.items()}
+    return {name: median(measured) for name, measured in costs.items()}
 
 
 def median(costs: list[Cost]) -> Cost:
     return Cost(statistics.median(c.wall for c in costs), statistics.median(c.cpu for c in costs))
 
 
-# A process counts the memory of the one that started it as its own, up to its start. So a small one
-# starts it, and tells what it took.
+# The peak memory of a process includes that of its parent up to the fork. So a small process starts the one to be
+# measured, and reports what it took.
 _LAUNCHER = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[2:])
@@ -67,23 +67,23 @@ os._exit(os.waitstatus_to_exitcode(status) % 256)
 """
 
 
-def run_process(*words) -> Process:
-    """A script of the suite as a process of its own, from its start to its end. Raises RuntimeError if it fails."""
-    with tempfile.NamedTemporaryFile() as figures:
+def run_process(*words: object) -> Process:
+    """Run a script of this project as a process, from its start to its end. Raises RuntimeError if it fails."""
+    with tempfile.NamedTemporaryFile() as usage:
         command = [sys.executable, *map(str, words)]
-        launcher = [sys.executable, "-S", "-c", _LAUNCHER, figures.name, *command]
+        launcher = [sys.executable, "-S", "-c", _LAUNCHER, usage.name, *command]
         start = time.perf_counter()
         result = subprocess.run(launcher, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         wall = time.perf_counter() - start
         if result.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with status {result.returncode}: {result.stdout[-500:]}")
-        cpu, peak = map(float, Path(figures.name).read_text().split())
+        cpu, peak = map(float, Path(usage.name).read_text().split())
     kilobytes = peak / 1024 if sys.platform == "darwin" else peak  # macOS counts bytes
     return Process(wall, cpu, kilobytes / 1024, result.stdout)
 
 
 def matrix_product(dtype: str, size: int = 4096) -> Callable[[], object]:
-    """A function of TensorFlow's that multiplies two square matrices: 2·size³ operations, the processor's most."""
+    """A TensorFlow function that multiplies two square matrices: 2·size³ operations, the most the processor can do."""
     import tensorflow as tf
 
     matrix = tf.cast(tf.random.stateless_uniform((size, size), (0, 0)), dtype)
@@ -92,19 +92,19 @@ def matrix_product(dtype: str, size: int = 4096) -> Callable[[], object]:
 
 
 def print_table(columns: list[str], rows: list[list]) -> None:
-    """The rows under their columns, the first left-aligned, as text and as Markdown alike."""
+    """Print rows as an aligned Markdown table, the first column left-aligned."""
     texts = [[cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [columns, *texts]) for i in range(len(columns))]
-    for number, row in enumerate([columns, ["-" * width for width in widths], *texts]):
+    for index, row in enumerate([columns, ["-" * width for width in widths], *texts]):
         cells = [
-            f"{cell:<{w}}" if i == 0 or number == 1 else f"{cell:>{w}}"
+            f"{cell:<{w}}" if i == 0 or index == 1 else f"{cell:>{w}}"
             for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def write_result(path: Path | None, content: dict) -> None:
-    """Write a benchmark's figures as JSON, with the machine that they are of."""
+    """Write the figures of a benchmark and the machine they were measured on as JSON."""
     if path is None:
         return
     import platform
@@ -117,7 +117,7 @@ def write_result(path: Path | None, content: dict) -> None:
 
 
 def processor_name() -> str:
-    """The processor as Linux names it, or as Python does elsewhere."""
+    """The name of the processor, from Linux if possible, otherwise from Python."""
     import platform
 
     try:
