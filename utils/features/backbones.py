@@ -1,12 +1,14 @@
-"""Building feature extractors: a pretrained network, cut at a layer and pooled, as one Keras graph.
+"""Build feature extractors: a pretrained network, cut at a layer and pooled, as one Keras graph.
 
-Every extractor takes RGB 0-255 (N, S, S, 3). Its preprocessing is its first layer, so that no
-caller can get it wrong; the input's name says that it is there.
+Every extractor takes RGB 0-255 (N, S, S, 3). Preprocessing is its first layer, so no caller can get
+it wrong. The input's name, INPUT_NAME, marks models that have it.
 """
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,19 +16,28 @@ from utils.cli import InputError
 from utils.features.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
 from utils.features.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
 
+if TYPE_CHECKING:
+    import keras
+
 INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
 
 
 def build_extractor(
     backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str, flip: bool = False
-):
-    """A functional Keras model from RGB 0-255 (N, S, S, 3) to float32 (N, D).
+) -> "keras.Model":
+    """Build a functional Keras model from RGB 0-255 (N, S, S, 3) to float32 (N, D).
 
-    backbone: "dlib" or the name of a `keras.applications` network, in any case. layer: where to cut,
-    None for its end. pooling: "avg", "max" or "none" (flattened). input_size: S in pixels, None for
-    the network's own. weights: "pretrained", "none" (random) or a file. flip: see `with_flip`.
-    Raises InputError.
+    Args:
+        backbone: "dlib" or the name of a `keras.applications` network, in upper or lower case.
+        layer: Name of the layer to cut at; None for the last.
+        pooling: "avg", "max" or "none" (flatten).
+        input_size: S in pixels; None for the network's own.
+        weights: "pretrained", "none" (random) or a file.
+        flip: See `with_flip`.
+
+    Raises:
+        InputError: An argument does not fit, or the weights cannot be downloaded.
     """
     if backbone == "dlib":
         model = _build_dlib(layer, pooling, input_size, weights)
@@ -35,27 +46,27 @@ def build_extractor(
     return with_flip(model) if flip else model
 
 
-def with_flip(model):
-    """An extractor whose features are the mean of those of each image and of its mirror image.
+def with_flip(model: "keras.Model") -> "keras.Model":
+    """An extractor that averages the features of each image and of its mirror image.
 
-    A face and its mirror image are one person's, and what the network sees in one of them only is noise:
-    docs/research.md has what leaving it out is worth. It costs twice the time.
+    Both show the same person, so what the network sees in only one of them is noise. This makes fewer
+    errors (figures in docs/research.md) and takes twice the time.
     """
     from keras import Input, Model, ops
 
     image = Input(model.input_shape[1:], name=INPUT_NAME)
-    # As one batch of twice the size: a network that is called once can be made quick (utils/features/inference.py).
-    # Operations, unlike layers, cannot be named; no fingerprint depends on them.
+    # One batch of twice the size, because only a network that is called once can be sped up (inference.py).
+    # Operations, unlike layers, cannot be named. No fingerprint depends on them.
     both = model(ops.concatenate([image, ops.flip(image, axis=2)], axis=0))
     features = ops.mean(ops.reshape(both, (2, -1, model.output_shape[1])), axis=0)
     return Model(image, features, name=f"{model.name}_flip")
 
 
-def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights: str):
+def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights: str) -> "keras.Model":
     from keras import Model
 
     if input_size not in (None, DLIB_INPUT_SIZE):
-        raise InputError(f"--input_size of the dlib backbone is {DLIB_INPUT_SIZE}. Received: {input_size}")
+        raise InputError(f"--input_size must be {DLIB_INPUT_SIZE} for the dlib backbone. Received: {input_size}")
     parameters = None
     if weights != "none":
         path = find_dlib_weights() if weights == "pretrained" else Path(weights)
@@ -70,7 +81,9 @@ def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights
     return Model(network.input, _pool(network.output, pooling), name=f"{network.name}_{pooling}")
 
 
-def _build_application(backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str):
+def _build_application(
+    backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str
+) -> "keras.Model":
     from keras import Input, Model, layers
 
     build = _find_application(backbone)
@@ -78,8 +91,8 @@ def _build_application(backbone: str, layer: str | None, pooling: str, input_siz
     network = _cut(_pretrained(build, size, weights), layer)
     network.trainable = False
     image = Input((size, size, 3), name=INPUT_NAME)
-    # Whatever a network's preprocessing scales, shifts and swaps (BGR) is affine in a pixel's three
-    # channels: a 1×1 convolution, which every Keras and every file format can store.
+    # A network's preprocessing scales, shifts and swaps (BGR) a pixel's three channels. That is affine, so
+    # a 1×1 convolution can do it, which every Keras version and file format can store.
     preprocessing = layers.Conv2D(3, 1, name=PREPROCESSING_NAME, trainable=False)
     matrix, offset = _preprocessing_of(build)
     features = _pool(network(preprocessing(image)), pooling)
@@ -87,62 +100,64 @@ def _build_application(backbone: str, layer: str | None, pooling: str, input_siz
     return Model(image, features, name=f"{network.name}_{pooling}")
 
 
-def _find_application(name: str):
+def _find_application(name: str) -> Callable[..., "keras.Model"]:
+    """The function of `keras.applications` that builds a network. Raises InputError."""
     from keras import applications
 
-    found = {
+    builders = {
         candidate.lower(): function
         for candidate, function in vars(applications).items()
         if callable(function) and candidate[0].isupper()
     }
-    if name.lower() not in found:
-        raise InputError(f"--backbone must be dlib or one of {', '.join(sorted(found))}. Received: {name}")
-    return found[name.lower()]
+    if name.lower() not in builders:
+        raise InputError(f"--backbone must be dlib or one of {', '.join(sorted(builders))}. Received: {name}")
+    return builders[name.lower()]
 
 
-def _native_size(build) -> int:
-    """The input size that a network was trained at, in pixels, read off its full ImageNet model."""
+def _native_size(build: Callable[..., "keras.Model"]) -> int:
+    """The input size in pixels that a network was trained at, from its full ImageNet model."""
     if build.__name__ == "ResNet50":
-        return 224  # known: spares the default building a network to look at
+        return 224  # known, so the default need not build a second network to read it from
     return build(weights=None).input_shape[1]
 
 
-def _pretrained(build, size: int, weights: str):
+def _pretrained(build: Callable[..., "keras.Model"], size: int, weights: str) -> "keras.Model":
+    """A network without its classifier, with its ImageNet weights, random ones or those of a file."""
     shape = (size, size, 3)
     if weights == "none":
         return build(include_top=False, weights=None, input_shape=shape)
     if weights != "pretrained":
         if not Path(weights).is_file():
-            raise InputError(f"--weights {weights} is no file")
+            raise InputError(f"--weights {weights} is not a file")
         return _load_weights_file(build, shape, weights)
     try:
         return build(include_top=False, weights="imagenet", input_shape=shape)
-    except ValueError as exc:  # a size that the network cannot take
+    except ValueError as exc:  # a size that the network does not support
         raise InputError(f"{build.__name__} cannot be built at {size} px: {exc}") from None
     except Exception as exc:  # Keras raises a bare Exception when a download fails
         raise InputError(
-            f"the ImageNet weights of {build.__name__} could not be downloaded ({exc}). Three ways on: retry "
-            "online; give a file you have with --weights FILE; or use --backbone dlib, which needs no download"
+            f"the ImageNet weights of {build.__name__} could not be downloaded ({exc}). There are three ways on: "
+            "try again online, give a file with --weights FILE, or use --backbone dlib, which needs no download"
         ) from None
 
 
-def _load_weights_file(build, shape: tuple[int, int, int], path: str):
+def _load_weights_file(build: Callable[..., "keras.Model"], shape: tuple[int, int, int], path: str) -> "keras.Model":
     problems = []
-    # Keras publishes each network's weights with and without its classifier; people have either.
+    # Keras publishes each network's weights both with and without its classifier.
     for options in ({"include_top": False, "input_shape": shape}, {"include_top": True}):
         try:
             model = build(weights=None, **options)
             model.load_weights(path)
             return model
-        except Exception as exc:  # Keras raises nearly anything on a foreign file
+        except Exception as exc:  # Keras raises nearly anything for a foreign file
             problems.append(str(exc))
     raise InputError(f"--weights {path} does not fit {build.__name__}: {problems[0]}")
 
 
-def _preprocessing_of(build) -> tuple[np.ndarray, np.ndarray]:
+def _preprocessing_of(build: Callable[..., "keras.Model"]) -> tuple[np.ndarray, np.ndarray]:
     """The matrix float32 (3 in, 3 out) and offset float32 (3,) of a network's own `preprocess_input`.
 
-    Measured by feeding it black and the three primary colors.
+    Found from its output for black and for the three primary colors.
     """
     preprocess = sys.modules[build.__module__].preprocess_input
     offset = preprocess(np.zeros((1, 1, 1, 3), np.float32)).reshape(3)
@@ -150,8 +165,8 @@ def _preprocessing_of(build) -> tuple[np.ndarray, np.ndarray]:
     return (primaries - offset) / 255, offset
 
 
-def _cut(model, layer: str | None):
-    """The part of a model from its input to a layer; all of it where the layer is None."""
+def _cut(model: "keras.Model", layer: str | None) -> "keras.Model":
+    """The part of a model from its input to a layer, or all of it for None."""
     from keras import Model
 
     if layer is None:
@@ -159,8 +174,8 @@ def _cut(model, layer: str | None):
     return Model(model.input, find_layer(model, layer).output, name=f"{model.name}_{layer}")
 
 
-def _pool(features, pooling: str):
-    """Make rows and columns one vector; what is a vector already stays as it is."""
+def _pool(features: "keras.KerasTensor", pooling: str) -> "keras.KerasTensor":
+    """Pool (N, rows, columns, D) to (N, D). A tensor that is (N, D) already stays as it is."""
     from keras import layers
 
     if len(features.shape) == 4:
@@ -171,10 +186,10 @@ def _pool(features, pooling: str):
     return features
 
 
-def find_layer(model, name: str):
-    """A layer by today's name, or by the old Keras numbering `activation_N` (the N-th ReLU from the input).
+def find_layer(model: "keras.Model", name: str) -> "keras.layers.Layer":
+    """Find a layer by its current name, or by old Keras' `activation_N`, the N-th activation from the input.
 
-    Raises InputError that lists a few names of the model.
+    Raises InputError that lists some of the model's names.
     """
     from keras import layers
 
@@ -182,10 +197,10 @@ def find_layer(model, name: str):
     if name in names:
         return model.get_layer(name)
     numbered = re.fullmatch(r"activation_(\d+)", name)
-    # Old Keras named every Activation layer by its order of creation, counting from 1.
+    # Old Keras numbered the Activation layers in order of creation, from 1.
     activations = [layer for layer in model.layers if isinstance(layer, layers.Activation | layers.ReLU)]
     if numbered and 1 <= int(numbered[1]) <= len(activations):
         return activations[int(numbered[1]) - 1]
     if numbered:
         raise InputError(f"--layer {name}: this network has activation_1 to activation_{len(activations)}")
-    raise InputError(f"--layer {name} is not in this network; the last of its layers: {', '.join(names[-8:])}")
+    raise InputError(f"--layer {name} is not in this network; its last layers are {', '.join(names[-8:])}")

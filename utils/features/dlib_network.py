@@ -1,25 +1,30 @@
-"""dlib's face recognition ResNet, rebuilt in Keras: a reader of its weights file and the model.
+"""dlib's face recognition ResNet in Keras: read its weights file and build the model.
 
-The reader needs neither dlib nor TensorFlow. File format and architecture follow dlib's own
+Reading needs neither dlib nor TensorFlow. File format and architecture follow dlib's own
 `dlib/serialize.h`, `dlib/dnn/` and `examples/dnn_face_recognition_ex.cpp` (`anet_type`).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.files import package_file
 
+if TYPE_CHECKING:
+    import keras
+
 PACKAGE = "face_recognition_models"
 WEIGHTS_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
 WEIGHTS_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 
-INPUT_SIZE = 150  # pixels; the only size that the network was trained at
+INPUT_SIZE = 150  # pixels; the network was trained at this size only
 FEATURES = 128
 
-# (filters of the stage, blocks in it, whether its first block halves the image), input side first
+# (filters, blocks, whether the first block halves the image) of each stage, from input to output
 STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 
 _LAYER_COUNTS = {"con": 29, "affine": 29, "relu": 29, "add_prev": 14, "avg_pool": 5, "max_pool": 1, "fc": 1}
@@ -27,61 +32,56 @@ _LAYER_COUNTS = {"con": 29, "affine": 29, "relu": 29, "add_prev": 14, "avg_pool"
 
 @dataclass(frozen=True)
 class DlibWeights:
-    """What the file holds, convolutions in the order in which an image meets them.
+    """What the file holds. All arrays are float32; the 29 convolutions are in order from input to output."""
 
-    kernels: 29 float32 (rows, columns, in, out), each followed by its affine layer's
-    gammas and betas: float32 (out,). biases: of the convolutions, float32 (out,).
-    dense: float32 (256, 128). mean_rgb: float32 (3,), in 0-255.
-    """
-
-    kernels: list[np.ndarray]
-    biases: list[np.ndarray]
-    gammas: list[np.ndarray]
-    betas: list[np.ndarray]
-    dense: np.ndarray
-    mean_rgb: np.ndarray
+    kernels: list[np.ndarray]  # (rows, columns, in, out)
+    biases: list[np.ndarray]  # (out,)
+    gammas: list[np.ndarray]  # (out,), of the affine layer after each convolution
+    betas: list[np.ndarray]  # (out,)
+    dense: np.ndarray  # (256, 128)
+    mean_rgb: np.ndarray  # (3,), 0-255
 
 
 class _Stream:
-    """dlib's serialization primitives, read from bytes. Every method raises ValueError on bad data."""
+    """Reads dlib's serialized primitives from bytes. Every method raises ValueError for bad data."""
 
     def __init__(self, data: bytes):
         self.data = data
         self.position = 0
 
-    def take(self, count: int) -> bytes:
+    def read(self, count: int) -> bytes:
         chunk = self.data[self.position : self.position + count]
         if len(chunk) != count:
-            raise ValueError(f"the file ends too early: {count} bytes wanted at offset {self.position}")
+            raise ValueError(f"the file ends too early: expected {count} bytes at offset {self.position}")
         self.position += count
         return chunk
 
     def integer(self) -> int:
-        control = self.take(1)[0]
+        control = self.read(1)[0]
         size = control & 0x0F
         if not 1 <= size <= 8 or control & 0x70:
-            raise ValueError(f"no integer at offset {self.position - 1}. Received: byte {control:#04x}")
-        magnitude = int.from_bytes(self.take(size), "little")
+            raise ValueError(f"expected an integer at offset {self.position - 1}. Received: byte {control:#04x}")
+        magnitude = int.from_bytes(self.read(size), "little")
         return -magnitude if control & 0x80 else magnitude
 
     def integers(self, count: int) -> list[int]:
         return [self.integer() for _ in range(count)]
 
     def expect(self, value: int, meaning: str) -> None:
-        found = self.integer()
-        if found != value:
-            raise ValueError(f"expected {meaning} {value} at offset {self.position}. Received: {found}")
+        actual = self.integer()
+        if actual != value:
+            raise ValueError(f"expected {meaning} {value} at offset {self.position}. Received: {actual}")
 
     def string(self) -> str:
         size = self.integer()
         if not 0 <= size <= 256:
-            raise ValueError(f"no layer name at offset {self.position}. Received: length {size}")
-        return self.take(size).decode("ascii", "replace")
+            raise ValueError(f"expected a layer name at offset {self.position}. Received: length {size}")
+        return self.read(size).decode("ascii", "replace")
 
     def boolean(self) -> bool:
-        character = self.take(1)
+        character = self.read(1)
         if character not in (b"0", b"1"):
-            raise ValueError(f"no boolean at offset {self.position - 1}. Received: {character!r}")
+            raise ValueError(f"expected a boolean at offset {self.position - 1}. Received: {character!r}")
         return character == b"1"
 
     def real(self) -> float:
@@ -91,16 +91,16 @@ class _Stream:
         try:
             return math.ldexp(mantissa, exponent)
         except OverflowError:
-            raise ValueError(f"no real number before offset {self.position}") from None
+            raise ValueError(f"expected a real number before offset {self.position}") from None
 
     def tensor(self) -> np.ndarray:
         """A float32 array (n, k, rows, columns)."""
         self.expect(2, "tensor version")
         shape = self.integers(4)
-        # Sizes are checked before any memory is asked for: a damaged file must not exhaust it.
+        # Check the size before allocating, so that a damaged file cannot exhaust the memory.
         if min(shape) < 0 or math.prod(shape) * 4 > len(self.data) - self.position:
             raise ValueError(f"impossible tensor shape before offset {self.position}. Received: {shape}")
-        values = np.frombuffer(self.take(math.prod(shape) * 4), dtype="<f4")
+        values = np.frombuffer(self.read(math.prod(shape) * 4), dtype="<f4")
         return values.reshape(shape).astype(np.float32)
 
     def alias_tensor(self) -> None:
@@ -109,16 +109,16 @@ class _Stream:
 
 
 def find_dlib_weights() -> Path:
-    """The weights file inside the pip package, checked by its sha256. Raises InputError."""
+    """The weights file of the installed package, checked by its sha256. Raises InputError."""
     return package_file(PACKAGE, WEIGHTS_FILE, WEIGHTS_SHA256)
 
 
 def read_dlib_weights(data: bytes) -> DlibWeights:
-    """Parse the bytes of `dlib_face_recognition_resnet_model_v1.dat` or of a retrained sister.
+    """Parse the content of `dlib_face_recognition_resnet_model_v1.dat`, or of a retrained network like it.
 
-    Raises ValueError for a truncated or foreign file, and for one whose layers are not those of
-    this network. Altered numbers in an intact structure are caught by the sha256 of
-    `find_dlib_weights`, and here only where they are not finite.
+    Raises ValueError for a truncated or foreign file, for other layers than this network's, and for
+    numbers that are not finite. Other altered numbers are caught only by the sha256 in
+    `find_dlib_weights`.
     """
     stream = _Stream(data)
     _read_header(stream)
@@ -126,7 +126,7 @@ def read_dlib_weights(data: bytes) -> DlibWeights:
     layers = _read_layers(stream)
     if stream.position != len(data):
         raise ValueError(f"{len(data) - stream.position} bytes are left over after the last layer")
-    counts = {kind: sum(kind == found for found, _ in layers) for kind in _LAYER_COUNTS}
+    counts = {kind: sum(kind == other for other, _ in layers) for kind in _LAYER_COUNTS}
     if counts != _LAYER_COUNTS:
         raise ValueError(f"expected the layers {_LAYER_COUNTS}. Received: {counts}")
     return _collect(layers, mean_rgb)
@@ -138,7 +138,7 @@ def _read_header(stream: _Stream) -> None:
     if name != "loss_metric_2":
         raise ValueError(f"expected dlib's loss_metric_2 network. Received: {name[:40]!r}")
     stream.real(), stream.real()  # margin and distance threshold of the loss
-    # One version number per nested layer, outermost first; the input layer's name ends the row.
+    # One version number per nested layer, outermost first, up to the input layer's name.
     marker = b"\x01\x15input_rgb_image"
     end = stream.data.find(marker, stream.position, stream.position + 4096)
     if end < 0:
@@ -159,21 +159,22 @@ def _read_input_layer(stream: _Stream) -> np.ndarray:
 
 
 def _read_layers(stream: _Stream) -> list[tuple[str, dict]]:
+    """(kind, parameters) of every layer, in the order of the file."""
     total = sum(_LAYER_COUNTS.values())
     layers = []
     for index in range(total):
-        layers.append(_read_details(stream))
-        # Training state follows: three booleans, then x_grad, cached_output and params_grad.
+        layers.append(_read_layer(stream))
+        # The training state follows: three booleans, then x_grad, cached_output and params_grad.
         for _ in range(3):
             stream.boolean()
         for _ in range(3):
             stream.tensor()
-        if index == 0:  # the innermost layer alone ends with an integer
+        if index == 0:  # only the innermost layer ends with an integer
             stream.integer()
     return layers
 
 
-def _read_details(stream: _Stream) -> tuple[str, dict]:
+def _read_layer(stream: _Stream) -> tuple[str, dict]:
     name = stream.string()
     if name in ("con_4", "con_5", "con_6"):
         details = {"params": stream.tensor(), "shape": stream.integers(7)}
@@ -208,6 +209,7 @@ def _read_details(stream: _Stream) -> tuple[str, dict]:
 
 
 def _collect(layers: list[tuple[str, dict]], mean_rgb: np.ndarray) -> DlibWeights:
+    """Check the shapes of all layers and gather their weights. Raises ValueError."""
     filters = [channels for channels, _, _ in _convolution_plan()]
     kernels, biases = [], []
     for (kind, details), (count, channels, size) in zip(
@@ -217,7 +219,7 @@ def _collect(layers: list[tuple[str, dict]], mean_rgb: np.ndarray) -> DlibWeight
         weights = count * channels * size * size
         if details["shape"][:3] != [count, size, size] or values.size != weights + count:
             raise ValueError(f"unexpected {kind} layer. Received: shape {details['shape']}, {values.size} values")
-        # dlib keeps filters as (out, in, rows, columns); Keras wants (rows, columns, in, out).
+        # dlib stores filters as (out, in, rows, columns), Keras as (rows, columns, in, out).
         kernels.append(values[:weights].reshape(count, channels, size, size).transpose(2, 3, 1, 0))
         biases.append(values[weights:])
     affines = [details["params"].ravel() for kind, details in layers if kind == "affine"]
@@ -239,7 +241,7 @@ def _collect(layers: list[tuple[str, dict]], mean_rgb: np.ndarray) -> DlibWeight
 
 
 def _convolution_plan() -> list[tuple[int, int, int]]:
-    """(filters, input channels, kernel size) of the 29 convolutions, input side first."""
+    """(filters, input channels, kernel size) of the 29 convolutions, from input to output."""
     plan = [(32, 3, 7)]
     channels = 32
     for filters, blocks, _ in STAGES:
@@ -249,18 +251,18 @@ def _convolution_plan() -> list[tuple[int, int, int]]:
     return plan
 
 
-def build_dlib_network(weights: DlibWeights | None, input_name: str, preprocessing_name: str):
-    """The network as a functional Keras model: RGB 0-255 (N, 150, 150, 3) → float32 (N, 128).
+def build_dlib_network(weights: DlibWeights | None, input_name: str, preprocessing_name: str) -> "keras.Model":
+    """Build the network as a functional Keras model: RGB 0-255 (N, 150, 150, 3) → float32 (N, 128).
 
-    Every affine layer is folded into the convolution before it. `weights` None leaves Keras'
-    random initial values. Built-in layers only, so that the saved file opens in any Keras.
+    Every affine layer is folded into the convolution before it. Without weights, Keras' random initial
+    values stay. All layers are built in, so the saved file opens in any Keras.
     """
     from keras import Input, Model, layers
 
     convolutions = iter(_folded_convolutions(weights)) if weights else None
 
-    def convolve(x, filters: int, size: int, stride: int, name: str):
-        # dlib pads stride 1 by (k - 1) / 2 and stride 2 not at all.
+    def convolve(x: "keras.KerasTensor", filters: int, size: int, stride: int, name: str) -> "keras.KerasTensor":
+        # dlib pads by (k - 1) / 2 at stride 1, and not at all at stride 2.
         layer = layers.Conv2D(filters, size, stride, padding="same" if stride == 1 else "valid", name=name)
         x = layer(x)
         if convolutions:
@@ -286,7 +288,7 @@ def build_dlib_network(weights: DlibWeights | None, input_name: str, preprocessi
 
 
 def _folded_convolutions(weights: DlibWeights) -> list[list[np.ndarray]]:
-    """[kernel, bias] of each convolution with γ·(conv + bias) + β multiplied out."""
+    """[kernel, bias] of each convolution, with γ·(conv + bias) + β multiplied out."""
     return [
         [kernel * gamma, bias * gamma + beta]
         for kernel, bias, gamma, beta in zip(
@@ -295,7 +297,9 @@ def _folded_convolutions(weights: DlibWeights) -> list[list[np.ndarray]]:
     ]
 
 
-def _residual_block(x, filters: int, halves: bool, convolve, name: str):
+def _residual_block(
+    x: "keras.KerasTensor", filters: int, halves: bool, convolve: Callable[..., "keras.KerasTensor"], name: str
+) -> "keras.KerasTensor":
     from keras import layers
 
     y = convolve(x, filters, 3, 2 if halves else 1, f"{name}_conv1")
@@ -308,16 +312,18 @@ def _residual_block(x, filters: int, halves: bool, convolve, name: str):
     return layers.ReLU(name=f"{name}_relu2")(x)
 
 
-def _pad_to_match(x, y, name: str):
-    """Zero-pad the smaller side in rows, columns (bottom and right) and channels, as add_prev does."""
+def _pad_to_match(
+    x: "keras.KerasTensor", y: "keras.KerasTensor", name: str
+) -> tuple["keras.KerasTensor", "keras.KerasTensor"]:
+    """Zero-pad each tensor to the larger rows, columns (bottom and right) and channels, as dlib's add_prev does."""
     from keras import layers
 
-    def pad(tensor, other, branch: str):
+    def pad(tensor: "keras.KerasTensor", other: "keras.KerasTensor", branch: str) -> "keras.KerasTensor":
         rows, columns, channels = (max(0, o - t) for t, o in zip(tensor.shape[1:], other.shape[1:], strict=True))
         if rows or columns:
             tensor = layers.ZeroPadding2D(((0, rows), (0, columns)), name=f"{name}_{branch}_pad")(tensor)
         if channels:
-            # Told "channels_first", the layer pads the last two axes: here columns (by 0) and channels.
+            # With "channels_first" the layer pads the last two axes, which here are columns (by 0) and channels.
             tensor = layers.ZeroPadding2D(
                 ((0, 0), (0, channels)), data_format="channels_first", name=f"{name}_{branch}_channels"
             )(tensor)

@@ -1,10 +1,11 @@
-"""The feature extractor as a file and as a function: images in, feature matrix out."""
+"""The feature extractor: load it from its file, and turn images into a feature matrix."""
 
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,20 +15,23 @@ from utils.features.inference import inference_model, on_accelerator
 from utils.keras_models import find_model, load_model, padded_batch_size
 from utils.media.images import resize_chip
 
-# What a layer computes with besides its weights. A fixed list, so that a Keras release with a new
-# option does not make every stored feature foreign.
+if TYPE_CHECKING:
+    import keras
+
+# What a layer computes with, apart from its weights. The list is fixed, so that a Keras release with a new
+# option does not change every fingerprint.
 FINGERPRINT_KEYS = ("activation", "axis", "data_format", "dilation_rate", "epsilon", "groups", "kernel_size", "offset")
 FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
-# Images a call. From here on a processor gains nothing more (benchmarks/extraction.py), and half as many are
-# enough of more than LARGE_INPUT pixels, which would take memory instead; a graphics card has more cores to fill.
-BATCH_SIZE, BATCH_SIZE_ON_A_CARD = 64, 256
-LARGE_INPUT = 160  # pixels of the input's side
+# Images per call. Larger batches are no faster on a CPU (benchmarks/extraction.py). Inputs above LARGE_INPUT
+# need only half as many, and more would only take memory. A GPU has more cores to fill.
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
+LARGE_INPUT = 160  # pixels, side of the input
 
 
-def model_fingerprint(model) -> str:
-    """The extractor's identity: its name, D, and a hash of its layers and weights.
+def model_fingerprint(model: "keras.Model") -> str:
+    """An extractor's identity: its name, D, and a hash of its layers and weights.
 
-    It does not depend on the file's format, on when it was saved or on the precision it runs at.
+    It does not depend on the file format, the time of saving, or the precision in use.
     """
     digest = hashlib.sha256()
     for layer in _flat_layers(model):
@@ -39,7 +43,7 @@ def model_fingerprint(model) -> str:
     return f"{model.name}-{model.outputs[0].shape[1]}-{digest.hexdigest()[:16]}"
 
 
-def _flat_layers(model) -> Iterator:
+def _flat_layers(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _flat_layers(layer)
@@ -48,24 +52,26 @@ def _flat_layers(model) -> Iterator:
 
 
 class Extractor:
-    """A compiled feature extractor.
+    """A feature extractor that is ready to run.
 
-    size: the side S of its square input in pixels. dimension: D. fingerprint: see `model_fingerprint`.
-    precision: "float32" or "bfloat16", what it computes in. batch_size: images a call at most.
+    Args:
+        model: Maps RGB 0-255 (N, S, S, 3) to features (N, D).
+        precision: "float32" or "bfloat16", the type to compute in.
+        batch_size: Images per call at most; None for a good size on this machine.
     """
 
-    def __init__(self, model, precision: str = "float32", batch_size: int | None = None):
-        self.size = model.inputs[0].shape[1]
-        self.dimension = model.outputs[0].shape[1]
+    def __init__(self, model: "keras.Model", precision: str = "float32", batch_size: int | None = None):
+        self.size: int = model.inputs[0].shape[1]  # S, the side of its square input in pixels
+        self.dimension: int = model.outputs[0].shape[1]  # D
         self.fingerprint = model_fingerprint(model)
         self.batch_size = batch_size or inference_batch_size(self.size)
         self.model = inference_model(model, precision)
 
     def embed(self, images: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
-        """The features, float32 (n, D), of n RGB uint8 images of any size, each showing one face chip.
+        """Compute the features, float32 (n, D), of n face chips, RGB uint8 of any size.
 
-        The network is compiled anew for every number of images that it has not seen. So each call of it
-        is padded to a power of two, or to `padded` images by who knows that more calls follow.
+        The network is compiled for each batch size it has not seen, so batches are padded: to the next
+        power of two, or to `padded` images if more calls follow.
         """
         features = np.empty((len(images), self.dimension), np.float32)
         for start in range(0, len(images), self.batch_size):
@@ -80,26 +86,26 @@ class Extractor:
     def _predict(self, batch: np.ndarray) -> np.ndarray:
         try:
             return np.asarray(self.model.predict_on_batch(batch))
-        except Exception as exc:  # each backend has an exception of its own for this
+        except Exception as exc:  # each backend has its own exception for this
             if not re.search("resource.?exhausted|out of memory", f"{type(exc).__name__} {exc}", re.IGNORECASE):
                 raise
             raise InputError(
-                f"there is no memory for batches of {len(batch)} images: --batch_size makes them smaller"
+                f"not enough memory for batches of {len(batch)} images: make them smaller with --batch_size"
             ) from None
 
 
 def inference_batch_size(input_size: int) -> int:
-    """How many images of an input's side in pixels are best computed in one call on this machine."""
+    """The best number of images per call on this machine, for inputs of this side in pixels."""
     if on_accelerator():
-        return BATCH_SIZE_ON_A_CARD
-    return BATCH_SIZE if input_size <= LARGE_INPUT else BATCH_SIZE // 2
+        return GPU_BATCH_SIZE
+    return CPU_BATCH_SIZE if input_size <= LARGE_INPUT else CPU_BATCH_SIZE // 2
 
 
 def load_extractor(path: str | Path, precision: str = "float32", batch_size: int | None = None) -> Extractor:
-    """Load an extractor file. One without preprocessing, as the original recipe saved, gets ResNet's.
+    """Load an extractor file. A model without preprocessing, as the original recipe saved it, gets ResNet's.
 
-    precision, batch_size: see `Extractor`; None is a good size for the device. Raises InputError for a
-    model that does not map square images (N, S, S, 3) to (N, D).
+    For precision and batch_size see `Extractor`. Raises InputError for a model that does not map square
+    images (N, S, S, 3) to (N, D).
     """
     path = find_model(path)
     model = load_model(path)
@@ -118,7 +124,7 @@ def load_extractor(path: str | Path, precision: str = "float32", batch_size: int
     return Extractor(model, precision, batch_size)
 
 
-def _with_resnet_preprocessing(model):
+def _with_resnet_preprocessing(model: "keras.Model") -> "keras.Model":
     from keras import Input, Model
     from keras.applications.resnet50 import preprocess_input
 

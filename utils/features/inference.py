@@ -1,38 +1,48 @@
-"""A network made quick to run: the same function with fewer layers, in float32 or bfloat16.
+"""Make a network faster without changing what it computes: fewer layers, in float32 or bfloat16.
 
-Only what is computed changes hands here: files, fingerprints and layers' names stay those of the
-network that was saved.
+The change is in memory only. Files, fingerprints and layer names stay those of the saved network.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
+
 PRECISIONS = ("float32", "bfloat16")
-# Where its output is the sum or the difference of large numbers, 8 bits of mantissa are too few.
+# These layers output sums or differences of large numbers. The 8 bits of bfloat16's mantissa are too few for that.
 FLOAT32_LAYERS = ("preprocessing",)
 
 
-def inference_model(model, precision: str = "float32"):
-    """A copy of a Keras model of one output that runs faster and gives the same features.
+def inference_model(model: "keras.Model", precision: str = "float32") -> "keras.Model":
+    """A copy of a single-output Keras model that runs faster and gives the same features.
 
-    Every batch normalization that alone takes the output of a convolution is multiplied into that
-    convolution, where no layer is called twice and the model is not one around another:
-    γ·(conv(x) − μ)/√(σ² + ε) + β is a convolution again (Ioffe and Szegedy, "Batch
-    Normalization", 2015, as it is at inference). precision: one of PRECISIONS, of what is computed in
-    between; weights and output stay float32. Raises ValueError for another precision.
+    A batch normalization that directly follows a convolution is multiplied into it, because
+    γ·(conv(x) − μ)/√(σ² + ε) + β is again a convolution (Ioffe and Szegedy, "Batch Normalization",
+    2015, at inference). This needs a convolution with no other consumer, and is left out in models
+    that call a layer twice or that wrap another model.
+
+    Args:
+        model: Any Keras model with one output.
+        precision: One of PRECISIONS, for the layers in between. Weights and output stay float32.
+
+    Raises:
+        ValueError: Unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
     from keras import Model, layers, models
 
-    model = Model(model.inputs, model.outputs[0], name=model.name)  # of any kind: functional from here on
+    model = Model(model.inputs, model.outputs[0], name=model.name)  # functional from here on, whatever it was
     folded = _normalizations_to_fold(model)
     weights = []
 
-    def copy(layer):
-        if not isinstance(layer, layers.Layer):  # a bare operation, which has no weights and no type of its own
+    def copy(layer: "keras.Operation") -> "keras.Operation":
+        if not isinstance(layer, layers.Layer):  # a bare operation has neither weights nor a dtype
             return layer
         config = layer.get_config()
         if layer in folded.values():
@@ -48,8 +58,8 @@ def inference_model(model, precision: str = "float32"):
             weights.append((clone, values))
         return clone
 
-    def call(layer, inputs, *arguments, **options):
-        # A normalization is called with a mask, which Identity does not take.
+    def call(layer: "keras.Operation", inputs: Any, *arguments: Any, **options: Any) -> Any:
+        # A normalization is called with a mask, which Identity does not accept.
         return inputs if isinstance(layer, layers.Identity) else layer(inputs, *arguments, **options)
 
     fast = models.clone_model(model, clone_function=copy, call_function=call, recursive=True)
@@ -61,36 +71,40 @@ def inference_model(model, precision: str = "float32"):
     return Model(fast.inputs, features, name=model.name)
 
 
-def _normalizations_to_fold(model) -> dict:
-    """Convolution → the batch normalization that alone takes its output, here and in nested models."""
+def _normalizations_to_fold(
+    model: "keras.Model",
+) -> dict["keras.layers.Conv2D", "keras.layers.BatchNormalization"]:
+    """Convolution → the batch normalization that is the only consumer of its output. Looks into nested models."""
     from keras import layers
 
     nested = [layer for layer in model.layers if hasattr(layer, "layers")]
-    if nested:  # what a model inside takes from its neighbors its own `input` does not tell
+    if nested:  # the `input` of a nested model does not tell what it takes from its neighbors
         return {key: value for inner in nested for key, value in _normalizations_to_fold(inner).items()}
-    # `input` is that of a layer's first call alone, and nothing public counts the calls.
+    # `input` is that of a layer's first call only, and Keras has no public way to count the calls.
     if any(len(layer._inbound_nodes) > 1 for layer in model.layers):
         return {}
     inputs = [_as_list(layer.input) for layer in model.layers]
-    takers = [tensor for tensors in inputs for tensor in tensors] + list(model.outputs)
-    makers = {id(layer.output): layer for layer in model.layers if type(layer) is layers.Conv2D}
-    found = {}
+    consumed = [tensor for tensors in inputs for tensor in tensors] + list(model.outputs)
+    convolutions = [layer for layer in model.layers if type(layer) is layers.Conv2D]
+    pairs = {}
     for layer in model.layers:
-        if type(layer) is layers.BatchNormalization:
-            maker = makers.get(id(layer.input))
-            alone = maker and sum(tensor is layer.input for tensor in takers) == 1
-            plain = maker and maker.get_config()["activation"] == "linear" and maker.data_format == "channels_last"
-            if alone and plain and layer.axis in (-1, 3):
-                found[maker] = layer
-    return found
+        if type(layer) is layers.BatchNormalization and layer.axis in (-1, 3):
+            convolution = next((other for other in convolutions if other.output is layer.input), None)
+            if convolution and sum(tensor is layer.input for tensor in consumed) == 1 and _is_linear(convolution):
+                pairs[convolution] = layer
+    return pairs
 
 
-def _as_list(tensors) -> list:
+def _is_linear(convolution: "keras.layers.Conv2D") -> bool:
+    return convolution.get_config()["activation"] == "linear" and convolution.data_format == "channels_last"
+
+
+def _as_list(tensors: Any) -> Iterable:
     return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
-def _fold(convolution: list[np.ndarray], normalization) -> list[np.ndarray]:
-    """[kernel, bias] of a convolution [kernel] or [kernel, bias] and the normalization after it, in one."""
+def _fold(convolution: list[np.ndarray], normalization: "keras.layers.BatchNormalization") -> list[np.ndarray]:
+    """Fold a normalization into the weights [kernel] or [kernel, bias] before it. Returns [kernel, bias]."""
     kernel, bias = (*convolution, 0)[:2]
     mean, variance = (np.asarray(values) for values in (normalization.moving_mean, normalization.moving_variance))
     gamma = np.asarray(normalization.gamma) if normalization.scale else np.ones_like(mean)
@@ -100,7 +114,7 @@ def _fold(convolution: list[np.ndarray], normalization) -> list[np.ndarray]:
 
 
 def on_accelerator() -> bool:
-    """Whether Keras computes on a graphics card or a TPU, with whichever backend it runs."""
+    """Whether Keras computes on a GPU or a TPU, with any backend."""
     import keras
 
     backend = keras.backend.backend()
@@ -108,30 +122,33 @@ def on_accelerator() -> bool:
         import torch
 
         return torch.cuda.is_available() or torch.backends.mps.is_available()
-    if backend not in ("tensorflow", "jax"):  # whose devices Keras does not list
+    if backend not in ("tensorflow", "jax"):  # Keras does not list the devices of other backends
         return False
     return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
-def bfloat16_doubt() -> str | None:
-    """Why bfloat16 may not be faster than float32 here, None where nothing speaks against it."""
-    if on_accelerator():
-        return _card_doubt()
-    if not sys.platform.startswith("linux"):
-        return "whether this processor has bfloat16 instructions cannot be told here"
-    if {"avx512_bf16", "amx_bf16", "bf16"} & set(Path("/proc/cpuinfo").read_text().split()):
+def bfloat16_slow_reason() -> str | None:
+    """Why bfloat16 may be no faster than float32 on this machine. None if there is no known reason."""
+    return _gpu_slow_reason() if on_accelerator() else cpu_slow_reason()
+
+
+def cpu_slow_reason(platform: str = sys.platform, cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Why bfloat16 may be no faster than float32 on this CPU, read from Linux' list of its features."""
+    if not platform.startswith("linux"):
+        return "whether this processor has bfloat16 instructions cannot be determined here"
+    if {"avx512_bf16", "amx_bf16", "bf16"} & set(cpuinfo.read_text().split()):
         return None
     return "this processor has no bfloat16 instructions"
 
 
-def _card_doubt() -> str | None:
+def _gpu_slow_reason() -> str | None:
     import keras
 
-    if keras.backend.backend() != "tensorflow":  # only TensorFlow says what kind of card it is
+    if keras.backend.backend() != "tensorflow":  # only TensorFlow tells the kind of GPU
         return None
     import tensorflow as tf
 
-    cards = tf.config.list_physical_devices("GPU")
-    capability = tf.config.experimental.get_device_details(cards[0]).get("compute_capability") if cards else None
-    # bfloat16 came to NVIDIA's cards with compute capability 8.0 (Ampere).
+    gpus = tf.config.list_physical_devices("GPU")
+    capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability") if gpus else None
+    # NVIDIA GPUs have bfloat16 units from compute capability 8.0 (Ampere) on.
     return "this graphics card has no bfloat16 units" if capability and capability < (8, 0) else None

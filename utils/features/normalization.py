@@ -1,4 +1,4 @@
-"""Statistics of features, gathered in one pass, and the normalization that is made of them."""
+"""Statistics of features, computed in one pass, and the file that train.py normalizes with."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,53 +10,50 @@ from utils.cli import InputError
 from utils.features.feature_files import PersonFeatures
 from utils.files import read_json, write_json
 
-FILE_NAME = "normalization.json"
+NORMALIZATION_FILE = "normalization.json"
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Statistics of a set of features.
+    """Statistics of a set of features."""
 
-    mean, std: over all numbers, as the original recipe has them. count: feature vectors seen.
-    dimension_mean, dimension_std: float64 (D,). extractor: whose features, a fingerprint or None.
-    """
-
-    mean: float
+    mean: float  # over all numbers, as in the original recipe
     std: float
-    count: int
-    dimension_mean: np.ndarray
-    dimension_std: np.ndarray
-    extractor: str | None
+    count: int  # feature vectors
+    dimension_mean: np.ndarray  # float64 (D,)
+    dimension_std: np.ndarray  # float64 (D,)
+    extractor: str | None  # fingerprint, None if unknown
 
 
 def gather_statistics(people: Iterable[PersonFeatures]) -> Normalization:
-    """Statistics of people's features, of which one at a time is in memory. Raises ValueError for none.
+    """Compute statistics over people's features, with one person in memory at a time.
 
     Means and squared deviations are merged by the pairwise update of Chan, Golub and LeVeque,
-    "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
+    "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979). Raises ValueError
+    if there are no people.
     """
     count, mean, squares, extractor = 0, 0.0, 0.0, None
     for person in people:
         extractor = person.manifest.extractor if person.manifest else extractor
         matrix = person.matrix.astype(np.float64)
-        rows = len(matrix)
+        size = len(matrix)
         matrix_mean = matrix.mean(axis=0)
         delta = matrix_mean - mean
-        total = count + rows
-        squares = squares + ((matrix - matrix_mean) ** 2).sum(axis=0) + delta**2 * (count * rows / total)
-        mean = mean + delta * (rows / total)
+        total = count + size
+        squares = squares + ((matrix - matrix_mean) ** 2).sum(axis=0) + delta**2 * (count * size / total)
+        mean = mean + delta * (size / total)
         count = total
     if not count:
-        raise ValueError("no features to gather statistics of. Received: no people")
+        raise ValueError("statistics need features. Received: no people")
     variance = squares / count
-    # All numbers together spread within the dimensions and between the dimensions' means.
-    overall = np.sqrt(variance.mean() + mean.var())
-    return Normalization(float(mean.mean()), float(overall), count, mean, np.sqrt(variance), extractor)
+    # Total variance = variance within the dimensions + variance between their means.
+    std = np.sqrt(variance.mean() + mean.var())
+    return Normalization(float(mean.mean()), float(std), count, mean, np.sqrt(variance), extractor)
 
 
 def save_normalization(folder: Path, statistics: Normalization) -> Path:
-    """Write `normalization.json` into a features folder; returns its path."""
-    path = Path(folder) / FILE_NAME
+    """Write `normalization.json` into a features folder. Returns its path."""
+    path = Path(folder) / NORMALIZATION_FILE
     content = {
         "mean": statistics.mean,
         "std": statistics.std,
@@ -70,8 +67,11 @@ def save_normalization(folder: Path, statistics: Normalization) -> Path:
 
 
 def load_normalization(folder: Path, dimension: int, extractor: str | None) -> Normalization:
-    """Read `normalization.json` of a features folder with D = dimension. Raises InputError."""
-    path = Path(folder) / FILE_NAME
+    """Read `normalization.json` from a features folder.
+
+    Raises InputError if it is missing or invalid, or not of this dimension D and extractor.
+    """
+    path = Path(folder) / NORMALIZATION_FILE
     if not path.is_file():
         raise InputError(f"--normalize 1 needs {path}: run compute_mean.py --features_path {folder}")
     content = read_json(path)
@@ -85,15 +85,15 @@ def load_normalization(folder: Path, dimension: int, extractor: str | None) -> N
             extractor=content["extractor"],
         )
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
-        raise InputError(f"{path} is not what compute_mean.py writes: {exc!r}") from None
+        raise InputError(f"{path} was not written by compute_mean.py: {exc!r}") from None
     if not np.isfinite([statistics.mean, statistics.std]).all() or not statistics.std > 0:
-        raise InputError(f"{path} is not what compute_mean.py writes: mean {statistics.mean}, std {statistics.std}")
+        raise InputError(f"{path} was not written by compute_mean.py: mean {statistics.mean}, std {statistics.std}")
     if statistics.dimension_mean.shape != (dimension,):
         raise InputError(
             f"{path} has {statistics.dimension_mean.size} dimensions, the features {dimension}: run compute_mean.py"
         )
     if extractor and statistics.extractor and extractor != statistics.extractor:
         raise InputError(
-            f"{path} is of extractor {statistics.extractor}, the features are of {extractor}: run compute_mean.py"
+            f"{path} comes from extractor {statistics.extractor}, the features from {extractor}: run compute_mean.py"
         )
     return statistics

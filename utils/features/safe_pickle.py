@@ -1,18 +1,19 @@
-"""Read a pickled feature matrix by an unpickler that knows numpy arrays and nothing else."""
+"""Read a pickled feature matrix with an unpickler that accepts numpy arrays and nothing else."""
 
 import io
 import pickle
+from typing import Any
 
 import numpy as np
 
-# Stands in for the class numpy.ndarray: a pickle may name it but not call it, for any size would do.
+# Replaces the class numpy.ndarray. A pickle may name it but not call it, because it could ask for any size.
 _NDARRAY = object()
 
 
 def unpickle_matrix(data: bytes) -> np.ndarray:
-    """The float32 (n, D) matrix in a pickle of any protocol. Raises ValueError for anything else."""
+    """Load a float32 (n, D) matrix from a pickle of any protocol. Raises ValueError for anything else."""
     try:
-        array = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2's strings are bytes
+        array = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2 strings are bytes
     except ValueError:
         raise
     except Exception as exc:  # damaged pickles raise nearly anything
@@ -25,30 +26,30 @@ def unpickle_matrix(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _empty_array(kind: object, shape: tuple, code) -> np.ndarray:
-    """Stands in for numpy's `_reconstruct`; real pickles ask it for an empty array and fill that."""
+def _empty_array(kind: object, shape: tuple, code: object) -> np.ndarray:
+    """Replaces numpy's `_reconstruct`. Genuine pickles ask for an empty array and then fill it."""
     if kind is not _NDARRAY or shape != (0,):
-        raise ValueError("not a feature matrix: odd array")
+        raise ValueError("not a feature matrix: unexpected array")
     return np.empty(0, np.int8)
 
 
-def _array_from_buffer(buffer, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
-    """Stands in for numpy's `_frombuffer`, which pickles of protocol 5 call."""
+def _array_from_buffer(buffer: Any, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+    """Replaces numpy's `_frombuffer`, which pickles of protocol 5 call."""
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """Stands in for `_codecs.encode`, by which Python 3 writes bytes into protocol 2."""
+    """Replaces `_codecs.encode`, with which Python 3 writes bytes into protocol 2."""
     if encoding != "latin1":
-        raise ValueError("not a feature matrix: odd encoding")
+        raise ValueError("not a feature matrix: unexpected encoding")
     return text.encode("latin1")
 
 
-_WHAT_ARRAYS_NEED = {
+_ALLOWED_NAMES = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1_bytes,
-    # numpy 1 and 2 name their modules differently.
+    # numpy 1 and 2 have different module names.
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
     ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
@@ -57,9 +58,9 @@ _WHAT_ARRAYS_NEED = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """An unpickler for which numpy arrays are all that exists."""
+    """An unpickler that can build numpy arrays only."""
 
-    def find_class(self, module: str, name: str):
-        if (module, name) not in _WHAT_ARRAYS_NEED:
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED_NAMES:
             raise ValueError(f"refused: the pickle asks for {module}.{name}, which no feature matrix needs")
-        return _WHAT_ARRAYS_NEED[module, name]
+        return _ALLOWED_NAMES[module, name]
