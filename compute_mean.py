@@ -1,9 +1,9 @@
-"""Step 3 (optional): statistics of the features, to normalize with.
+"""Step 3 (optional): compute the statistics to normalize features with.
 
   python compute_mean.py --features_path features
 
-Prints mean, standard deviation and count, and writes normalization.json into the folder;
-`train.py --normalize 1` builds it into the head. One person at a time is in memory.
+Prints mean, standard deviation and count, and writes normalization.json into the folder.
+`train.py --normalize 1` builds it into the head. Only one person at a time is in memory.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from utils.cli import clean_exit, file_path, script_parser
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
+        "-f", "--features_path", required=True, type=file_path, help="folder written by extract_features.py"
     )
     return parser
 
@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> int:
 
     statistics = gather_statistics(iterate_people(args.features_path))
     path = save_normalization(args.features_path, statistics)
-    spread = np.percentile(statistics.dimension_std, [0, 50, 100])
+    low, median, high = np.percentile(statistics.dimension_std, [0, 50, 100])
     print(f"features: {statistics.count} × {len(statistics.dimension_mean)}")
     print(f"mean {statistics.mean:.6f}, standard deviation {statistics.std:.6f}")
-    print("standard deviation by dimension: min {:.6f}, median {:.6f}, max {:.6f}".format(*spread))
+    print(f"standard deviation by dimension: min {low:.6f}, median {median:.6f}, max {high:.6f}")
     print(f"{path} written")
     return 0
 

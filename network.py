@@ -6,8 +6,8 @@
 
 The default is the original recipe: ResNet50 trained on ImageNet, cut at activation_46 (7×7×2048)
 and averaged to 2048 features. It downloads Keras' ImageNet weights on first use. `--backbone dlib`
-is dlib's face recognition network, 150×150 px to 128 features; it is trained on faces, its weights
-come with the installed packages, and nothing is downloaded.
+is dlib's face recognition network, from 150×150 px to 128 features. It is trained on faces, and its
+weights come with the installed packages, so nothing is downloaded.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 
 from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
 
-# What you may want to change; every one is also a flag.
+# Defaults that you may want to change. Each is also a flag.
 BACKBONE = "resnet50"
 RESNET50_LAYER = "activation_46"  # today's conv5_block2_out, the 46th of ResNet50's 49 activations
 POOLING = "avg"
@@ -23,26 +23,32 @@ POOLING = "avg"
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("-o", "--output", required=True, type=file_path, help="folder that the model is saved in")
+    parser.add_argument("-o", "--output", required=True, type=file_path, help="folder to save the model in")
     parser.add_argument(
         "-m",
         "--model_name",
         "--model",
         required=True,
-        help="the model's file name; without an extension it gets .keras (.h5 works too)",
+        help="file name of the model; without an extension it gets .keras (.h5 works too)",
     )
-    add_switch(parser, "-p", "--print_model", default=1, help="1: print the summary of its layers")
+    add_switch(parser, "-p", "--print_model", default=1, help="1: print a summary of the layers")
+    add_network_flags(parser)
+    return parser
+
+
+def add_network_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that choose a pretrained network and turn it into an extractor."""
     parser.add_argument("--backbone", default=BACKBONE, help="resnet50, dlib, or any other keras.applications name")
     parser.add_argument(
         "--layer",
-        help="layer to cut at: today's name, or activation_N as old Keras counted "
-        f"(default: {RESNET50_LAYER} for resnet50, the last layer for the others)",
+        help="layer to cut at: its current name, or activation_N as old Keras counted "
+        f"(default: {RESNET50_LAYER} for resnet50, the last layer for others)",
     )
     parser.add_argument(
         "--pooling",
         choices=("avg", "max", "none"),
         default=POOLING,
-        help="how rows and columns become one vector (dlib has its own unless --layer cuts it)",
+        help="how rows and columns become one vector (dlib has its own pooling unless --layer cuts it off)",
     )
     parser.add_argument(
         "--input_size",
@@ -52,16 +58,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights",
         default="imagenet",
-        help="imagenet (dlib: the ones that its package ships), none (random), or a file",
+        help="imagenet (for dlib: the weights in its package), none (random), or a file",
     )
     add_switch(
         parser,
         "--flip",
         default=0,
-        help="1: features are the mean of a face's and its mirror image's, which makes fewer errors and takes twice "
+        help="1: average the features of a face and of its mirror image, which makes fewer errors and takes twice "
         "the time",
     )
-    return parser
 
 
 @clean_exit
@@ -74,8 +79,8 @@ def main(argv: list[str] | None = None) -> int:
 
     path = new_model_path(args.output / args.model_name)
     if args.flip and path.suffix.lower() != ".keras":
-        raise InputError(f"--flip 1 needs a .keras file, HDF5 knows no such operation. Received: {path.name}")
-    make_folder(args.output)  # before the work, not after it
+        raise InputError(f"--flip 1 needs a .keras file, because HDF5 cannot store it. Received: {path.name}")
+    make_folder(args.output)  # fail early if the folder cannot be created
     import_keras()
     backbone = args.backbone.lower()
     layer = args.layer or (RESNET50_LAYER if backbone == "resnet50" else None)

@@ -1,49 +1,64 @@
-"""How fast extraction is: the network alone, extract_features.py as a whole, dlib itself, and the processor's peak.
+"""Measure the speed of extraction: the network alone, extract_features.py as a whole, dlib, and the CPU's peak.
 
   python benchmarks/extraction.py --faces_path faces --output extraction.json
   python benchmarks/extraction.py --faces_path faces --growth 100 1000 10000
 
-All in one run. The networks, dlib and the peak take turns, and medians count, so that their ratios hold
-on a noisy machine; whole processes run once each, less one on a single batch. faces/ is a folder of
-person folders with face crops; without --faces_path some are drawn. GFLOP/s counts the multiplications
-and additions of convolutions and dense layers; the peak is a large matrix product's.
+The networks, dlib and the peak run in turn, and medians count, so their ratios hold on a noisy machine.
+Whole processes run once each, and the time of a run on a single batch is subtracted. faces/ holds a
+folder of face crops per person; without --faces_path, faces are drawn. GFLOP/s counts the multiplications
+and additions of convolutions and dense layers. The peak is that of a large matrix product.
 """
 
 import argparse
 import importlib.util
+import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import measure  # it puts the project's root where the next lines find it
+import measure  # puts the project's root on the import path
 
 from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
 
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
 BATCH_SIZE = 64
-SINGLE_FACES = 8  # that dlib is timed on, one call each
+SINGLE_FACES = 8  # faces that dlib is timed on, one call each
 COLUMNS = ["what", "faces/s", "CPU-ms a face", "GFLOP/s", "of the peak", "× dlib"]
+
+
+class Measured(NamedTuple):
+    """The cost of embedding some faces."""
+
+    faces: int
+    gigaflops: float  # per face
+    cost: measure.Cost
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "-p", "--faces_path", type=file_path, help="folder of person folders with faces (default: drawn)"
+        "-p", "--faces_path", type=file_path, help="folder with a folder per person (default: draw faces)"
     )
     parser.add_argument(
-        "--faces", type=bounded(int, 2 * BATCH_SIZE), default=5000, help="of them that dlib's extractor is run on"
+        "--faces", type=bounded(int, 2 * BATCH_SIZE), default=5000, help="faces to run dlib's extractor on"
     )
     parser.add_argument(
-        "--resnet_faces", type=bounded(int, 2 * BATCH_SIZE), default=640, help="of them that ResNet50 is run on"
+        "--resnet_faces", type=bounded(int, 2 * BATCH_SIZE), default=640, help="faces to run ResNet50 on"
     )
-    parser.add_argument("--repeats", type=bounded(int, 1), default=5, help="rounds whose median counts")
+    parser.add_argument("--repeats", type=bounded(int, 1), default=5, help="rounds to take the median of")
     parser.add_argument(
         "--growth",
         type=bounded(int, BATCH_SIZE + 1),
         nargs="*",
         default=[],
-        help="numbers of faces, ten a person, to measure time and memory at, instead",
+        help="measure time and memory for these numbers of faces instead, ten per person",
     )
-    add_switch(parser, "--resnet50", default=1, help="1: ResNet50 as well, which takes most of the time")
+    add_switch(parser, "--resnet50", default=1, help="1: measure ResNet50 too, which takes most of the time")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file to write")
     return parser
 
@@ -54,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.keras_models import import_keras
 
     if import_keras().backend.backend() != "tensorflow":
-        raise InputError("the peak is that of TensorFlow's matrix product: run this with KERAS_BACKEND=tensorflow")
+        raise InputError("the peak is measured with TensorFlow: run this with KERAS_BACKEND=tensorflow")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         images = collect_images(args.faces_path, scratch)
@@ -72,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
-    """The image files of a faces folder; without one, 200 chips of drawn people. Raises InputError for few."""
+    """The image files of a faces folder, or of 200 drawn faces without one. Raises InputError for too few."""
     from utils.media.images import list_images, list_people, write_image
 
     if faces:
@@ -91,19 +106,19 @@ def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
         for path, photo in zip(images, photos, strict=True):
             write_image(path, face_chip(photo, detect(photo)[0]))
     if len(images) < 2 * BATCH_SIZE:
-        raise InputError(f"{len(images)} images are too few to time: {2 * BATCH_SIZE} at least")
+        raise InputError(f"{len(images)} images are too few to time: at least {2 * BATCH_SIZE} are needed")
     return images
 
 
 def build_model(scratch: Path, backbone: str) -> Path:
-    """An extractor of a backbone, saved; ResNet50 with random weights, which take as long as any."""
+    """Save an extractor. ResNet50 gets random weights, which take as long as trained ones."""
     weights = ["--weights", "none"] if backbone != "dlib" else []
     measure.run_process("network.py", "-o", scratch, "-m", backbone, "-p", 0, "--backbone", backbone, *weights)
     return scratch / f"{backbone}.keras"
 
 
-def network_gigaflops(model) -> float:
-    """10⁹ floating-point operations a face: two for each weight at each place where it is used."""
+def network_gigaflops(model: "keras.Model") -> float:
+    """10⁹ floating-point operations per face: two for each weight at each position where it is used."""
     import numpy as np
     from keras import layers
 
@@ -118,30 +133,31 @@ def network_gigaflops(model) -> float:
 
 
 def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) -> list[dict]:
-    """The networks in both precisions, dlib's own descriptor and the peak, in turn; prints and returns the table."""
+    """Time the networks in both precisions, dlib's own descriptor and the peak. Prints and returns the table."""
     from utils.features.extractor import load_extractor
     from utils.media.images import read_image, resize_chip
 
-    pictures = [read_image(path) for path in images[:BATCH_SIZE]]
-    functions, faces, work = {}, {}, {}
+    photos = [read_image(path) for path in images[:BATCH_SIZE]]
+    functions, sizes = {}, {}  # sizes: (faces, GFLOP per face)
     for precision in ("float32", "bfloat16"):
         functions[f"peak {precision}"] = measure.matrix_product(precision)
     for name, path in models.items():
         for precision in ("float32", "bfloat16"):
             extractor = load_extractor(path, precision)
-            chips = [resize_chip(picture, extractor.size) for picture in pictures[: extractor.batch_size]]
+            chips = [resize_chip(photo, extractor.size) for photo in photos[: extractor.batch_size]]
             row = f"{name} {precision}"
             functions[row] = lambda extractor=extractor, chips=chips: extractor.embed(chips)
-            faces[row], work[row] = len(chips), network_gigaflops(extractor.model)
-    singles = [resize_chip(picture, 150) for picture in pictures[:SINGLE_FACES]]
-    functions["dlib itself"] = dlib_descriptors(singles)
-    faces["dlib itself"], work["dlib itself"] = len(singles), work["dlib float32"]
+            sizes[row] = len(chips), network_gigaflops(extractor.model)
+    singles = [resize_chip(photo, 150) for photo in photos[:SINGLE_FACES]]
+    references = {"dlib itself": dlib_descriptors}
     if importlib.util.find_spec("face_recognition"):
-        functions["face_recognition"] = face_recognition_encodings(singles)
-        faces["face_recognition"], work["face_recognition"] = len(singles), work["dlib float32"]
+        references["face_recognition"] = face_recognition_encodings
+    for name, reference in references.items():
+        functions[name] = reference(singles)
+        sizes[name] = len(singles), sizes["dlib float32"][1]
     costs = measure.in_turn(functions, repeats)
     peaks = {p: 2 * 4096**3 / costs[f"peak {p}"].wall / 1e9 for p in ("float32", "bfloat16")}
-    table = rate_rows({name: (faces[name], work[name], costs[name]) for name in faces}, peaks["float32"])
+    table = rate_rows({name: Measured(*size, costs[name]) for name, size in sizes.items()}, peaks["float32"])
     for precision, peak in peaks.items():
         row = [f"peak {precision}", "", "", peak, peak / peaks["float32"], ""]
         table.append(dict(zip(COLUMNS, row, strict=True)))
@@ -149,10 +165,10 @@ def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) 
     return table
 
 
-def rate_rows(measured: dict[str, tuple], peak: float) -> list[dict]:
-    """Rows of COLUMNS of what was measured, name → (faces, GFLOP a face, Cost), "dlib itself" among it."""
-    faces, _, cost = measured["dlib itself"]
-    dlib_rate = faces / cost.wall
+def rate_rows(measured: dict[str, Measured], peak: float) -> list[dict]:
+    """One row of COLUMNS per measurement. One of them must be "dlib itself". peak: GFLOP/s."""
+    dlib = measured["dlib itself"]
+    dlib_rate = dlib.faces / dlib.cost.wall
     rows = []
     for name, (faces, gigaflops, cost) in measured.items():
         rate = faces / cost.wall
@@ -161,8 +177,8 @@ def rate_rows(measured: dict[str, tuple], peak: float) -> list[dict]:
     return rows
 
 
-def dlib_descriptors(chips: list):
-    """dlib's own network as face_recognition and DeepFace call it: one face at a time."""
+def dlib_descriptors(chips: "list[np.ndarray]") -> Callable[[], list]:
+    """dlib's own network, called as face_recognition and DeepFace do: one face at a time."""
     import dlib
 
     from utils.features.dlib_network import find_dlib_weights
@@ -171,19 +187,28 @@ def dlib_descriptors(chips: list):
     return lambda: [network.compute_face_descriptor(chip) for chip in chips]
 
 
-def face_recognition_encodings(chips: list):
-    """face_recognition's encodings of faces whose place is known: landmarks, chip and descriptor."""
+def face_recognition_encodings(chips: "list[np.ndarray]") -> Callable[[], list]:
+    """face_recognition's encodings of faces with a known box: landmarks, chip and descriptor."""
     import face_recognition
 
     box = [(30, 120, 120, 30)]  # top, right, bottom, left
     return lambda: [face_recognition.face_encodings(chip, box) for chip in chips]
 
 
-def measure_scripts(images, models, counts: dict[str, int], table: list[dict], scratch: Path) -> list[dict]:
-    """extract_features.py as a whole process, less its start-up; prints and returns the table.
+def measure_scripts(
+    images: list[Path], models: dict[str, Path], counts: dict[str, int], table: list[dict], scratch: Path
+) -> list[dict]:
+    """Time extract_features.py as a whole process, without its start-up. Prints and returns the table.
 
-    Start-up is what a run on one batch takes: imports, loading, compiling and that batch. What the rest
-    of the faces takes is the difference to a run on all of them.
+    Start-up is a run on one batch: imports, loading, compiling and that batch. It is subtracted from a
+    run on all faces.
+
+    Args:
+        images: Files to extract from.
+        models: Backbone → extractor file.
+        counts: Backbone → number of faces.
+        table: What `measure_networks` returned.
+        scratch: Folder for links and features.
     """
     rates = {row["what"]: row for row in table}
     runs = {
@@ -193,20 +218,21 @@ def measure_scripts(images, models, counts: dict[str, int], table: list[dict], s
         "resnet50 float32": (),
         "resnet50 bfloat16": ("--precision", "bfloat16"),
     }
-    measured, extras = {"dlib itself": (1, 0, measure.Cost(1 / rates["dlib itself"]["faces/s"], 0))}, {}
+    measured = {"dlib itself": Measured(1, 0, measure.Cost(1 / rates["dlib itself"]["faces/s"], 0))}
+    extras = {}
     for name, words in runs.items():
         backbone = name.split()[0]
         if backbone not in models:
             continue
-        few, all_of_them = (
-            link_faces(images, count, scratch / f"faces{count}") for count in (BATCH_SIZE, counts[backbone])
+        count = counts[backbone]
+        start, whole = (
+            run_extraction(link_faces(images, size, scratch / f"faces{size}"), models[backbone], scratch, words)
+            for size in (BATCH_SIZE, count)
         )
-        start = run_extraction(few, models[backbone], scratch, words)
-        whole = run_extraction(all_of_them, models[backbone], scratch, words)
         network = rates[f"{backbone} float32"]
         cost = measure.Cost(whole.wall - start.wall, whole.cpu - start.cpu)
-        label = f"extract_features.py {name}, {counts[backbone]} faces"
-        measured[label] = (counts[backbone] - BATCH_SIZE, network["GFLOP/s"] / network["faces/s"], cost)
+        label = f"extract_features.py {name}, {count} faces"
+        measured[label] = Measured(count - BATCH_SIZE, network["GFLOP/s"] / network["faces/s"], cost)
         extras[label] = {"start-up s": start.wall, "peak MB": whole.peak}
     rows = rate_rows(measured, rates["peak float32"]["GFLOP/s"])
     rows = [row | extras[row["what"]] for row in rows if row["what"] in extras]
@@ -214,19 +240,18 @@ def measure_scripts(images, models, counts: dict[str, int], table: list[dict], s
     return rows
 
 
-def link_faces(images: list[Path], count: int, folder: Path, each: int = 10) -> Path:
-    """A faces folder of links to `count` images, so many a person; where they are too few they come again."""
+def link_faces(images: list[Path], count: int, folder: Path, per_person: int = 10) -> Path:
+    """Make a faces folder of links to `count` images, which repeat if there are fewer. Returns the folder."""
     for number in range(0 if folder.exists() else count):
         image = images[number % len(images)]
-        link = folder / f"person {number // each:05}" / f"{number}{image.suffix}"
+        link = folder / f"person {number // per_person:05}" / f"{number}{image.suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(image.resolve())
     return folder
 
 
-def run_extraction(faces: Path, model: Path, scratch: Path, words=(), keep: bool = False) -> measure.Process:
-    import shutil
-
+def run_extraction(faces: Path, model: Path, scratch: Path, words: tuple = (), keep: bool = False) -> measure.Process:
+    """Run extract_features.py with extra arguments. keep: whether the features of the last run stay."""
     features = scratch / "features"
     if not keep:
         shutil.rmtree(features, ignore_errors=True)
@@ -234,7 +259,7 @@ def run_extraction(faces: Path, model: Path, scratch: Path, words=(), keep: bool
 
 
 def measure_growth(images: list[Path], model: Path, sizes: list[int], scratch: Path) -> list[dict]:
-    """Time and memory by the number of faces, ten a person, and what a second, unchanged run takes."""
+    """Time and memory by number of faces, ten per person, and the time of a second, unchanged run."""
     columns = ["faces", "people", "start-up s", "ms a face", "peak MB", "unchanged run s", "of it start-up"]
     start = run_extraction(link_faces(images, BATCH_SIZE, scratch / "start"), model, scratch)
     idle = run_extraction(scratch / "start", model, scratch, keep=True)

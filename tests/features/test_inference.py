@@ -1,16 +1,15 @@
-"""A network made quick to run: the same features with the normalizations folded, and in bfloat16."""
+"""Faster networks: the same features with folded normalizations, and similar ones in bfloat16."""
 
 import numpy as np
 import pytest
 
-from utils.cli import InputError
 from utils.features.backbones import build_extractor
-from utils.features.extractor import Extractor
-from utils.features.inference import bfloat16_doubt, inference_model
+from utils.features.extractor import load_extractor
+from utils.features.inference import cpu_slow_reason, inference_model
 
 
-def shake(model, seed: int = 0) -> None:
-    """Give every normalization statistics, and every convolution biases, that matter; fresh ones do nothing."""
+def randomize(model, seed: int = 0) -> None:
+    """Give normalizations random statistics and convolutions random biases. Fresh ones have no effect."""
     from keras import layers
 
     rng = np.random.default_rng(seed)
@@ -34,26 +33,26 @@ def normalizations(model) -> int:
     return sum(isinstance(layer, layers.BatchNormalization) for layer in flat(model))
 
 
-def assert_same(model, fast, size: int, rtol: float = 1e-5) -> None:
+def assert_same_features(model, fast, size: int, rtol: float = 1e-5) -> None:
     images = np.random.default_rng(1).integers(0, 256, (2, size, size, 3), np.uint8)
     expected = model.predict_on_batch(images)
     np.testing.assert_allclose(fast.predict_on_batch(images), expected, rtol=0, atol=rtol * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "size", "left"), [("resnet50", "activation_46", 224, 0), ("mobilenetv2", None, 96, 17)]
+    ("name", "layer", "size", "remaining"), [("resnet50", "activation_46", 224, 0), ("mobilenetv2", None, 96, 17)]
 )
-def test_folding_changes_no_feature(name, layer, size, left):
-    """MobileNet's depthwise convolutions keep their normalizations: there is little to gain."""
+def test_folding_changes_no_feature(name, layer, size, remaining):
+    """MobileNet's depthwise convolutions keep their normalizations, because folding them gains little."""
     model = build_extractor(name, layer, "avg", None if size == 224 else size, "none")
-    shake(model)
+    randomize(model)
     fast = inference_model(model)
-    assert normalizations(model) > 40 and normalizations(fast) == left
-    assert_same(model, fast, size)
+    assert normalizations(model) > 40 and normalizations(fast) == remaining
+    assert_same_features(model, fast, size)
 
 
 def small_network(shape: str):
-    """A convolution and a normalization that may (chain, sequential) or must not (the rest) become one."""
+    """A convolution and a normalization that can be folded (chain, sequential) or must not be (the others)."""
     from keras import Input, Model, Sequential, layers
 
     image = Input((8, 8, 3), name="rgb_0_255")
@@ -73,60 +72,34 @@ def small_network(shape: str):
 
 
 @pytest.mark.parametrize("shape", ["chain", "sequential", "activated", "rows", "branch", "twice"])
-def test_only_what_may_be_folded_is(shape):
+def test_only_foldable_normalizations_are_folded(shape):
     model = small_network(shape)
-    shake(model)
+    randomize(model)
     fast = inference_model(model)
     assert normalizations(fast) == (0 if shape in ("chain", "sequential") else 1)
-    assert_same(model, fast, 8)
+    assert_same_features(model, fast, 8)
 
 
-def test_bfloat16_is_near_and_keeps_its_fingerprint(extractor_path):
-    from utils.features.extractor import load_extractor
-
+def test_bfloat16_is_close_and_keeps_the_fingerprint(extractor_path):
     chips = list(np.random.default_rng(2).integers(0, 256, (4, 150, 150, 3), np.uint8))
     exact, half = (load_extractor(extractor_path, precision) for precision in ("float32", "bfloat16"))
     distance = np.linalg.norm(exact.embed(chips) - half.embed(chips), axis=1)
     assert half.embed(chips).dtype == np.float32
-    assert 1e-4 < distance.max() < 0.02  # it really computes otherwise, and descriptors have a length of 1.4
+    assert 1e-4 < distance.max() < 0.02  # a different result; descriptors have a length of about 1.4
     assert half.fingerprint == exact.fingerprint
 
 
-def test_doubts_about_bfloat16_follow_the_processor(monkeypatch):
-    for flags, doubt in (("fpu avx2", "no bfloat16"), ("fpu avx512_bf16", None), ("fpu amx_bf16 bf16", None)):
-        monkeypatch.setattr("utils.features.inference.on_accelerator", lambda: False)
-        monkeypatch.setattr("sys.platform", "linux")
-        monkeypatch.setattr("pathlib.Path.read_text", lambda _, flags=flags: f"flags : {flags}")
-        found = bfloat16_doubt()
-        assert found is None if doubt is None else doubt in found
+@pytest.mark.parametrize(
+    ("features", "reason"), [("fpu avx2", "no bfloat16"), ("fpu avx512_bf16", None), ("fpu amx_bf16 bf16", None)]
+)
+def test_slow_bfloat16_depends_on_the_cpu(tmp_path, features, reason):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags : {features}")
+    actual = cpu_slow_reason("linux", cpuinfo)
+    assert actual is None if reason is None else reason in actual
+    assert "cannot be determined" in cpu_slow_reason("darwin", cpuinfo)
 
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="float16"):
         inference_model(small_network("chain"), "float16")
-
-
-def test_a_network_without_memory_is_one_line(monkeypatch):
-    class ResourceExhaustedError(Exception):  # named as TensorFlow names it
-        pass
-
-    def predict_on_batch(_):
-        raise ResourceExhaustedError("OOM when allocating tensor")
-
-    extractor = Extractor(small_network("chain"))
-    monkeypatch.setattr(extractor.model, "predict_on_batch", predict_on_batch)
-    with pytest.raises(InputError, match="--batch_size"):
-        extractor.embed([np.zeros((8, 8, 3), np.uint8)])
-
-
-def test_batches_are_padded_to_few_sizes():
-    extractor = Extractor(small_network("chain"), batch_size=8)
-    sizes = []
-    predict = extractor.model.predict_on_batch
-    extractor.model.predict_on_batch = lambda batch: sizes.append(len(batch)) or predict(batch)
-    images = list(np.random.default_rng(3).integers(0, 256, (19, 8, 8, 3), np.uint8))
-    features = extractor.embed(images)
-    assert sizes == [8, 8, 4]
-    sizes.clear()
-    np.testing.assert_allclose(extractor.embed(images, padded=8), features, rtol=0, atol=1e-4)
-    assert sizes == [8, 8, 8]

@@ -7,8 +7,8 @@ from support import ROOT
 
 import train
 from utils.cli import InputError
-from utils.features.feature_files import FeatureSet, PersonFeatures, load_features, save_person
-from utils.features.normalization import Normalization, gather_statistics, load_normalization, save_normalization
+from utils.features.feature_files import FeatureSet, load_features, save_person
+from utils.features.normalization import Normalization
 from utils.files import read_json
 from utils.heads.head import Head, head_path, load_head, save_head
 from utils.heads.models import create_model, dense_similarity
@@ -50,34 +50,6 @@ def test_held_out_people_are_not_trained_on():
     assert len(split_people(few, 0.2, 5, rng)[1]) == 0
     assert len(set(few[split_people(few, 0.2, 4, rng)[1]])) >= 2
     assert len(split_people(labels, 0, 5, rng)[1]) == 0
-
-
-def test_statistics_in_one_pass_equal_numpys():
-    rng = np.random.default_rng(2)
-    matrices = [rng.normal(size=(n, 5)) * [1, 2, 3, 4, 5] + [0, 10, -5, 1e4, 3] for n in (1, 7, 30, 2)]
-    whole = np.concatenate(matrices)
-    found = gather_statistics(PersonFeatures("", matrix, None) for matrix in matrices)
-    assert found.count == 40
-    np.testing.assert_allclose([found.mean, found.std], [whole.mean(), whole.std()], rtol=1e-10)
-    np.testing.assert_allclose(found.dimension_mean, whole.mean(0), rtol=1e-10)
-    np.testing.assert_allclose(found.dimension_std, whole.std(0), rtol=1e-10)
-    with pytest.raises(ValueError, match="no people"):
-        gather_statistics([])
-
-
-def test_normalization_file(tmp_path):
-    statistics = Normalization(0.5, 2.0, 3, np.zeros(4), np.ones(4), "one-4-abc")
-    save_normalization(tmp_path, statistics)
-    assert load_normalization(tmp_path, 4, "one-4-abc").std == 2.0
-    with pytest.raises(InputError, match=r"one-4-abc.*two-4-def"):
-        load_normalization(tmp_path, 4, "two-4-def")
-    with pytest.raises(InputError, match="4 dimensions, the features 5"):
-        load_normalization(tmp_path, 5, None)
-    (tmp_path / "normalization.json").write_text('{"mean": 1}')
-    with pytest.raises(InputError, match="not what compute_mean"):
-        load_normalization(tmp_path, 4, None)
-    with pytest.raises(InputError, match=r"run compute_mean\.py"):
-        load_normalization(tmp_path / "nowhere", 4, None)
 
 
 def test_the_threshold_keeps_the_false_accept_rate():
@@ -294,24 +266,6 @@ def test_odd_descriptions_are_refused(tmp_path, entry):
     save_head(tmp_path / "similarity.keras", dense_similarity(create_model((3,))), entry)
     with pytest.raises(InputError, match=r"Received: "):
         load_head(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"mean": NaN, "std": Infinity, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
-        '{"mean": 0, "std": 1, "count": Infinity, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
-        '{"mean": 0, "std": 0, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
-        '{"mean": 0, "std": 1, "count": 1, "extractor": null, "dimension_mean": {}, "dimension_std": [1]}',
-        "[" * 200_000,
-        "[]",
-        "\xff",
-    ],
-)
-def test_odd_statistics_are_refused(tmp_path, text):
-    (tmp_path / "normalization.json").write_bytes(text.encode("latin1"))
-    with pytest.raises(InputError):
-        load_normalization(tmp_path, 1, None)
 
 
 @pytest.mark.parametrize(("people", "images", "part"), [(1, 5, "two people"), (4, 1, "two images")])

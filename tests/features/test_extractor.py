@@ -1,0 +1,79 @@
+"""Extractors: files without preprocessing, odd inputs, batches, memory, fingerprints."""
+
+import numpy as np
+import pytest
+
+from utils.cli import InputError
+from utils.features.extractor import Extractor, load_extractor
+from utils.keras_models import save_model
+
+
+def test_a_model_without_preprocessing_gets_resnets(tmp_path):
+    """The original recipe's scripts saved such models."""
+    from keras import Input, Model, applications, layers
+
+    image = Input((32, 32, 3), name="input_1")
+    old = Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)))
+    save_model(old, tmp_path / "old.h5")
+    pictures = np.random.default_rng(3).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    expected = old.predict_on_batch(applications.resnet50.preprocess_input(pictures.astype(np.float32)))
+    np.testing.assert_allclose(load_extractor(tmp_path / "old").embed(pictures), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(32, 48, 3), (32, 32, 1), (None, None, 3), (32,)])
+def test_models_for_other_than_square_images_are_refused(tmp_path, shape):
+    from keras import Input, Model, layers
+
+    x = Input(shape)
+    y = layers.GlobalAveragePooling2D()(x) if len(shape) == 3 else layers.Dense(4)(x)
+    save_model(Model(x, y), tmp_path / "odd.keras")
+    with pytest.raises(InputError, match="square images"):
+        load_extractor(tmp_path / "odd")
+
+
+def test_embedding_does_not_depend_on_the_batch(extractor_path):
+    chips = np.random.default_rng(4).integers(0, 256, (35, 150, 150, 3), np.uint8)
+    extractor = load_extractor(extractor_path)
+    together = extractor.embed(chips)
+    assert together.shape == (35, 128) and together.dtype == np.float32
+    np.testing.assert_allclose(together[33], extractor.embed(chips[33:34])[0], rtol=0, atol=1e-5)
+    assert extractor.embed([]).shape == (0, 128)
+
+
+def tiny_network(scale: float = 1):
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3), name="rgb_0_255")
+    x = layers.Rescaling(scale, name="preprocessing")(image)
+    return Model(image, layers.GlobalAveragePooling2D(name="pooling")(x), name="same")
+
+
+def test_another_network_has_another_fingerprint():
+    one, same, other = (Extractor(tiny_network(scale)).fingerprint for scale in (0.5, 0.5, 0.25))
+    assert one == same != other
+
+
+def test_batches_are_padded_to_few_sizes():
+    extractor = Extractor(tiny_network(), batch_size=8)
+    sizes = []
+    predict = extractor.model.predict_on_batch
+    extractor.model.predict_on_batch = lambda batch: sizes.append(len(batch)) or predict(batch)
+    images = list(np.random.default_rng(3).integers(0, 256, (19, 8, 8, 3), np.uint8))
+    features = extractor.embed(images)
+    assert sizes == [8, 8, 4]
+    sizes.clear()
+    np.testing.assert_allclose(extractor.embed(images, padded=8), features, rtol=0, atol=1e-4)
+    assert sizes == [8, 8, 8]
+
+
+def test_a_lack_of_memory_is_one_line(monkeypatch):
+    class ResourceExhaustedError(Exception):  # the name in TensorFlow
+        pass
+
+    def predict_on_batch(_):
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    extractor = Extractor(tiny_network())
+    monkeypatch.setattr(extractor.model, "predict_on_batch", predict_on_batch)
+    with pytest.raises(InputError, match="--batch_size"):
+        extractor.embed([np.zeros((8, 8, 3), np.uint8)])
