@@ -201,14 +201,7 @@ def measure_scripts(
     """Time extract_features.py as a whole process, without its start-up. Prints and returns the table.
 
     Start-up is a run on one batch: imports, loading, compiling and that batch. It is subtracted from a
-    run on all faces.
-
-    Args:
-        images: Files to extract from.
-        models: Backbone → extractor file.
-        counts: Backbone → number of faces.
-        table: What `measure_networks` returned.
-        scratch: Folder for links and features.
+    run on all faces. models and counts: by backbone. table: from `measure_networks`.
     """
     rates = {row["what"]: row for row in table}
     runs = {

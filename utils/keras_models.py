@@ -38,10 +38,7 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def import_keras() -> ModuleType:
-    """Import Keras without the notes that TensorFlow and absl write to stderr.
-
-    Call this before anything else imports Keras. Raises InputError if Keras cannot start.
-    """
+    """Import Keras, before anything else does, without the notes of TensorFlow and absl. Raises InputError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # They warn about the few shapes that we compile on purpose, and about .h5, which the user chose.
     for logger in ("tensorflow", "absl"):
@@ -102,8 +99,5 @@ def save_model(model: "keras.Model", path: Path) -> None:
 
 
 def padded_batch_size(count: int) -> int:
-    """The size that a batch of `count` items (at least 1) is padded to: the next power of two, or `count` itself.
-
-    Keras compiles a network once per batch size, so few different sizes mean few compilations.
-    """
+    """The smallest power of two that is at least `count`. Few batch sizes mean few compilations of a network."""
     return 1 << (count - 1).bit_length()

@@ -13,13 +13,7 @@ from utils.faces.alignment import align_crop
 from utils.features import extraction, feature_files, inference
 from utils.features.extraction import FeatureStore
 from utils.features.extractor import Extractor, load_extractor
-from utils.features.feature_files import (
-    feature_path,
-    iterate_people,
-    load_features,
-    load_person,
-    save_person,
-)
+from utils.features.feature_files import feature_path, iterate_people, load_features, load_person, save_person
 from utils.files import read_json
 from utils.media.images import read_image, write_image
 

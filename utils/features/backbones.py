@@ -19,6 +19,7 @@ from utils.features.dlib_network import build_dlib_network, find_dlib_weights, r
 if TYPE_CHECKING:
     import keras
 
+Builder = Callable[..., "keras.Model"]  # a function of keras.applications
 INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
 
@@ -100,7 +101,7 @@ def _build_application(
     return Model(image, features, name=f"{network.name}_{pooling}")
 
 
-def _find_application(name: str) -> Callable[..., "keras.Model"]:
+def _find_application(name: str) -> Builder:
     """The function of `keras.applications` that builds a network. Raises InputError."""
     from keras import applications
 
@@ -114,14 +115,14 @@ def _find_application(name: str) -> Callable[..., "keras.Model"]:
     return builders[name.lower()]
 
 
-def _native_size(build: Callable[..., "keras.Model"]) -> int:
+def _native_size(build: Builder) -> int:
     """The input size in pixels that a network was trained at, from its full ImageNet model."""
     if build.__name__ == "ResNet50":
         return 224  # known, so the default need not build a second network to read it from
     return build(weights=None).input_shape[1]
 
 
-def _pretrained(build: Callable[..., "keras.Model"], size: int, weights: str) -> "keras.Model":
+def _pretrained(build: Builder, size: int, weights: str) -> "keras.Model":
     """A network without its classifier, with its ImageNet weights, random ones or those of a file."""
     shape = (size, size, 3)
     if weights == "none":
@@ -141,7 +142,7 @@ def _pretrained(build: Callable[..., "keras.Model"], size: int, weights: str) ->
         ) from None
 
 
-def _load_weights_file(build: Callable[..., "keras.Model"], shape: tuple[int, int, int], path: str) -> "keras.Model":
+def _load_weights_file(build: Builder, shape: tuple[int, int, int], path: str) -> "keras.Model":
     problems = []
     # Keras publishes each network's weights both with and without its classifier.
     for options in ({"include_top": False, "input_shape": shape}, {"include_top": True}):
@@ -154,7 +155,7 @@ def _load_weights_file(build: Callable[..., "keras.Model"], shape: tuple[int, in
     raise InputError(f"--weights {path} does not fit {build.__name__}: {problems[0]}")
 
 
-def _preprocessing_of(build: Callable[..., "keras.Model"]) -> tuple[np.ndarray, np.ndarray]:
+def _preprocessing_of(build: Builder) -> tuple[np.ndarray, np.ndarray]:
     """The matrix float32 (3 in, 3 out) and offset float32 (3,) of a network's own `preprocess_input`.
 
     Found from its output for black and for the three primary colors.
@@ -186,7 +187,7 @@ def _pool(features: "keras.KerasTensor", pooling: str) -> "keras.KerasTensor":
     return features
 
 
-def find_layer(model: "keras.Model", name: str) -> "keras.layers.Layer":
+def find_layer(model: "keras.Model", name: str) -> "keras.Layer":
     """Find a layer by its current name, or by old Keras' `activation_N`, the N-th activation from the input.
 
     Raises InputError that lists some of the model's names.

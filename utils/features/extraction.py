@@ -139,23 +139,21 @@ class FeatureStore:
             person.write_error = str(exc)
 
 
+# Person, image file name, and its chip, RGB uint8 (S, S, 3), or the exception if it could not be loaded.
+LoadedChip = tuple[PersonWork, str, np.ndarray | Exception]
+
+
 def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureStore, jobs: int | None) -> None:
     """Embed everything in `todo`, in batches across people, and save each person once complete.
 
     Three things overlap: threads read, decode and crop; the network computes; one thread writes. Memory
-    holds two batches of chips and the rows of incomplete people. Ctrl-C saves what is embedded. Raises
-    OSError if the disk is full.
-
-    Args:
-        people: What `store.plan` returned. It is updated.
-        extractor: The network.
-        store: Where the features are saved.
-        jobs: Threads that load images; None for one per processor core.
+    holds two batches of chips and the rows of incomplete people. Ctrl-C saves what is embedded. jobs: the
+    number of loading threads, None for one per processor core. Raises OSError if the disk is full.
     """
     total = sum(len(person.todo) for person in people)
     # All batches have the same size, so the network is compiled once.
     size = min(extractor.batch_size, padded_batch_size(max(total, 1)))
-    batch: list[tuple[PersonWork, str, np.ndarray]] = []
+    batch: list[LoadedChip] = []
     try:
         with BackgroundWriter() as writer, tqdm(total=total, unit="img", desc="extracting", disable=None) as progress:
             for person, name, chip in _load_chips(people, store.align, extractor.size, jobs, size):
@@ -178,11 +176,7 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
 
 
 def _embed_batch(
-    batch: list[tuple[PersonWork, str, np.ndarray]],
-    extractor: Extractor,
-    size: int,
-    store: FeatureStore,
-    writer: BackgroundWriter,
+    batch: list[LoadedChip], extractor: Extractor, size: int, store: FeatureStore, writer: BackgroundWriter
 ) -> None:
     features = extractor.embed([chip for _, _, chip in batch], padded=size)
     for (person, name, _), row in zip(batch, features, strict=True):
@@ -193,17 +187,12 @@ def _embed_batch(
     batch.clear()
 
 
-def _load_chips(
-    people: list[PersonWork], align: int, size: int, jobs: int | None, ahead: int
-) -> Iterator[tuple[PersonWork, str, np.ndarray | Exception]]:
-    """Load the images in `todo` in threads, at most `ahead` images early.
-
-    Yields (person, image file name, RGB uint8 (size, size, 3), or the exception if it cannot be loaded).
-    """
+def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | None, ahead: int) -> Iterator[LoadedChip]:
+    """Load the images in `todo` in threads, at most `ahead` images early."""
     if align:
         load_landmarks()  # once, so that a broken installation is one error and not one per image
 
-    def load(item: tuple[PersonWork, str]) -> tuple[PersonWork, str, np.ndarray | Exception]:
+    def load(item: tuple[PersonWork, str]) -> LoadedChip:
         person, name = item
         try:
             image = decode_image((person.folder / name).read_bytes())

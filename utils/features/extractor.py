@@ -43,7 +43,7 @@ def model_fingerprint(model: "keras.Model") -> str:
     return f"{model.name}-{model.outputs[0].shape[1]}-{digest.hexdigest()[:16]}"
 
 
-def _flat_layers(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
+def _flat_layers(model: "keras.Model") -> Iterator["keras.Layer"]:
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _flat_layers(layer)
@@ -52,12 +52,9 @@ def _flat_layers(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
 
 
 class Extractor:
-    """A feature extractor that is ready to run.
+    """A feature extractor that is ready to run, from a model that maps RGB 0-255 (N, S, S, 3) to (N, D).
 
-    Args:
-        model: Maps RGB 0-255 (N, S, S, 3) to features (N, D).
-        precision: "float32" or "bfloat16", the type to compute in.
-        batch_size: Images per call at most; None for a good size on this machine.
+    precision: "float32" or "bfloat16", to compute in. batch_size: maximum images per call, None for a good size.
     """
 
     def __init__(self, model: "keras.Model", precision: str = "float32", batch_size: int | None = None):

@@ -4,7 +4,6 @@ The change is in memory only. Files, fingerprints and layer names stay those of 
 """
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +23,8 @@ def inference_model(model: "keras.Model", precision: str = "float32") -> "keras.
     A batch normalization that directly follows a convolution is multiplied into it, because
     γ·(conv(x) − μ)/√(σ² + ε) + β is again a convolution (Ioffe and Szegedy, "Batch Normalization",
     2015, at inference). This needs a convolution with no other consumer, and is left out in models
-    that call a layer twice or that wrap another model.
-
-    Args:
-        model: Any Keras model with one output.
-        precision: One of PRECISIONS, for the layers in between. Weights and output stay float32.
-
-    Raises:
-        ValueError: Unknown precision.
+    that call a layer twice or that wrap another model. Weights and output stay float32 with either
+    precision. Raises ValueError for a precision that is not in PRECISIONS.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
@@ -71,9 +64,7 @@ def inference_model(model: "keras.Model", precision: str = "float32") -> "keras.
     return Model(fast.inputs, features, name=model.name)
 
 
-def _normalizations_to_fold(
-    model: "keras.Model",
-) -> dict["keras.layers.Conv2D", "keras.layers.BatchNormalization"]:
+def _normalizations_to_fold(model: "keras.Model") -> dict["keras.Layer", "keras.Layer"]:
     """Convolution → the batch normalization that is the only consumer of its output. Looks into nested models."""
     from keras import layers
 
@@ -83,8 +74,7 @@ def _normalizations_to_fold(
     # `input` is that of a layer's first call only, and Keras has no public way to count the calls.
     if any(len(layer._inbound_nodes) > 1 for layer in model.layers):
         return {}
-    inputs = [_as_list(layer.input) for layer in model.layers]
-    consumed = [tensor for tensors in inputs for tensor in tensors] + list(model.outputs)
+    consumed = [tensor for layer in model.layers for tensor in _as_list(layer.input)] + list(model.outputs)
     convolutions = [layer for layer in model.layers if type(layer) is layers.Conv2D]
     pairs = {}
     for layer in model.layers:
@@ -95,15 +85,15 @@ def _normalizations_to_fold(
     return pairs
 
 
-def _is_linear(convolution: "keras.layers.Conv2D") -> bool:
+def _is_linear(convolution: "keras.Layer") -> bool:
     return convolution.get_config()["activation"] == "linear" and convolution.data_format == "channels_last"
 
 
-def _as_list(tensors: Any) -> Iterable:
+def _as_list(tensors: Any) -> list:
     return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
-def _fold(convolution: list[np.ndarray], normalization: "keras.layers.BatchNormalization") -> list[np.ndarray]:
+def _fold(convolution: list[np.ndarray], normalization: "keras.Layer") -> list[np.ndarray]:
     """Fold a normalization into the weights [kernel] or [kernel, bias] before it. Returns [kernel, bias]."""
     kernel, bias = (*convolution, 0)[:2]
     mean, variance = (np.asarray(values) for values in (normalization.moving_mean, normalization.moving_variance))

@@ -67,10 +67,7 @@ def save_normalization(folder: Path, statistics: Normalization) -> Path:
 
 
 def load_normalization(folder: Path, dimension: int, extractor: str | None) -> Normalization:
-    """Read `normalization.json` from a features folder.
-
-    Raises InputError if it is missing or invalid, or not of this dimension D and extractor.
-    """
+    """Read a features folder's `normalization.json` and check its D and extractor. Raises InputError."""
     path = Path(folder) / NORMALIZATION_FILE
     if not path.is_file():
         raise InputError(f"--normalize 1 needs {path}: run compute_mean.py --features_path {folder}")
