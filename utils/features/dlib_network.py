@@ -104,9 +104,11 @@ class _Stream:
         values = np.frombuffer(self.read(math.prod(shape) * 4), dtype="<f4")
         return values.reshape(shape).astype(np.float32)
 
-    def alias_tensor(self) -> None:
-        self.expect(1, "alias tensor version")
-        self.integers(4)
+    def alias_tensors(self) -> None:
+        """Skip the two alias tensors of a layer, for its weights and its biases."""
+        for _ in range(2):
+            self.expect(1, "alias tensor version")
+            self.integers(4)
 
 
 def find_dlib_weights() -> Path:
@@ -179,21 +181,21 @@ def _read_layer(stream: _Stream) -> tuple[str, dict]:
     name = stream.string()
     if name in ("con_4", "con_5", "con_6"):
         details = {"params": stream.tensor(), "shape": stream.integers(7)}
-        stream.alias_tensor(), stream.alias_tensor()
+        stream.alias_tensors()
         _ = [stream.real() for _ in range(4)]  # learning rate and weight decay multipliers
         for _ in range(int(name[-1]) - 4):  # con_5 adds use_bias, con_6 also use_relu
             stream.boolean()
         return "con", details
     if name in ("affine_", "affine_2"):
         details = {"params": stream.tensor()}
-        stream.alias_tensor(), stream.alias_tensor()
+        stream.alias_tensors()
         stream.expect(0, "affine mode (per channel)")
         if name == "affine_2":
             stream.boolean()
         return "affine", details
     if name in ("fc_2", "fc_3"):
         details = {"shape": stream.integers(2), "params": stream.tensor()}
-        stream.alias_tensor(), stream.alias_tensor()
+        stream.alias_tensors()
         stream.expect(1, "fully connected layer without bias: mode")
         _ = [stream.real() for _ in range(4)]
         if name == "fc_3":

@@ -139,8 +139,8 @@ class FeatureStore:
             person.write_error = str(exc)
 
 
-# Person, image file name, and its chip, RGB uint8 (S, S, 3), or the exception if it could not be loaded.
-LoadedChip = tuple[PersonWork, str, np.ndarray | Exception]
+LoadedChip = tuple[PersonWork, str, np.ndarray]  # person, image file name, RGB uint8 (S, S, 3)
+LoadResult = tuple[PersonWork, str, np.ndarray | Exception]  # the exception if the image cannot be loaded
 
 
 def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureStore, jobs: int | None) -> None:
@@ -187,12 +187,12 @@ def _embed_batch(
     batch.clear()
 
 
-def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | None, ahead: int) -> Iterator[LoadedChip]:
+def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | None, ahead: int) -> Iterator[LoadResult]:
     """Load the images in `todo` in threads, at most `ahead` images early."""
     if align:
         load_landmarks()  # once, so that a broken installation is one error and not one per image
 
-    def load(item: tuple[PersonWork, str]) -> LoadedChip:
+    def load(item: tuple[PersonWork, str]) -> LoadResult:
         person, name = item
         try:
             image = decode_image((person.folder / name).read_bytes())

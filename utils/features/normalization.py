@@ -32,7 +32,8 @@ def gather_statistics(people: Iterable[PersonFeatures]) -> Normalization:
     "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979). Raises ValueError
     if there are no people.
     """
-    count, mean, squares, extractor = 0, 0.0, 0.0, None
+    count, extractor = 0, None
+    mean = squares = np.zeros(1)
     for person in people:
         extractor = person.manifest.extractor if person.manifest else extractor
         matrix = person.matrix.astype(np.float64)

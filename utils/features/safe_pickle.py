@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def _empty_array(kind: object, shape: tuple, code: object) -> np.ndarray:
     return np.empty(0, np.int8)
 
 
-def _array_from_buffer(buffer: Any, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def _array_from_buffer(buffer: Any, dtype: np.dtype, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
     """Replaces numpy's `_frombuffer`, which pickles of protocol 5 call."""
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
