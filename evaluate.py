@@ -24,6 +24,7 @@ from utils.cli import (
     file_path,
     script_parser,
 )
+from utils.heads.options import HEAD_KINDS, TrainingOptions
 
 if TYPE_CHECKING:
     from utils.evaluation.experiments import Plot
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 GALLERY_SIZES = (10, 100, 1000)
 GALLERY_PHOTOS = 5
 STRANGERS = 1000
-HEADS = ("plda", "dense", "distance")  # the first is what train.py chooses where there are people enough
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train heads without the people they are tested on, instead of using --classification",
     )
-    parser.add_argument("--head", choices=HEADS, default=HEADS[0], help="what --cross_validate trains")
+    parser.add_argument("--head", choices=HEAD_KINDS, default=TrainingOptions.head, help="what --cross_validate trains")
     parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
     _add_identification_arguments(parser)
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")

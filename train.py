@@ -14,12 +14,7 @@ import sys
 from pathlib import Path
 
 from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser, warn
-
-# What you may want to change; every one is also a flag.
-EPOCHS = 15
-NEGATIVES = 1.5  # per positive pair
-HOLDOUT = 0.2  # of the people
-FAR = 0.001
+from utils.heads.options import HEAD_KINDS, TrainingOptions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,31 +27,35 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--head",
-        choices=("auto", "plda", "dense", "distance"),
+        choices=("auto", *HEAD_KINDS),
         default="auto",
         help="plda: a projection and what two faces have in common in it, the best; dense: the original recipe's "
         "network on |a − b|; distance: nothing is trained; auto: plda, or one of the others where people are too few",
     )
     parser.add_argument(
-        "-e", "--epochs", type=bounded(int, 1), default=EPOCHS, help="at most; dense heads stop when they stall"
+        "-e",
+        "--epochs",
+        type=bounded(int, 1),
+        default=TrainingOptions.epochs,
+        help="at most; dense heads stop when they stall",
     )
     add_normalize_switch(parser, help="1: build the statistics of compute_mean.py into a dense head (plda has its own)")
     parser.add_argument(
         "--negatives",
         type=bounded(float, 0.01, 1000),
-        default=NEGATIVES,
+        default=TrainingOptions.negatives,
         help="different-person pairs per positive pair, for dense heads",
     )
     parser.add_argument(
         "--holdout",
         type=bounded(float, 0, 0.9),
-        default=HOLDOUT,
+        default=TrainingOptions.holdout,
         help="share of the people kept for measuring, 0-0.9",
     )
     parser.add_argument(
         "--far",
         type=bounded(float, 0, 0.5),
-        default=FAR,
+        default=TrainingOptions.far,
         help="false accept rate that the threshold is chosen for, 0-0.5",
     )
     parser.add_argument(
@@ -68,7 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--learning_rate", type=bounded(float, 1e-8, 10), help="of Adam (default: 0.0003 for plda, 0.001 for dense)"
     )
     parser.add_argument(
-        "--patience", type=bounded(int, 1), default=4, help="epochs without progress before a dense head stops"
+        "--patience",
+        type=bounded(int, 1),
+        default=TrainingOptions.patience,
+        help="epochs without progress before a dense head stops",
     )
     parser.add_argument("--logdir", type=file_path, help="folder for TensorBoard, which you install yourself")
     parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
@@ -121,7 +123,6 @@ def choose_options(args, features):
     from utils.features.normalization import load_normalization
     from utils.heads.choice import check_trainable, suitable_head
     from utils.heads.distance import constants_of
-    from utils.heads.training import TrainingOptions
 
     kind, reason = args.head, None
     if kind == "auto":

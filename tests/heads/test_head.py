@@ -15,10 +15,11 @@ from utils.heads.choice import confused_share, suitable_head
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import Head, load_head, save_head
 from utils.heads.models import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
+from utils.heads.options import TrainingOptions
 from utils.heads.pairs import NOBODY, capped_rows
 from utils.heads.plda import estimate_covariances, fit_plda, make_plda
 from utils.heads.threshold import bootstrap_operating_point, thresholds_by_rate
-from utils.heads.training import TrainingOptions, all_pairs_loss, fit_head
+from utils.heads.training import all_pairs_loss, fit_head
 from utils.log_odds import MAX_THRESHOLD_LOG_ODDS, logits, probabilities
 from utils.recognition.gallery import Gallery, person_scores
 

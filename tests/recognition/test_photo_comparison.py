@@ -14,7 +14,8 @@ import verify
 from utils.faces.detection import load_detector
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import load_head, save_head
-from utils.heads.training import TrainingOptions, fit_head
+from utils.heads.options import TrainingOptions
+from utils.heads.training import fit_head
 from utils.log_odds import mean_log_odds
 from utils.media.images import read_image, write_image
 from utils.recognition.photo_comparison import Comparison, FoundFace, Side, compare_sides, find_side

@@ -15,8 +15,9 @@ from utils.evaluation.verification import Verification, measure_verification
 from utils.features.feature_files import FeatureSet
 from utils.heads.distance import constants_of
 from utils.heads.head import Head
+from utils.heads.options import TrainingOptions
 from utils.heads.pairs import split_people
-from utils.heads.training import TrainingOptions, fit_head
+from utils.heads.training import fit_head
 from utils.keras_models import import_keras
 
 TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification trains on at least

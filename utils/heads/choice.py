@@ -8,7 +8,6 @@ from utils.heads.distance import CONSTANTS
 from utils.heads.pairs import capped_rows
 from utils.metrics import pairs_of_people
 
-HEADS = ("plda", "dense", "distance")
 # With several photos each: fewer dlib features than this train no head that beats their distance.
 MIN_PEOPLE_TO_BEAT_DISTANCE = 50
 # Where more pairs of so many people are nearer than the distance that is to accept one in a thousand, they are not
@@ -17,7 +16,7 @@ MIN_PEOPLE_TO_DOUBT, CONFUSED_PHOTOS, MAX_CONFUSED_SHARE, CONFUSING_FAR = 5, 5, 
 
 
 def suitable_head(features: FeatureSet, holdout: float, far: float) -> tuple[str, str | None]:
-    """Which of HEADS these people are enough for, and why it is not the best one, if it is not.
+    """Which of HEAD_KINDS these people are enough for, and why it is not the best one, if it is not.
 
     PLDA where enough people have several photos. With dlib features enough must be held out, too, to know
     the false accept rate `far`, else it is the distance head, which knows it of other people; unless it fails

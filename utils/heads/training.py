@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.features.normalization import Normalization
 from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
 from utils.heads.distance import DistanceConstants
@@ -22,6 +21,7 @@ from utils.heads.models import (
     plda_similarity,
 )
 from utils.heads.operating_point import choose_operating_point
+from utils.heads.options import TrainingOptions
 from utils.heads.pairs import NOBODY, split_people
 from utils.heads.plda import fit_plda
 from utils.metrics import VerificationFigures
@@ -35,29 +35,6 @@ STEPS = 20  # of balanced batches in an epoch
 # which are the hard ones for the head as it is at that step, count for more of the gradient than the rest.
 TRAINING_PRIOR = 0.1
 LEARNING_RATES = {"plda": 3e-4, "dense": 1e-3}
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How a head is fitted.
-
-    head: plda, dense or distance. epochs: at most. holdout: share of the people kept for measuring. far: the false
-    accept rate that the threshold is chosen for. learning_rate: of Adam, None for the head's own.
-    For dense heads, negatives: per positive pair; batch_size: pairs a step, None for a fiftieth of all;
-    patience: epochs without progress before it stops; normalization: statistics to build in, None for none.
-    distance: for distance heads, the extractor's constants.
-    """
-
-    head: str = "plda"
-    epochs: int = 15
-    holdout: float = 0.2
-    far: float = 0.001
-    learning_rate: float | None = None
-    negatives: float = 1.5
-    batch_size: int | None = None
-    patience: int = 4
-    normalization: Normalization | None = None
-    distance: DistanceConstants | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,26 @@
+"""The kinds of heads and the settings of a training run, light enough to import before arguments are parsed."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from utils.features.normalization import Normalization
+    from utils.heads.distance import DistanceConstants
+
+HEAD_KINDS = ("plda", "dense", "distance")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to fit a head. The defaults are those of train.py and evaluate.py."""
+
+    head: str = "plda"  # one of HEAD_KINDS
+    epochs: int = 15  # at most
+    holdout: float = 0.2  # share of the people kept for calibration and measuring, 0-0.9
+    far: float = 0.001  # false accept rate to choose the threshold for
+    learning_rate: float | None = None  # Adam's; None for the default of the kind of head
+    negatives: float = 1.5  # dense heads: different-person pairs per same-person pair
+    batch_size: int | None = None  # dense heads: pairs a step; None for a fiftieth of all pairs
+    patience: int = 4  # dense heads: epochs without progress before training stops
+    normalization: "Normalization | None" = None  # dense heads: statistics to build into the head
+    distance: "DistanceConstants | None" = None  # distance heads: the constants of the extractor
