@@ -16,7 +16,7 @@ from utils.heads.distance import CONSTANTS
 from utils.heads.head import Head, load_head, save_head
 from utils.heads.models import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
 from utils.heads.options import TrainingOptions
-from utils.heads.pairs import NOBODY, capped_rows
+from utils.heads.pairs import STRANGER_LABEL, capped_rows
 from utils.heads.plda import estimate_covariances, fit_plda, make_plda
 from utils.heads.threshold import bootstrap_operating_point, thresholds_by_rate
 from utils.heads.training import all_pairs_loss, fit_head
@@ -108,7 +108,7 @@ def test_the_layers_are_the_model():
 
 
 def test_the_loss_counts_every_pair_of_a_batch_but_those_of_strangers():
-    labels = np.array([0, 0, 1, 1, 1, 2, NOBODY, NOBODY])
+    labels = np.array([0, 0, 1, 1, 1, 2, STRANGER_LABEL, STRANGER_LABEL])
     values = np.random.default_rng(4).normal(size=(8, 8)).astype(np.float32)
     same, different = [], []
     for i in range(8):
@@ -116,7 +116,7 @@ def test_the_loss_counts_every_pair_of_a_batch_but_those_of_strangers():
             value = values[i, j] + np.log(0.1 / 0.9)
             if labels[i] != labels[j]:
                 different.append(np.log1p(np.exp(value)))
-            elif i != j and labels[i] != NOBODY:
+            elif i != j and labels[i] != STRANGER_LABEL:
                 same.append(np.log1p(np.exp(-value)))
     assert len(same) == 8 and len(different) == 64 - 8 - 8 - 2
     found = float(all_pairs_loss(labels[:, None], values))
@@ -125,14 +125,14 @@ def test_the_loss_counts_every_pair_of_a_batch_but_those_of_strangers():
 
 def test_batches_are_balanced_over_people():
     rng = np.random.default_rng(5)
-    labels = np.r_[np.zeros(500, int), np.repeat(np.arange(1, 41), 3), np.arange(41, 300), np.full(20, NOBODY)]
+    labels = np.r_[np.zeros(500, int), np.repeat(np.arange(1, 41), 3), np.arange(41, 300), np.full(20, STRANGER_LABEL)]
     rows = np.arange(len(labels))
     for _ in range(5):
         batch = sample_balanced_rows(labels, rows, rng)
         assert len(set(batch.tolist())) == len(batch) == 2 * 41 + PEOPLE
         several = labels[batch[: 2 * 41]]
         assert (np.bincount(several) == 2).all() and len(np.bincount(several)) == 41
-        assert set(labels[batch[2 * 41 :]]) <= {NOBODY, *range(41, 300)}
+        assert set(labels[batch[2 * 41 :]]) <= {STRANGER_LABEL, *range(41, 300)}
     capped = capped_rows(labels[:620], 10, rng)
     assert np.bincount(labels[capped]).tolist() == [10] + [3] * 40
     assert (np.diff(capped) > 0).all()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.heads.pairs import NOBODY, negative_pairs, positive_pairs
+from utils.heads.pairs import STRANGER_LABEL, negative_pairs, positive_pairs
 
 PEOPLE = 128  # with several photos in a balanced batch, and as many single faces beside them
 PHOTOS = 2  # of each of these people
@@ -21,7 +21,7 @@ def labeled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.
     return np.concatenate([positive, negative]), truth[:, None]
 
 
-def suitable_batch_size(pairs: int) -> int:
+def training_batch_size(pairs: int) -> int:
     """About 50 steps an epoch: a desk's few hundred pairs would hardly move the weights in two or three."""
     return min(max(pairs // 50, 8), 512)
 
@@ -34,7 +34,7 @@ def pair_batches(labels: np.ndarray, rows: np.ndarray, negatives: float, batch_s
         def __init__(self):
             super().__init__()
             self.on_epoch_end()
-            self.batch_size = batch_size or suitable_batch_size(len(self.pairs))
+            self.batch_size = batch_size or training_batch_size(len(self.pairs))
 
         def on_epoch_end(self):
             pairs, truth = labeled(*both_kinds(labels, rows, negatives, rng))
@@ -60,7 +60,7 @@ def sample_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Ge
     order = rng.permutation(rows)
     order = order[np.argsort(labels[order], kind="stable")]
     people, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-    several = (counts >= PHOTOS) & (people != NOBODY)
+    several = (counts >= PHOTOS) & (people != STRANGER_LABEL)
     chosen = rng.permutation(starts[several])[:PEOPLE]  # each person's rows are shuffled already
     pairs = np.concatenate([order[chosen + photo] for photo in range(PHOTOS)])
     singles = order[np.repeat(~several, counts)]

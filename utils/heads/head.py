@@ -24,14 +24,14 @@ from utils.heads.threshold import (
 from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, padded_batch_size, save_model
 from utils.log_odds import probabilities
 
-FILE_NAME = "similarity.keras"
+HEAD_FILE_NAME = "similarity.keras"
 MAX_VALUES = 1 << 22  # of each side of the pairs that are scored in one call, which bounds memory
 
 
 def head_path(path: str | Path) -> Path:
     """The file of the head called `path`: the file itself, or `similarity.keras` in the folder."""
     path = Path(path)
-    return path if path.suffix.lower() in MODEL_SUFFIXES else path / FILE_NAME
+    return path if path.suffix.lower() in MODEL_SUFFIXES else path / HEAD_FILE_NAME
 
 
 def save_head(path: Path, similarity, description: dict) -> None:

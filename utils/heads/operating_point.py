@@ -5,7 +5,7 @@ import numpy as np
 from utils.heads.calibration import ScoredPairs, cross_fitted_error, expected_calibration_error, fit_platt
 from utils.heads.head import MAX_VALUES, Head
 from utils.heads.models import rescale_logit
-from utils.heads.pairs import NOBODY, all_negative_pairs, capped_rows, positive_pairs
+from utils.heads.pairs import STRANGER_LABEL, all_negative_pairs, capped_rows, positive_pairs
 from utils.heads.threshold import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
@@ -25,18 +25,18 @@ def choose_operating_point(
 ) -> tuple[dict, VerificationFigures | None]:
     """Calibrate a head in place, choose its rule, and describe both for `similarity.json`.
 
-    held: rows, int (h,), of features (n, D) and labels (n,), NOBODY for strangers. The figures are None, and
+    held: rows, int (h,), of features (n, D) and labels (n,), STRANGER_LABEL for strangers. The figures are None, and
     the rule is the original recipe's, where nobody is held out.
     """
     if not len(held):
         rule = {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None}
         return {**rule, "held_out": None, "calibration": None}, None
-    kept = held[labels[held] != NOBODY]
-    kept = np.r_[kept[capped_rows(labels[kept], MAX_HELD_PHOTOS, rng)], held[labels[held] == NOBODY]]
+    kept = held[labels[held] != STRANGER_LABEL]
+    kept = np.r_[kept[capped_rows(labels[kept], MAX_HELD_PHOTOS, rng)], held[labels[held] == STRANGER_LABEL]]
     matrix, labels = matrix[kept], labels[kept]
     pairs = positive_pairs(labels), all_negative_pairs(labels, MAX_HELD_PAIRS, rng)
     scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
-    people = len(set(labels.tolist()) - {NOBODY})
+    people = len(set(labels.tolist()) - {STRANGER_LABEL})
     calibration = None
     if people >= MIN_PEOPLE_TO_CALIBRATE:
         calibration = {
@@ -67,7 +67,7 @@ def score_pairs(head: Head, matrix, labels, same: np.ndarray, different: np.ndar
     first, second = (head.score_rows(matrix, pairs) for pairs in (same, different))
     people = labels[different]
     # Strangers are told apart, though nobody knows it: each is a person of its own to the bootstrap.
-    people = np.where(people == NOBODY, labels.max() + 1 + different, people)
+    people = np.where(people == STRANGER_LABEL, labels.max() + 1 + different, people)
     return ScoredPairs(first, second, labels[same[:, 0]], people)
 
 

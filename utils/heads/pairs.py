@@ -2,7 +2,9 @@
 
 import numpy as np
 
-NOBODY = -1  # the label of strangers: two of them may be one person or two, so they make no pair with each other
+STRANGER_LABEL = (
+    -1
+)  # the label of strangers: two of them may be one person or two, so they make no pair with each other
 
 
 def positive_pairs(labels: np.ndarray) -> np.ndarray:
@@ -14,7 +16,7 @@ def positive_pairs(labels: np.ndarray) -> np.ndarray:
     people, counts = np.unique(labels, return_counts=True)
     pairs = [np.empty((0, 2), int)]
     for person, rows in zip(people, np.split(order, np.cumsum(counts)[:-1]), strict=True):
-        if person != NOBODY:
+        if person != STRANGER_LABEL:
             first, second = np.triu_indices(len(rows), k=1)
             pairs.append(np.stack([rows[first], rows[second]], axis=1))
     return np.concatenate(pairs).astype(np.int32)

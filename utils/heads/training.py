@@ -22,7 +22,7 @@ from utils.heads.models import (
 )
 from utils.heads.operating_point import choose_operating_point
 from utils.heads.options import TrainingOptions
-from utils.heads.pairs import NOBODY, split_people
+from utils.heads.pairs import STRANGER_LABEL, split_people
 from utils.heads.plda import fit_plda
 from utils.metrics import VerificationFigures
 
@@ -85,18 +85,18 @@ def fit_head(
     rule, figures = choose_operating_point(similarity, matrix, labels, held, options.far, rng)
     description = {"head": options.head, **rule}
     head = Head(similarity, description)
-    return FittedHead(head, description, held[labels[held] != NOBODY], figures, history, interrupted)
+    return FittedHead(head, description, held[labels[held] != STRANGER_LABEL], figures, history, interrupted)
 
 
 def _split(matrix, labels, strangers, holdout: float, rng):
-    """Features and labels with the strangers as NOBODY after the people, and training and held-out rows of both."""
+    """Features and labels with the strangers as STRANGER_LABEL after the people, and training and held-out rows of both."""
     rows, held = split_people(labels, holdout, MIN_PEOPLE_TO_HOLD_OUT, rng)
     if strangers is None or not len(strangers):
         return matrix, labels, rows, held
     nobodies = len(labels) + rng.permutation(len(strangers))
     count = round(holdout * len(strangers)) if len(held) else 0
     matrix = np.concatenate([matrix, strangers])
-    labels = np.concatenate([labels, np.full(len(strangers), NOBODY, labels.dtype)])
+    labels = np.concatenate([labels, np.full(len(strangers), STRANGER_LABEL, labels.dtype)])
     return matrix, labels, np.r_[rows, nobodies[count:]], np.r_[held, nobodies[:count]].astype(int)
 
 
@@ -118,7 +118,7 @@ def _train_plda(matrix, labels, rows, held, options: TrainingOptions, rng, callb
     """The two-covariance model, then all its numbers together on balanced batches of which every pair counts."""
     from keras import optimizers
 
-    people = rows[labels[rows] != NOBODY]
+    people = rows[labels[rows] != STRANGER_LABEL]
     similarity = plda_similarity(fit_plda(matrix[people], labels[people]))
     if (np.unique(labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_DISTANCE:
         return similarity, {}, False  # a few people's faces would be learned by heart
@@ -136,14 +136,14 @@ def _train_plda(matrix, labels, rows, held, options: TrainingOptions, rng, callb
 def all_pairs_loss(labels, logits):
     """Cross-entropy of all pairs in a batch at TRAINING_PRIOR, a scalar; same and different pairs are averaged apart.
 
-    labels: (n, 1), NOBODY for strangers, who make no pair with each other. logits: (n, n), log likelihood
+    labels: (n, 1), STRANGER_LABEL for strangers, who make no pair with each other. logits: (n, n), log likelihood
     ratios, so that the prior is an offset to them.
     """
     from keras import ops
 
     equal = ops.equal(labels, ops.transpose(labels))
     itself = ops.eye(ops.shape(logits)[0], dtype=logits.dtype)
-    same = ops.cast(ops.logical_and(equal, labels != NOBODY), logits.dtype) * (1 - itself)
+    same = ops.cast(ops.logical_and(equal, labels != STRANGER_LABEL), logits.dtype) * (1 - itself)
     different = ops.cast(ops.logical_not(equal), logits.dtype)
     logits = logits + float(np.log(TRAINING_PRIOR / (1 - TRAINING_PRIOR)))
     rejects = ops.sum(ops.softplus(-logits) * same) / ops.maximum(ops.sum(same), 1)
