@@ -1,20 +1,30 @@
-"""Step 4: train the similarity head on the features, calibrate it, and choose its threshold on people it never saw.
+"""Step 4: train the similarity head, calibrate it, and choose its threshold on held-out people.
 
-  python train.py --features_path features --output_model models/similarity/ --epochs 15 --normaliza 0
+  python train.py --features_path features --output_model models/similarity/ --epochs 15 --normalize 0
 
-A fifth of the people is held out: they make the head's output a probability and choose the threshold.
-Features in _strangers are nobody's: faces that must not be taken for anybody. With too few people to
-train on, one is enough, dlib features get a head that is their distance, with constants fitted on others.
---head dense is the original recipe's network. The output folder gets similarity.keras and similarity.json,
-and learning_curve.png where something was trained.
+A fifth of the people is held out to calibrate the head and to choose its threshold. Features in
+_strangers/ belong to people without a name, whom the head learns to reject. With too few people to
+train on (one is enough), features of dlib's extractor get a head that is their distance, with constants
+fitted on other people. --head dense is the original recipe's network.
+
+The output folder gets similarity.keras and similarity.json and, if there was training, the learning
+curve as learning_curve.png and learning_curve.svg.
 """
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser, warn
 from utils.heads.options import HEAD_KINDS, TrainingOptions
+
+if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
+    from utils.features.feature_files import FeatureSet
+    from utils.heads.training import FittedHead
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,58 +33,75 @@ def build_parser() -> argparse.ArgumentParser:
         "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
     )
     parser.add_argument(
-        "-o", "--output_model", required=True, type=file_path, help="folder for the head, or a .keras file's name"
+        "-o", "--output_model", required=True, type=file_path, help="folder for the head, or a .keras file"
     )
     parser.add_argument(
         "--head",
         choices=("auto", *HEAD_KINDS),
         default="auto",
-        help="plda: a projection and what two faces have in common in it, the best; dense: the original recipe's "
-        "network on |a − b|; distance: nothing is trained; auto: plda, or one of the others where people are too few",
+        help="plda: learned projection scored by PLDA (most accurate); dense: the original recipe's network on "
+        "|a − b|; distance: no training; auto: plda, or one of the others if there are too few people",
     )
+    add_training_flags(parser)
+    add_decision_flags(parser)
+    add_dense_flags(parser)
+    return parser
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every training run."""
     parser.add_argument(
         "-e",
         "--epochs",
         type=bounded(int, 1),
         default=TrainingOptions.epochs,
-        help="at most; dense heads stop when they stall",
+        help="maximum; dense heads stop early when the loss stalls",
     )
-    add_normalize_switch(parser, help="1: build the statistics of compute_mean.py into a dense head (plda has its own)")
     parser.add_argument(
-        "--negatives",
-        type=bounded(float, 0.01, 1000),
-        default=TrainingOptions.negatives,
-        help="different-person pairs per positive pair, for dense heads",
+        "--learning_rate", type=bounded(float, 1e-8, 10), help="Adam's (default: 0.0003 for plda, 0.001 for dense)"
     )
+    parser.add_argument("--logdir", type=file_path, help="folder for TensorBoard, which has to be installed separately")
+    parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
+
+
+def add_decision_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how the threshold is chosen."""
     parser.add_argument(
         "--holdout",
         type=bounded(float, 0, 0.9),
         default=TrainingOptions.holdout,
-        help="share of the people kept for measuring, 0-0.9",
+        help="share of the people held out for calibration and measuring, 0-0.9",
     )
     parser.add_argument(
         "--far",
         type=bounded(float, 0, 0.5),
         default=TrainingOptions.far,
-        help="false accept rate that the threshold is chosen for, 0-0.5",
+        help="false accept rate to choose the threshold for, 0-0.5",
+    )
+
+
+def add_dense_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that only dense heads use."""
+    add_normalize_switch(
+        parser, help="dense heads: 1 builds in the statistics of compute_mean.py (plda has its own normalization)"
+    )
+    parser.add_argument(
+        "--negatives",
+        type=bounded(float, 0.01, 1000),
+        default=TrainingOptions.negatives,
+        help="dense heads: different-person pairs per same-person pair, 0.01-1000",
     )
     parser.add_argument(
         "--batch_size",
         type=bounded(int, 1),
-        help="pairs a step, for dense heads (default: a fiftieth of all, 8 at least, 512 at most)",
-    )
-    parser.add_argument(
-        "--learning_rate", type=bounded(float, 1e-8, 10), help="of Adam (default: 0.0003 for plda, 0.001 for dense)"
+        help="dense heads: pairs a step (default: a fiftieth of all pairs, 8-512)",
     )
     parser.add_argument(
         "--patience",
         type=bounded(int, 1),
         default=TrainingOptions.patience,
-        help="epochs without progress before a dense head stops",
+        help="dense heads: epochs without progress before training stops",
     )
-    parser.add_argument("--logdir", type=file_path, help="folder for TensorBoard, which you install yourself")
-    parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
-    return parser
 
 
 @clean_exit
@@ -85,62 +112,11 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.feature_files import load_features
     from utils.files import make_folder
     from utils.heads.head import head_path, save_head
-    from utils.heads.training import fit_head, plot_learning_curve
+    from utils.heads.training import fit_head
     from utils.keras_models import import_keras
 
-    features = load_features(args.features_path)
-    options = choose_options(args, features)
-    path = head_path(args.output_model)
-    if path.is_file() and not path.with_suffix(".json").is_file():
-        raise InputError(f"{path} is there and is no head of train.py's: give --output_model another name, or move it")
-    import_keras()
-    callbacks = tensorboard(args.logdir)
-    make_folder(path.parent)  # before the work, not after it
-
-    verbose = 1 if sys.stdout.isatty() else 2  # Keras' moving bar makes a mess of a log file
-    rng = np.random.default_rng(args.seed)
-    fitted = fit_head(features.matrix, features.labels, options, rng, features.strangers, callbacks, verbose)
-    report(fitted, options)
-    description = {
-        "dimension": features.matrix.shape[1],
-        "extractor": features.extractor,
-        **fitted.description,
-        "training": {key: str(v) if isinstance(v, Path) else v for key, v in vars(args).items()},
-        "held_out_people": sorted({features.names[label] for label in features.labels[fitted.held]}),
-    }
-    save_head(path, fitted.head.model, description)
-    curve = path.with_name("learning_curve.png")
-    curve.unlink(missing_ok=True)  # of the head before
-    if fitted.history:
-        plot_learning_curve(fitted.history, curve)
-    written = [path, path.with_suffix(".json").name, *([curve.name] if fitted.history else [])]
-    print(f"{', '.join(map(str, written))}: threshold {description['threshold']:.3f}")
-    return 130 if fitted.interrupted else 0
-
-
-def choose_options(args, features):
-    """The TrainingOptions of the flags, with the head that the features are enough for; says so. Raises InputError."""
-    from utils.features.normalization import load_normalization
-    from utils.heads.choice import check_trainable, suitable_head
-    from utils.heads.distance import constants_of
-
-    kind, reason = args.head, None
-    if kind == "auto":
-        kind, reason = suitable_head(features, args.holdout, args.far)
-    distance = constants_of(features.extractor) if kind == "distance" else None
-    if distance is None:
-        check_trainable(features.labels)
-    if reason:
-        warn(f"{reason} (--head chooses another)")
-    if kind == "distance" and len(features.strangers):
-        warn(f"{counted(len(features.strangers), 'face')} of strangers teach the distance head nothing")
-    normalization = None
-    if args.normalize and kind != "dense":
-        warn(f"--normalize 1 is for --head dense; the {kind} head has no use for it")
-    elif args.normalize:
-        normalization = load_normalization(args.features_path, features.matrix.shape[1], features.extractor)
-    return TrainingOptions(
-        head=kind,
+    requested = TrainingOptions(
+        head=args.head,
         epochs=args.epochs,
         holdout=args.holdout,
         far=args.far,
@@ -148,13 +124,65 @@ def choose_options(args, features):
         negatives=args.negatives,
         batch_size=args.batch_size,
         patience=args.patience,
-        normalization=normalization,
-        distance=distance,
     )
+    features = load_features(args.features_path)
+    options = complete_options(requested, features, args.features_path if args.normalize else None)
+    path = head_path(args.output_model)
+    if path.is_file() and not path.with_suffix(".json").is_file():
+        raise InputError(
+            f"{path} exists and is not a head that train.py saved: move it, or give --output_model another name"
+        )
+    import_keras()
+    callbacks = tensorboard(args.logdir)
+    make_folder(path.parent)  # fail early if the folder cannot be created
+
+    verbose = 1 if sys.stdout.isatty() else 2  # Keras' progress bar would fill a log file
+    rng = np.random.default_rng(args.seed)
+    fitted = fit_head(features.matrix, features.labels, options, rng, features.strangers, callbacks, verbose)
+    report(fitted, options)
+    description = {
+        "dimension": features.matrix.shape[1],
+        "extractor": features.extractor,
+        **fitted.description,
+        "training": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
+        "held_out_people": sorted({features.names[label] for label in features.labels[fitted.held]}),
+    }
+    save_head(path, fitted.head.model, description)
+    plots = save_learning_curve(fitted.history, path.parent)
+    written = [str(path), path.with_suffix(".json").name, *plots]
+    print(f"{', '.join(written)}: threshold {description['threshold']:.3f}")
+    return 130 if fitted.interrupted else 0
 
 
-def tensorboard(logdir: Path | None) -> tuple:
-    """Keras' callback for TensorBoard, or none. Raises InputError where it is not installed."""
+def complete_options(options: TrainingOptions, features: "FeatureSet", statistics: Path | None) -> TrainingOptions:
+    """Choose the kind of head for "auto", and load what that kind needs. Raises InputError.
+
+    statistics: folder of compute_mean.py's statistics to build into a dense head; None for none.
+    """
+    from utils.features.normalization import load_normalization
+    from utils.heads.choice import check_trainable, suitable_head
+    from utils.heads.distance import constants_of
+
+    kind, reason = options.head, None
+    if kind == "auto":
+        kind, reason = suitable_head(features, options.holdout, options.far)
+    distance = constants_of(features.extractor) if kind == "distance" else None
+    if distance is None:
+        check_trainable(features.labels)
+    if reason:
+        warn(f"{reason} (--head selects another)")
+    if kind == "distance" and len(features.strangers):
+        warn(f"{counted(len(features.strangers), 'face')} of strangers ignored: the distance head is not trained")
+    normalization = None
+    if statistics and kind != "dense":
+        warn(f"--normalize 1 is only for --head dense: ignored by the {kind} head")
+    elif statistics:
+        normalization = load_normalization(statistics, features.matrix.shape[1], features.extractor)
+    return dataclasses.replace(options, head=kind, normalization=normalization, distance=distance)
+
+
+def tensorboard(logdir: Path | None) -> tuple["Callback", ...]:
+    """Keras' callback for TensorBoard, if a folder is given. Raises InputError if TensorBoard is not installed."""
     if logdir is None:
         return ()
     from importlib.util import find_spec
@@ -166,9 +194,8 @@ def tensorboard(logdir: Path | None) -> tuple:
     return (TensorBoard(str(logdir), write_graph=False),)
 
 
-def report(fitted, options) -> None:
-    """Say on the terminal how good the head is, how that is known, and what the data was too little for."""
-    from utils.heads.operating_point import MIN_PEOPLE_TO_CALIBRATE
+def report(fitted: "FittedHead", options: TrainingOptions) -> None:
+    """Print how accurate the head is, how that was measured, and what there was too little data for."""
     from utils.heads.training import MIN_PEOPLE_TO_HOLD_OUT
 
     rule, figures = fitted.description, fitted.figures
@@ -178,38 +205,56 @@ def report(fitted, options) -> None:
         return
     if figures is None:
         warn(
-            f"nobody is held out (that needs --holdout and {MIN_PEOPLE_TO_HOLD_OUT} people with several images): "
-            "the rule is the original recipe's, unmeasured"
+            f"nobody is held out (this needs --holdout and {MIN_PEOPLE_TO_HOLD_OUT} people with several images): "
+            "the threshold and the vote are the original recipe's, not measured"
         )
         return
     print(
-        f"on the {figures.people} held-out people, who chose the threshold: {figures.same_pairs} same and "
-        f"{figures.different_pairs} different pairs, AUC {figures.auc:.4f} (Euclidean distance "
+        f"on {figures.people} held-out people, who also determined the threshold: {figures.same_pairs} same-person and "
+        f"{figures.different_pairs} different-person pairs, AUC {figures.auc:.4f} (Euclidean distance "
         f"{figures.euclidean_auc:.4f}), EER {figures.eer:.4f}, TAR {figures.tar:.3f} at FAR {figures.far:.5f}"
     )
     if figures.auc < figures.euclidean_auc:
-        print("note: plain Euclidean distance tells these people apart better than this head; more people may help it")
-    if rule["calibration"]:
-        after = rule["calibration"]["error_after"]
-        measured = "cannot be measured" if after is None else f"{after:.4f}, of halves of them by turns"
-        print(f"expected calibration error {rule['calibration']['error_before']:.4f}; calibrated on them: {measured}")
-    else:
-        warn(
-            f"fewer than {MIN_PEOPLE_TO_CALIBRATE} people are held out: the probabilities are as trained, uncalibrated"
-        )
-    if "threshold_interval" in rule:
-        low, high = rule["threshold_interval"]
-        least, most = rule["far_interval"]
-        print(
-            f"threshold {rule['threshold']:.4f}, 95% of it within {low:.4f}-{high:.4f}; "
-            f"its FAR within {least:.5f}-{most:.5f} (people drawn anew)"
-        )
+        print("note: plain Euclidean distance separates these people better than this head; train it on more people")
+    report_rule(rule)
     if rule["far"] > options.far:
         warn(
-            f"{figures.people} held-out people make {counted(figures.person_pairs, 'pair')} of people, too few to know "
-            f"a FAR of {options.far:g} (1/n is the least that n pairs show): the threshold clears them all and the "
-            "vote is the original recipe's; more people make it surer"
+            f"{figures.people} held-out people make only {counted(figures.person_pairs, 'pair')} of people, too few to "
+            f"measure a FAR of {options.far:g} (n pairs show no rate below 1/n): the threshold rejects all of them and "
+            "the vote is the original recipe's; more people give a better one"
         )
+
+
+def report_rule(rule: dict) -> None:
+    """Print how well the head is calibrated and how certain its threshold is."""
+    from utils.heads.operating_point import MIN_PEOPLE_TO_CALIBRATE
+
+    if rule["calibration"]:
+        before, after = rule["calibration"]["error_before"], rule["calibration"]["error_after"]
+        measured = "cannot be measured" if after is None else f"{after:.4f}, cross-fitted on halves of these people"
+        print(f"expected calibration error {before:.4f}; after calibration: {measured}")
+    else:
+        warn(f"fewer than {MIN_PEOPLE_TO_CALIBRATE} people are held out: the probabilities are not calibrated")
+    if "threshold_interval" in rule:
+        low, high = rule["threshold_interval"]
+        min_far, max_far = rule["far_interval"]
+        print(
+            f"threshold {rule['threshold']:.4f}, 95% interval {low:.4f}-{high:.4f}; "
+            f"95% interval of its FAR {min_far:.5f}-{max_far:.5f} (bootstrap over people)"
+        )
+
+
+def save_learning_curve(history: dict[str, list[float]], folder: Path) -> list[str]:
+    """Plot the learning curve into a folder, in place of the previous head's; returns the names of the files."""
+    from utils.heads.training import plot_learning_curve
+
+    paths = [folder / f"learning_curve.{suffix}" for suffix in ("png", "svg")]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if not history:
+        return []
+    plot_learning_curve(history, paths[0])
+    return [path.name for path in paths]
 
 
 if __name__ == "__main__":

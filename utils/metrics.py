@@ -1,7 +1,7 @@
-"""Figures of verification: how well scores tell same from different people.
+"""Verification metrics: ROC, equal error rate, calibration error, and the bootstrap over people.
 
-A score is higher the more alike two faces are. A pair has a weight, which says how much it counts among its
-kind, same or different; the two kinds count the same, whatever their numbers.
+A higher score means more alike. Pairs have weights, and same-person and different-person pairs each weigh the
+same in total, however many there are of each.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class VerificationFigures:
-    """Figures on held-out pairs. Rates are shares, 0-1; a FAR or TAR belongs to `threshold`."""
+    """Figures on held-out pairs; all rates are 0-1."""
 
     people: int
-    person_pairs: int
+    person_pairs: int  # pairs of different people
     same_pairs: int
     different_pairs: int
     auc: float
     eer: float
-    accuracy: float
-    far: float
-    tar: float
-    euclidean_auc: float
+    accuracy: float  # at the threshold; both kinds of pairs count the same
+    far: float  # false accept rate at the threshold
+    tar: float  # true accept rate at the threshold
+    euclidean_auc: float  # of the plain Euclidean distance, for comparison
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -38,41 +38,38 @@ def verification_figures(
     threshold: float,
     people: int,
 ) -> VerificationFigures:
-    """Figures of scores (p,) of same-person pairs and (q,) of different-person pairs.
+    """Measure scores on pairs.
 
-    distances: Euclidean distances of the same two sets, for comparison. EER: where false accept and
-    false reject rate are equal, interpolated on the ROC.
+    Args:
+        same, different: scores of same-person pairs (p,) and of different-person pairs (q,).
+        distances: Euclidean distances of the same pairs, (p,) and (q,).
+        threshold: a score above it accepts.
+        people: how many people the pairs are of.
     """
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    truth = np.r_[np.ones(len(same)), np.zeros(len(different))]
-    scores = np.r_[same, different]
-    far, tar, _ = roc_curve(truth, scores)
-    far_at_threshold, tar_at_threshold = (float((part > threshold).mean()) for part in (different, same))
+    truth = np.arange(len(same) + len(different)) < len(same)
+    curve = roc(np.r_[same, different], truth, corners_only=True)
+    far, tar = (float((scores > threshold).mean()) for scores in (different, same))
     return VerificationFigures(
         people=people,
         person_pairs=pairs_of_people(people),
         same_pairs=len(same),
         different_pairs=len(different),
-        auc=float(roc_auc_score(truth, scores)),
-        eer=float(np.interp(0, (1 - tar - far)[::-1], far[::-1])),
-        accuracy=(tar_at_threshold + 1 - far_at_threshold) / 2,  # balanced: both kinds count the same
-        far=far_at_threshold,
-        tar=tar_at_threshold,
-        euclidean_auc=float(roc_auc_score(truth, -np.r_[distances])),
+        auc=curve.auc,
+        eer=curve.eer,
+        accuracy=(tar + 1 - far) / 2,
+        far=far,
+        tar=tar,
+        euclidean_auc=roc(-np.r_[distances], truth, corners_only=True).auc,
     )
 
 
 @dataclass(frozen=True)
 class Roc:
-    """A receiver operating characteristic: far, tar, float64 (k,), both rising, and thresholds, float64 (k,), falling.
+    """A receiver operating characteristic. A score that reaches the threshold is accepted."""
 
-    Accepted is what reaches the threshold.
-    """
-
-    far: np.ndarray
-    tar: np.ndarray
-    thresholds: np.ndarray
+    far: np.ndarray  # false accept rates, float64 (k,), rising
+    tar: np.ndarray  # true accept rates, float64 (k,), rising
+    thresholds: np.ndarray  # float64 (k,), falling
 
     @property
     def auc(self) -> float:
@@ -81,32 +78,35 @@ class Roc:
 
     @property
     def eer(self) -> float:
-        """Where false accept and false reject rate are equal, interpolated, 0-1."""
+        """The equal error rate, 0-1: where false accept and false reject rate meet, interpolated."""
         return float(np.interp(0, (1 - self.tar - self.far)[::-1], self.far[::-1]))
 
     def tar_at(self, far: float) -> float:
         """The true accept rate of the lowest threshold with at most this false accept rate, 0-1."""
-        # The sums of many weights end a rounding error apart.
+        # Sums of many weights differ by a rounding error.
         return float(self.tar[np.searchsorted(self.far, far + 1e-9, side="right") - 1])
 
 
-def roc(scores: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> Roc:
-    """The curve of scores (n,) and truth, bool (n,). Raises ValueError unless there are both kinds."""
+def roc(scores: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None, corners_only: bool = False) -> Roc:
+    """The curve of scores (n,) and truth, bool (n,). Raises ValueError unless there are both kinds of pairs.
+
+    corners_only: leave out points on a straight line between two others.
+    """
     from sklearn.metrics import roc_curve
 
     if same.all() or not same.any():
-        raise ValueError("a ROC needs pairs of the same and of different people. Received: one kind")
-    return Roc(*roc_curve(same, scores, sample_weight=weights, drop_intermediate=False))
+        raise ValueError("a ROC needs pairs of the same person and of different people. Received: one kind")
+    return Roc(*roc_curve(same, scores, sample_weight=weights, drop_intermediate=corners_only))
 
 
 def balanced_accuracy(scores: np.ndarray, same: np.ndarray, threshold: float, weights: np.ndarray) -> float:
-    """The mean of the shares of same pairs above, and of different pairs not above, a threshold."""
-    right = (scores > threshold) == same
-    return float(np.mean([np.average(right[kind], weights=weights[kind]) for kind in (same, ~same)]))
+    """The mean of two shares: same pairs above a threshold, and different pairs not above it."""
+    correct = (scores > threshold) == same
+    return float(np.mean([np.average(correct[kind], weights=weights[kind]) for kind in (same, ~same)]))
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """The threshold of the highest balanced accuracy: half way between the two scores that it parts."""
+    """The threshold with the highest balanced accuracy: halfway between the two scores it separates."""
     curve = roc(scores, same, weights)
     best = int(np.argmax(curve.tar - curve.far))
     below = curve.thresholds[min(best + 1, len(curve.thresholds) - 1)]
@@ -117,20 +117,22 @@ def best_threshold(scores: np.ndarray, same: np.ndarray, weights: np.ndarray | N
 def calibration_bins(
     probabilities: np.ndarray, same: np.ndarray, weights: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For bins of equal width: mean probability, share of same pairs, and share of all weight, float64 (bins,) each.
+    """Mean probability, share of same pairs and share of the total weight in bins of equal width, float64 (bins,) each.
 
-    Same and different pairs weigh the same together, which is the prior of ½ that such a probability supposes.
+    Same and different pairs each have half of the weight, since the probabilities assume even odds.
     An empty bin has NaN, NaN and 0.
     """
     balanced = np.where(same, weights / weights[same].sum(), weights / weights[~same].sum()) / 2
-    which = np.clip((probabilities * bins).astype(int), 0, bins - 1)
-    mass, predicted, true = (np.bincount(which, balanced * part, minlength=bins) for part in (1.0, probabilities, same))
+    bin_of = np.clip((probabilities * bins).astype(int), 0, bins - 1)
+    mass, predicted, true = (
+        np.bincount(bin_of, balanced * part, minlength=bins) for part in (1.0, probabilities, same)
+    )
     with np.errstate(invalid="ignore"):
         return predicted / mass, true / mass, mass
 
 
 def calibration_error(probabilities: np.ndarray, same: np.ndarray, weights: np.ndarray) -> float:
-    """The expected calibration error, 0-1: how far, on average, a probability is from the share of same pairs.
+    """The expected calibration error, 0-1: the mean distance of the probabilities from the share of same pairs.
 
     Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (2015).
     """
@@ -141,37 +143,43 @@ def calibration_error(probabilities: np.ndarray, same: np.ndarray, weights: np.n
 def resampled_rocs(
     scores: np.ndarray, same: np.ndarray, weights: np.ndarray, multiplicities: Iterator[np.ndarray]
 ) -> Iterator[Roc]:
-    """The curve of each resampling of the people: the same scores with other weights, sorted only once.
+    """The curve of each resampling of the people: the same scores, sorted once, with other weights.
 
-    multiplicities: for each resampling, how many times it drew each pair, (n,).
+    multiplicities: for each resampling, how often each pair was drawn, (n,).
     """
     order = np.argsort(-scores, kind="stable")
-    ends = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]  # of pairs with one score
-    thresholds = np.r_[np.inf, scores[order][ends]]
+    last_of_score = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]
+    thresholds = np.r_[np.inf, scores[order][last_of_score]]
     same, weights = same[order], weights[order]
     for drawn in multiplicities:
         drawn = drawn[order] * weights
-        far, tar = (np.r_[0, np.cumsum(np.where(kind, drawn, 0))[ends]] for kind in (~same, same))
+        far, tar = (np.r_[0, np.cumsum(np.where(kind, drawn, 0))[last_of_score]] for kind in (~same, same))
         if far[-1] and tar[-1]:
             yield Roc(far / far[-1], tar / tar[-1], thresholds)
 
 
-def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each pair is drawn when people are, with replacement: the bootstrap over people.
+def resample(count: int, rng: np.random.Generator) -> np.ndarray:
+    """One bootstrap draw of `count` people out of `count`, with replacement: how often each is drawn, int (count,)."""
+    return np.bincount(rng.integers(0, count, count), minlength=count)
 
-    people: int (n, 2), who is in each pair. Pairs of one person are not independent observations, people nearly
-    are; a pair of two people is drawn as often as the product says, one of the same person as often as the person.
+
+def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Bootstrap over people: for each resampling, how often each pair is drawn, int (n,).
+
+    People are nearly independent observations, pairs that share a person are not. So people are drawn, and a pair of
+    two people counts as often as the product of their draws, a pair of the same person as often as that person.
+
+    people: int (n, 2), the two people of each pair.
     """
-    names, index = np.unique(people, return_inverse=True)
-    index = index.reshape(people.shape)
-    same = index[:, 0] == index[:, 1]
+    labels, index = np.unique(people, return_inverse=True)
+    first, second = index.reshape(people.shape).T
     for _ in range(replicates):
-        drawn = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-        yield np.where(same, drawn[index[:, 0]], drawn[index[:, 0]] * drawn[index[:, 1]])
+        drawn = resample(len(labels), rng)
+        yield np.where(first == second, drawn[first], drawn[first] * drawn[second])
 
 
 def interval(values: list[float], level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of bootstrap replicates; (nan, nan) of none."""
+    """The percentile interval of bootstrap replicates; (nan, nan) if there are none."""
     if not len(values):
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
@@ -179,5 +187,5 @@ def interval(values: list[float], level: float = 0.95) -> tuple[float, float]:
 
 
 def pairs_of_people(people: int) -> int:
-    """How many pairs of different people there are among so many."""
+    """How many pairs of different people there are among `people`."""
     return people * (people - 1) // 2

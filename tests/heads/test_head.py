@@ -37,7 +37,7 @@ def gaussian_people(people: int, photos: int, dimension: int = 12, seed: int = 0
 
 def ratio(plda, a, b):
     a, b = ((x - plda.mean) @ plda.projection for x in (a, b))
-    return (a * b).sum(1) + (a**2 + b**2) @ plda.own + plda.constant
+    return (a * b).sum(1) + (a**2 + b**2) @ plda.square_weights + plda.constant
 
 
 def test_plda_is_the_ratio_of_two_gaussian_densities():
@@ -313,7 +313,7 @@ def test_an_extractor_is_not_overwritten_by_a_head(tmp_path):
     extractor = tmp_path / "dlib.keras"
     extractor.write_bytes(b"an extractor")
     result = run_script("train.py", "-f", tmp_path / "features", "-o", extractor)
-    assert_one_error_line(result, "dlib.keras", "no head")
+    assert_one_error_line(result, "dlib.keras", "not a head")
     assert extractor.read_bytes() == b"an extractor"
 
 

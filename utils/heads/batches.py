@@ -1,33 +1,42 @@
-"""What a training step gets: row numbers of a feature matrix, never features. Two ways to choose them."""
+"""Training batches: row numbers of a feature matrix, never features, chosen in one of two ways."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.heads.pairs import STRANGER_LABEL, negative_pairs, positive_pairs
 
-PEOPLE = 128  # with several photos in a balanced batch, and as many single faces beside them
+if TYPE_CHECKING:
+    from keras.utils import PyDataset
+
+PEOPLE = 128  # people with several photos in a balanced batch; as many single faces come with them
 PHOTOS = 2  # of each of these people
 
 
-def both_kinds(labels: np.ndarray, rows: np.ndarray, negatives: float, rng) -> tuple[np.ndarray, np.ndarray]:
-    """All same pairs among rows, and `negatives` times as many random different ones, two int32 arrays (n, 2)."""
+def both_kinds(
+    labels: np.ndarray, rows: np.ndarray, negatives: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """All same-person pairs among rows and `negatives` times as many random different-person pairs, int32 (n, 2)."""
     positive = positive_pairs(labels[rows])
     negative = negative_pairs(labels[rows], max(1, round(negatives * len(positive))), rng)
     return rows[positive].astype(np.int32), rows[negative].astype(np.int32)
 
 
 def labeled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs int32 (n, 2) and whether they are the same person, float32 (n, 1)."""
+    """Both kinds of pairs, int32 (n, 2), and their truth, float32 (n, 1): 1 for the same person."""
     truth = np.r_[np.ones(len(positive), np.float32), np.zeros(len(negative), np.float32)]
     return np.concatenate([positive, negative]), truth[:, None]
 
 
 def training_batch_size(pairs: int) -> int:
-    """About 50 steps an epoch: a desk's few hundred pairs would hardly move the weights in two or three."""
+    """About 50 steps an epoch, because a few hundred pairs in two or three steps hardly change the weights."""
     return min(max(pairs // 50, 8), 512)
 
 
-def pair_batches(labels: np.ndarray, rows: np.ndarray, negatives: float, batch_size: int | None, rng):
-    """The original recipe's: all positives and freshly drawn negatives, shuffled anew for every epoch."""
+def pair_batches(
+    labels: np.ndarray, rows: np.ndarray, negatives: float, batch_size: int | None, rng: np.random.Generator
+) -> "PyDataset":
+    """The original recipe's batches: for every epoch all same-person pairs and new different ones, shuffled."""
     from keras.utils import PyDataset
 
     class PairBatches(PyDataset):
@@ -45,32 +54,34 @@ def pair_batches(labels: np.ndarray, rows: np.ndarray, negatives: float, batch_s
             return -(-len(self.pairs) // self.batch_size)
 
         def __getitem__(self, index: int):
-            part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-            return self.pairs[part], self.truth[part]
+            batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+            return self.pairs[batch], self.truth[batch]
 
     return PairBatches()
 
 
 def sample_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """PHOTOS random rows of each of PEOPLE random people who have so many, and PEOPLE rows of others.
+    """PHOTOS random rows of each of PEOPLE random people with that many photos, and PEOPLE rows of others.
 
-    Every person is as likely as every other, however many photos there are. The others are people
-    with a single photo and strangers: they have no same pairs, but nobody looks like all of them.
+    Every person is equally likely, however many photos they have. The others are strangers and people with a single
+    photo: they add no same-person pairs, but many different faces.
     """
     order = rng.permutation(rows)
     order = order[np.argsort(labels[order], kind="stable")]
     people, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     several = (counts >= PHOTOS) & (people != STRANGER_LABEL)
-    chosen = rng.permutation(starts[several])[:PEOPLE]  # each person's rows are shuffled already
+    chosen = rng.permutation(starts[several])[:PEOPLE]  # the rows of each person are already shuffled
     pairs = np.concatenate([order[chosen + photo] for photo in range(PHOTOS)])
     singles = order[np.repeat(~several, counts)]
     return np.concatenate([pairs, rng.permutation(singles)[:PEOPLE]]).astype(np.int32)
 
 
-def balanced_batches(labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False):
-    """`steps` batches an epoch of rows int32 (n,) and their labels int32 (n, 1), as `sample_balanced_rows` draws them.
+def balanced_batches(
+    labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False
+) -> "PyDataset":
+    """Batches from `sample_balanced_rows`: rows int32 (n,) and their labels int32 (n, 1), `steps` an epoch.
 
-    fixed: the same ones for every epoch, to measure with.
+    fixed: the same batches in every epoch, to measure on.
     """
     from keras.utils import PyDataset
 

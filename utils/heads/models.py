@@ -1,25 +1,31 @@
 """The similarity heads as Keras models: two feature batches (n, D), (n, D) in, probabilities (n, 1) out.
 
-Each is a twin, called on both sides, and an energy, which compares what the twin made of them:
+Each has a twin, called on both faces, and an energy, which compares the twin's two outputs:
 
-  plda      project both; logit = ⟨a, b⟩ + own(a) + own(b), which begins as the two-covariance model's
+  plda      project both faces; logit = ⟨a, b⟩ + self_term(a) + self_term(b), initialized from the two-covariance model
   dense     |a − b| through the original recipe's network
-  distance  the Euclidean distance itself, scaled
+  distance  the Euclidean distance, scaled
 
-All are symmetric, made of built-in layers and operations only, and end in a layer "logit" of one
-unit and a sigmoid, so that calibration is a matter of that layer's two weights.
+All are symmetric and consist of built-in layers and operations. All end in a layer "logit" with one unit and a
+sigmoid, so calibration only changes the two weights of that layer.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.features.normalization import Normalization
 from utils.heads.plda import Plda
+from utils.log_odds import probabilities
+
+if TYPE_CHECKING:
+    import keras
 
 TWIN, ENERGY, LOGIT, PROBABILITY = "twin", "energy", "logit", "probability"
 
 
-def create_model(inputs=(2048,)):
-    """The original recipe's head: |a − b| (n, D) → probability of "same person" (n, 1). Change it as you like."""
+def create_model(inputs: tuple[int] = (2048,)) -> "keras.Model":
+    """The original recipe's head, from |a − b| (n, D) to probabilities (n, 1). Change it as you like."""
     from keras import Input, Model, layers
 
     difference = Input(inputs, name="difference")
@@ -33,10 +39,10 @@ def create_model(inputs=(2048,)):
     return Model(difference, x, name="head")
 
 
-def dense_similarity(head, normalization: Normalization | None = None):
+def dense_similarity(head: "keras.Model", normalization: Normalization | None = None) -> "keras.Model":
     """Put the two inputs, the normalization and |a − b| in front of a head.
 
-    head: a Keras model from differences (n, D) to probabilities (n, 1), as `create_model` makes.
+    head: a Keras model from differences (n, D) to probabilities (n, 1), such as `create_model` returns.
     """
     from keras import Input, Model, layers, ops
 
@@ -48,21 +54,21 @@ def dense_similarity(head, normalization: Normalization | None = None):
     return _pair_model(twin, Model([first, second], head(difference), name=ENERGY))
 
 
-def plda_similarity(plda: Plda):
-    """The two-covariance model as layers, all of them trainable; logits are its log likelihood ratios.
+def plda_similarity(plda: Plda) -> "keras.Model":
+    """The two-covariance model as trainable layers; its logits are the log likelihood ratios.
 
-    Expanded, PLDA's quadratic form is an inner product and a term of each side's own. The twin gives
-    both as one vector (n, K + 1), so that comparing two faces is hardly more than a scalar product.
+    Multiplied out, PLDA's quadratic form is an inner product of the two faces and one term for each face by itself.
+    The twin returns both as one vector (n, K + 1), so comparing two faces costs little more than a scalar product.
     """
     from keras import Input, Model, layers
 
     dimension, width = plda.projection.shape
     vector = Input((dimension,), name="features")
     projected = layers.Dense(width, name="projection")(vector)
-    own = layers.Dense(1, name="own")(layers.Multiply(name="square")([projected, projected]))
-    twin = Model(vector, layers.Concatenate(name="vector_and_own")([projected, own]), name=TWIN)
+    self_term = layers.Dense(1, name="self_term")(layers.Multiply(name="square")([projected, projected]))
+    twin = Model(vector, layers.Concatenate(name="vector_and_self_term")([projected, self_term]), name=TWIN)
     twin.get_layer("projection").set_weights([plda.projection, -plda.mean @ plda.projection])
-    twin.get_layer("own").set_weights([plda.own[:, None], np.array([plda.constant / 2])])
+    twin.get_layer("self_term").set_weights([plda.square_weights[:, None], np.array([plda.constant / 2])])
 
     first, second = (Input((width + 1,), name=name) for name in ("first", "second"))
     product = layers.Dot(axes=1, name="product")([first[:, :width], second[:, :width]])
@@ -72,8 +78,8 @@ def plda_similarity(plda: Plda):
     return _pair_model(twin, energy)
 
 
-def distance_similarity(dimension: int, scale: float, offset: float):
-    """Euclidean distance d as a head: logit = offset − scale · d."""
+def distance_similarity(dimension: int, scale: float, offset: float) -> "keras.Model":
+    """The Euclidean distance d as a head: logit = offset − scale · d."""
     from keras import Input, Model, layers, ops
 
     vector = Input((dimension,), name="features")
@@ -86,46 +92,46 @@ def distance_similarity(dimension: int, scale: float, offset: float):
     return _pair_model(twin, energy)
 
 
-def all_pairs_logits(similarity, vectors):
-    """Symbolic logits (n, n) of every two of n symbolic feature vectors (n, D), through a PLDA head's own layers."""
+def all_pairs_logits(similarity: "keras.Model", vectors: "keras.KerasTensor") -> "keras.KerasTensor":
+    """Symbolic logits (n, n) of all pairs of n symbolic feature vectors (n, D), by the layers of a PLDA head."""
     from keras import ops
 
     twin, energy = similarity.get_layer(TWIN), similarity.get_layer(ENERGY)
     projected = twin(vectors)
-    vector, own = projected[:, :-1], projected[:, -1:]
-    total = ops.matmul(vector, ops.transpose(vector)) + own + ops.transpose(own)
+    vector, self_term = projected[:, :-1], projected[:, -1:]
+    # Not `+ self_term`: where n is known, Keras 3.15 takes this column for a bias and adds it along the rows.
+    total = ops.matmul(vector, ops.transpose(vector)) - ops.negative(self_term) + ops.transpose(self_term)
     return ops.squeeze(energy.get_layer(LOGIT)(ops.expand_dims(total, -1)), -1)
 
 
-def rescale_logit(similarity, scale: float, offset: float) -> None:
-    """Replace a head's logit by scale · logit + offset, which its last layer of weights absorbs."""
+def rescale_logit(similarity: "keras.Model", scale: float, offset: float) -> None:
+    """Replace a head's logit by scale · logit + offset, in place, by changing the weights of its last layer."""
     layer = _find_layer(similarity, LOGIT)
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel * scale, bias * scale + offset])
 
 
-def compare_all(energy, first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
-    """Every row of `first` (f, E) with every row of `second` (g, E) through an energy, (f, g), without making pairs.
+def compare_all(energy: "keras.Model", first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
+    """Probabilities, float32 (f, g), of every row of `first` (f, E) against every row of `second` (g, E).
 
-    What takes a row of pairs apart is a matrix product for PLDA and for distances. None for other energies.
+    One matrix product instead of an array of pairs, for PLDA and distance heads. None for other energies.
     """
-    kinds = {layer.name for layer in energy.layers}
-    if LOGIT not in kinds:  # a foreign energy, whatever its other layers are called
+    layer_names = {layer.name for layer in energy.layers}
+    if LOGIT not in layer_names:  # not one of ours, even if other layers have our names
         return None
-    if "product" in kinds:
+    if "product" in layer_names:
         total = first[:, :-1] @ second[:, :-1].T + first[:, -1:] + second[:, -1]
-    elif "distance" in kinds:
-        # In float64, since |a|² + |b|² − 2·a·b is a small difference of large numbers.
+    elif "distance" in layer_names:
+        # In float64, because |a|² + |b|² − 2·a·b is a small difference of large numbers.
         a, b = first.astype(np.float64), second.astype(np.float64)
         total = np.sqrt(np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0))
     else:
         return None
     kernel, bias = energy.get_layer(LOGIT).get_weights()
-    logit = np.clip(kernel[0, 0] * total + bias[0], -80, 80)  # e⁸⁰ is still a float32
-    return (1 / (1 + np.exp(-logit))).astype(np.float32)
+    return probabilities(np.clip(kernel[0, 0] * total + bias[0], -80, 80))  # e⁸⁰ is still a float32
 
 
-def _find_layer(model, name: str):
+def _find_layer(model: "keras.Model", name: str) -> "keras.layers.Layer | None":
     for layer in model.layers:
         found = _find_layer(layer, name) if hasattr(layer, "layers") else layer if layer.name == name else None
         if found is not None:
@@ -133,23 +139,23 @@ def _find_layer(model, name: str):
     return None
 
 
-def _normalize(vector, normalization: Normalization | None):
+def _normalize(vector: "keras.KerasTensor", normalization: Normalization | None) -> "keras.KerasTensor":
     from keras import layers
 
     if normalization is None:
         return layers.Activation("linear", name="as_is")(vector)
-    # The z-score of the original recipe: (x − mean) / std with one mean and std for all dimensions.
+    # The z-score of the original recipe: (x − mean) / std, with one mean and std for all dimensions.
     scale, offset = 1 / normalization.std, -normalization.mean / normalization.std
     return layers.Rescaling(scale, offset=offset, name="normalization")(vector)
 
 
-def _probability(logit):
+def _probability(logit: "keras.KerasTensor") -> "keras.KerasTensor":
     from keras import layers
 
     return layers.Activation("sigmoid", name=PROBABILITY)(layers.Dense(1, name=LOGIT)(logit))
 
 
-def _pair_model(twin, energy):
+def _pair_model(twin: "keras.Model", energy: "keras.Model") -> "keras.Model":
     from keras import Input, Model
 
     first, second = (Input(twin.input_shape[1:], name=name) for name in ("features_a", "features_b"))

@@ -1,4 +1,6 @@
-"""What is done with the people whom a head did not see: they calibrate it, choose its threshold, and measure it."""
+"""Calibrate a head on held-out people, choose its threshold and measure it."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,25 +17,38 @@ from utils.heads.threshold import (
 )
 from utils.metrics import VerificationFigures, pairs_of_people, verification_figures
 
-MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer say too little about how sure the head is
-MAX_HELD_PAIRS = 500_000  # of different people, that choose the threshold; more would only take time
-MAX_HELD_PHOTOS = 10  # of a held-out person
+if TYPE_CHECKING:
+    import keras
+
+MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer do not show how far the probabilities can be trusted
+MAX_HELD_PAIRS = 500_000  # of different people, to choose the threshold from; more only take time
+MAX_HELD_PHOTOS = 10  # of one held-out person
 
 
 def choose_operating_point(
-    similarity, matrix: np.ndarray, labels: np.ndarray, held: np.ndarray, target_far: float, rng: np.random.Generator
+    similarity: "keras.Model",
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    held: np.ndarray,
+    target_far: float,
+    rng: np.random.Generator,
 ) -> tuple[dict, VerificationFigures | None]:
-    """Calibrate a head in place, choose its rule, and describe both for `similarity.json`.
+    """Calibrate a head in place, choose its decision rule, and describe both for `similarity.json`.
 
-    held: rows, int (h,), of features (n, D) and labels (n,), STRANGER_LABEL for strangers. The figures are None, and
-    the rule is the original recipe's, where nobody is held out.
+    Without held-out people the rule is the original recipe's and there are no figures.
+
+    Args:
+        similarity: the head's Keras model.
+        matrix, labels: features (n, D) and people (n,), STRANGER_LABEL for strangers.
+        held: the held-out rows, int (h,).
+        target_far: the false accept rate to choose the threshold for.
     """
     if not len(held):
         rule = {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None}
         return {**rule, "held_out": None, "calibration": None}, None
-    kept = held[labels[held] != STRANGER_LABEL]
-    kept = np.r_[kept[capped_rows(labels[kept], MAX_HELD_PHOTOS, rng)], held[labels[held] == STRANGER_LABEL]]
-    matrix, labels = matrix[kept], labels[kept]
+    of_people, of_strangers = held[labels[held] != STRANGER_LABEL], held[labels[held] == STRANGER_LABEL]
+    rows = np.r_[of_people[capped_rows(labels[of_people], MAX_HELD_PHOTOS, rng)], of_strangers]
+    matrix, labels = matrix[rows], labels[rows]
     pairs = positive_pairs(labels), all_negative_pairs(labels, MAX_HELD_PAIRS, rng)
     scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     people = len(set(labels.tolist()) - {STRANGER_LABEL})
@@ -47,12 +62,12 @@ def choose_operating_point(
         scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
     distances = tuple(_row_distances(matrix, part) for part in pairs)
-    # Where the data does not show the rate, the threshold clears everybody and has no interval.
+    # If the data does not support the rate, the threshold rejects every impostor and has no interval.
     intervals = bootstrap_operating_point(scored, threshold, target_far, rng) if supported == target_far else {}
     figures = verification_figures(scored.same, scored.different, distances, threshold, people)
     return {
         "threshold": threshold,
-        # What the data cannot show needs the stricter vote.
+        # Where the data does not support the rate, the stricter vote makes up for it.
         "min_votes": None if supported == target_far else RECIPE_MIN_VOTES,
         "far": supported,
         "thresholds": thresholds_by_rate(scored.different, max(1 / pairs_of_people(people), 1 / len(pairs[1]))),
@@ -62,13 +77,15 @@ def choose_operating_point(
     }, figures
 
 
-def score_pairs(head: Head, matrix, labels, same: np.ndarray, different: np.ndarray) -> ScoredPairs:
-    """A head's probabilities of pairs of rows of a feature matrix, (p, 2) and (q, 2), and whose they are."""
-    first, second = (head.score_rows(matrix, pairs) for pairs in (same, different))
+def score_pairs(
+    head: Head, matrix: np.ndarray, labels: np.ndarray, same: np.ndarray, different: np.ndarray
+) -> ScoredPairs:
+    """Score pairs of rows, int (p, 2) and (q, 2), of features (n, D) whose people are `labels` (n,)."""
+    same_scores, different_scores = (head.score_rows(matrix, pairs) for pairs in (same, different))
     people = labels[different]
-    # Strangers are told apart, though nobody knows it: each is a person of its own to the bootstrap.
+    # The bootstrap takes each stranger for a person of their own, though two of them may be the same one.
     people = np.where(people == STRANGER_LABEL, labels.max() + 1 + different, people)
-    return ScoredPairs(first, second, labels[same[:, 0]], people)
+    return ScoredPairs(same_scores, different_scores, labels[same[:, 0]], people)
 
 
 def _row_distances(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:

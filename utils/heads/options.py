@@ -14,7 +14,7 @@ HEAD_KINDS = ("plda", "dense", "distance")
 class TrainingOptions:
     """How to fit a head. The defaults are those of train.py and evaluate.py."""
 
-    head: str = "plda"  # one of HEAD_KINDS
+    head: str = "plda"  # one of HEAD_KINDS; "auto" only in train.py, until it has chosen one
     epochs: int = 15  # at most
     holdout: float = 0.2  # share of the people kept for calibration and measuring, 0-0.9
     far: float = 0.001  # false accept rate to choose the threshold for

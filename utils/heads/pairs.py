@@ -1,16 +1,15 @@
-"""Pairs of faces as index pairs into a feature matrix; the features themselves are never copied."""
+"""Pairs of faces as pairs of row numbers of a feature matrix; the features themselves are never copied."""
 
 import numpy as np
 
-STRANGER_LABEL = (
-    -1
-)  # the label of strangers: two of them may be one person or two, so they make no pair with each other
+# The label of strangers. They make no pairs with each other: two of them may be the same person.
+STRANGER_LABEL = -1
 
 
 def positive_pairs(labels: np.ndarray) -> np.ndarray:
-    """Every face with every other face of its person, int32 (p, 2), each pair once.
+    """Every pair of faces of the same person, int32 (p, 2), each once.
 
-    labels: int (n,), the person of each row; those of strangers make no pair.
+    labels: int (n,), the person of each row; strangers make no pairs.
     """
     order = np.argsort(labels, kind="stable")
     people, counts = np.unique(labels, return_counts=True)
@@ -23,9 +22,9 @@ def positive_pairs(labels: np.ndarray) -> np.ndarray:
 
 
 def negative_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` pairs of different people drawn at random with replacement, int32 (count, 2).
+    """`count` random pairs of different people, drawn with replacement, int32 (count, 2).
 
-    Raises ValueError when all rows are one person's.
+    Raises ValueError if all rows have the same label.
     """
     labels = np.asarray(labels)
     if len(np.unique(labels)) < 2:
@@ -37,41 +36,45 @@ def negative_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> 
     return pairs[:count]
 
 
-def all_negative_pairs(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Every pair of faces of different people, int32 (q, 2), or `most` random ones where there are more."""
+def all_negative_pairs(labels: np.ndarray, max_pairs: int, rng: np.random.Generator) -> np.ndarray:
+    """All pairs of faces of different people, int32 (q, 2), or `max_pairs` random ones if there are more."""
     labels = np.asarray(labels)
     counts = np.unique(labels, return_counts=True)[1]
     total = (len(labels) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2
-    if total > most:
-        return negative_pairs(labels, most, rng)
+    if total > max_pairs:
+        return negative_pairs(labels, max_pairs, rng)
     first, second = np.triu_indices(len(labels), k=1)
     different = labels[first] != labels[second]
     return np.stack([first[different], second[different]], axis=1).astype(np.int32)
 
 
-def capped_rows(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows, ascending, with `most` random ones of each person who has more: who has 500 photos is one person too."""
+def capped_rows(labels: np.ndarray, max_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Row numbers, ascending: all rows of each person, or `max_rows` random ones of a person with more."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     counts = np.unique(labels, return_counts=True)[1]
-    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # among the person's rows
-    return np.sort(order[place < most])
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # among the person's rows
+    return np.sort(order[rank < max_rows])
 
 
 def split_people(
     labels: np.ndarray, share: float, min_people: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows by person into training and held-out rows, two int arrays; no person is in both.
+    """Split people into training and held-out people: two int arrays of rows, with no person in both.
 
-    `share` of the people are held out, two at least, so that there are impostor pairs, and among them
-    two with several images; two of those are left for training. Nobody is held out where fewer than
-    `min_people`, or four, have several images.
+    A share of the people is held out: at least two people with several images, for pairs of both kinds, and at least
+    two more such people are left for training.
+
+    Args:
+        labels: int (n,), the person of each row.
+        share: of the people to hold out, 0-1.
+        min_people: with fewer people with several images than this, or than four, nobody is held out.
     """
     people, counts = np.unique(labels, return_counts=True)
     several, single = people[counts > 1], people[counts == 1]
     if share == 0 or len(several) < max(min_people, 4):
         return np.arange(len(labels)), np.arange(0)
-    # Both kinds of people in the same share, since only several images make positive pairs.
+    # The same share of people with several images and of people with one: only the former make same-person pairs.
     held = np.concatenate(
         [
             rng.permutation(several)[: min(max(2, round(share * len(several))), len(several) - 2)],

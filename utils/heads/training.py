@@ -1,4 +1,4 @@
-"""Fitting a similarity head to features: train, calibrate, choose the threshold, measure on people it never saw."""
+"""Fit a similarity head to features: train it, then calibrate, threshold and measure it on held-out people."""
 
 import contextlib
 import signal
@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches
+from utils.figures import COLORS, save_figure
+from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches, sample_balanced_rows
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
 from utils.heads.distance import DistanceConstants
 from utils.heads.head import Head
@@ -26,33 +28,52 @@ from utils.heads.pairs import STRANGER_LABEL, split_people
 from utils.heads.plda import fit_plda
 from utils.metrics import VerificationFigures
 
+if TYPE_CHECKING:
+    import keras
+    from keras.callbacks import Callback
+    from keras.utils import PyDataset
+
 MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
-# Loss, in nats, that an epoch must gain to count as better. Gains below it come from pushing scores
-# towards 0 and 1, which makes strangers who look like somebody score high too.
+# How much an epoch must lower the loss, in nats, to count as better. Smaller gains come from pushing scores towards
+# 0 and 1, which also raises the scores of strangers who look like someone.
 MIN_PROGRESS = 0.005
-STEPS = 20  # of balanced batches in an epoch
-# The share of same pairs that the loss of plda heads assumes. It makes the negatives with the highest scores,
-# which are the hard ones for the head as it is at that step, count for more of the gradient than the rest.
+STEPS = 20  # balanced batches an epoch
+MEASURED_BATCHES = 8  # for each point of the learning curve of plda heads; one batch would be too noisy
+# The share of same-person pairs that the loss of plda heads assumes. A low one gives the different-person pairs with
+# the highest scores, which are the hard ones at that step, a larger part of the gradient.
 TRAINING_PRIOR = 0.1
 LEARNING_RATES = {"plda": 3e-4, "dense": 1e-3}
 
 
 @dataclass(frozen=True)
 class FittedHead:
-    """A head and how it came about.
+    """A head and how it was fitted."""
 
-    head: calibrated, with its threshold and vote. description: for `similarity.json`, all but what only
-    the script knows. held: int (h,), rows that it did not see. figures: on those, None where there are none.
-    history: Keras', metric → a number an epoch, empty where nothing was trained step by step.
-    interrupted: whether Ctrl-C ended the training early.
-    """
+    head: Head  # calibrated, with its threshold and vote
+    description: dict  # for `similarity.json`, except what only the script knows
+    held: np.ndarray  # int (h,), rows that it did not learn from
+    figures: VerificationFigures | None = None  # on the held-out rows, None if there are none
+    history: dict = field(default_factory=dict)  # metric → a number an epoch; empty if nothing was trained in steps
+    interrupted: bool = False  # whether Ctrl-C ended the training early
 
-    head: Head
-    description: dict
-    held: np.ndarray
-    figures: VerificationFigures | None = None
-    history: dict = field(default_factory=dict)
-    interrupted: bool = False
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Features of people and strangers, split by person."""
+
+    matrix: np.ndarray  # float32 (n, D)
+    labels: np.ndarray  # int (n,), STRANGER_LABEL for strangers
+    rows: np.ndarray  # int (r,), rows to train on
+    held: np.ndarray  # int (h,), held-out rows
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training of a Keras model ended."""
+
+    similarity: "keras.Model"
+    history: dict  # as FittedHead's
+    interrupted: bool
 
 
 def fit_head(
@@ -61,15 +82,20 @@ def fit_head(
     options: TrainingOptions,
     rng: np.random.Generator,
     strangers: np.ndarray | None = None,
-    callbacks: tuple = (),
+    callbacks: tuple["Callback", ...] = (),
     verbose: int = 0,
 ) -> FittedHead:
-    """Train a head on features (n, D) of people int (n,), calibrate it and choose its threshold; no file is touched.
+    """Train a head, calibrate it and choose its threshold on held-out people. No file is touched.
 
-    A share of the people is held out: they calibrate, and choose the threshold. strangers: float32 (m, D),
-    faces that are nobody's, in training and among the held-out impostors. callbacks, verbose: for
-    Keras' `fit`. The same rng state gives the same head. Raises InputError where there are not
-    two people, one of them with two faces (the distance head needs none).
+    The same state of rng gives the same head.
+
+    Args:
+        matrix: features, float32 (n, D).
+        labels: the person of each row, int (n,).
+        strangers: float32 (m, D), features of people without a name, to train on and as held-out impostors.
+        callbacks, verbose: for Keras' `fit`.
+
+    Raises InputError unless there are two people, one of them with two faces; the distance head needs none.
     """
     import keras
 
@@ -78,26 +104,32 @@ def fit_head(
             raise ValueError("a distance head needs the constants of its extractor. Received: None")
         return _distance_head(matrix.shape[1], options.far, options.distance)
     check_trainable(labels)
-    matrix, labels, rows, held = _split(matrix, labels, strangers, options.holdout, rng)
-    keras.utils.set_random_seed(int(rng.integers(2**32)))  # of initial weights and dropout, which Keras draws itself
+    data = _split(matrix, labels, strangers, options.holdout, rng)
+    keras.utils.set_random_seed(int(rng.integers(2**32)))  # for initial weights and dropout, which Keras draws itself
     train = {"plda": _train_plda, "dense": _train_dense}[options.head]
-    similarity, history, interrupted = train(matrix, labels, rows, held, options, rng, callbacks, verbose)
-    rule, figures = choose_operating_point(similarity, matrix, labels, held, options.far, rng)
+    trained = train(data, options, rng, callbacks, verbose)
+    rule, figures = choose_operating_point(trained.similarity, data.matrix, data.labels, data.held, options.far, rng)
     description = {"head": options.head, **rule}
-    head = Head(similarity, description)
-    return FittedHead(head, description, held[labels[held] != STRANGER_LABEL], figures, history, interrupted)
+    head = Head(trained.similarity, description)
+    held_people = data.held[data.labels[data.held] != STRANGER_LABEL]
+    return FittedHead(head, description, held_people, figures, trained.history, trained.interrupted)
 
 
-def _split(matrix, labels, strangers, holdout: float, rng):
-    """Features and labels with the strangers as STRANGER_LABEL after the people, and training and held-out rows of both."""
+def _split(
+    matrix: np.ndarray, labels: np.ndarray, strangers: np.ndarray | None, holdout: float, rng: np.random.Generator
+) -> TrainingData:
+    """Append the strangers to the people, and hold out a share of both."""
     rows, held = split_people(labels, holdout, MIN_PEOPLE_TO_HOLD_OUT, rng)
     if strangers is None or not len(strangers):
-        return matrix, labels, rows, held
-    nobodies = len(labels) + rng.permutation(len(strangers))
+        return TrainingData(matrix, labels, rows, held)
+    stranger_rows = len(labels) + rng.permutation(len(strangers))
     count = round(holdout * len(strangers)) if len(held) else 0
-    matrix = np.concatenate([matrix, strangers])
-    labels = np.concatenate([labels, np.full(len(strangers), STRANGER_LABEL, labels.dtype)])
-    return matrix, labels, np.r_[rows, nobodies[count:]], np.r_[held, nobodies[:count]].astype(int)
+    return TrainingData(
+        matrix=np.concatenate([matrix, strangers]),
+        labels=np.concatenate([labels, np.full(len(strangers), STRANGER_LABEL, labels.dtype)]),
+        rows=np.r_[rows, stranger_rows[count:]],
+        held=np.r_[held, stranger_rows[:count]].astype(int),
+    )
 
 
 def _distance_head(dimension: int, far: float, constants: DistanceConstants) -> FittedHead:
@@ -114,30 +146,63 @@ def _distance_head(dimension: int, far: float, constants: DistanceConstants) -> 
     return FittedHead(head, description, np.empty(0, int))
 
 
-def _train_plda(matrix, labels, rows, held, options: TrainingOptions, rng, callbacks, verbose):
-    """The two-covariance model, then all its numbers together on balanced batches of which every pair counts."""
+def _train_plda(
+    data: TrainingData,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+    callbacks: tuple["Callback", ...],
+    verbose: int,
+) -> Training:
+    """Estimate the two-covariance model, then train all its numbers together on all pairs of balanced batches."""
     from keras import optimizers
 
-    people = rows[labels[rows] != STRANGER_LABEL]
-    similarity = plda_similarity(fit_plda(matrix[people], labels[people]))
-    if (np.unique(labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_DISTANCE:
-        return similarity, {}, False  # a few people's faces would be learned by heart
-    model = _all_pairs_model(similarity, matrix)
+    people = data.rows[data.labels[data.rows] != STRANGER_LABEL]
+    similarity = plda_similarity(fit_plda(data.matrix[people], data.labels[people]))
+    if (np.unique(data.labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_DISTANCE:
+        return Training(similarity, {}, False)  # training would only memorize the faces of so few people
+    model = _all_pairs_model(similarity, data.matrix)
     schedule = optimizers.schedules.CosineDecay(options.learning_rate or LEARNING_RATES["plda"], options.epochs * STEPS)
-    # The average of the weights on their way is better than where they end.
+    # The average of the weights along the way is better than the last weights.
     model.compile(optimizers.Adam(schedule, use_ema=True, ema_momentum=0.99), all_pairs_loss)
-    batches = balanced_batches(labels, rows, STEPS, rng)
-    validation = balanced_batches(labels, held, 1, rng, fixed=True) if len(held) else None
+    batches = balanced_batches(data.labels, data.rows, STEPS, rng)
+    validation = None
+    measure_rng = rng.spawn(1)[0]  # measuring must not change what rng draws for training
+    if len(data.held):
+        validation = balanced_batches(data.labels, data.held, MEASURED_BATCHES, measure_rng, fixed=True)
+        sample_balanced_rows(data.labels, data.held, rng)  # unused; without this draw the same seed gives another head
+    training_people = balanced_batches(data.labels, data.rows, MEASURED_BATCHES, measure_rng, fixed=True)
     with _ctrl_c_stops(model) as interrupted:
-        model.fit(batches, epochs=options.epochs, validation_data=validation, callbacks=[*callbacks], verbose=verbose)
-    return similarity, model.history.history, bool(interrupted)
+        model.fit(
+            batches,
+            epochs=options.epochs,
+            validation_data=validation,
+            callbacks=[_comparable_loss(training_people), *callbacks],
+            verbose=verbose,
+        )
+    return Training(similarity, model.history.history, bool(interrupted))
 
 
-def all_pairs_loss(labels, logits):
-    """Cross-entropy of all pairs in a batch at TRAINING_PRIOR, a scalar; same and different pairs are averaged apart.
+def _comparable_loss(batches: "PyDataset") -> "Callback":
+    """After each epoch, replace Keras' training loss by the loss on fixed batches, as the validation loss is measured.
 
-    labels: (n, 1), STRANGER_LABEL for strangers, who make no pair with each other. logits: (n, n), log likelihood
-    ratios, so that the prior is an offset to them.
+    Keras averages the training loss over an epoch, so over changing weights and other batches each time.
+    """
+    from keras.callbacks import Callback
+
+    class ComparableLoss(Callback):
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            logs["loss"] = self.model.evaluate(batches, verbose=0)
+
+    return ComparableLoss()
+
+
+def all_pairs_loss(labels: "keras.KerasTensor", logits: "keras.KerasTensor") -> "keras.KerasTensor":
+    """The cross-entropy of all pairs in a batch at TRAINING_PRIOR, a scalar.
+
+    Same-person and different-person pairs are averaged separately, then weighted by the prior.
+
+    labels: (n, 1), STRANGER_LABEL for strangers, who make no pairs with each other. logits: (n, n), log likelihood
+    ratios, to which the prior is an offset.
     """
     from keras import ops
 
@@ -151,21 +216,27 @@ def all_pairs_loss(labels, logits):
     return rejects + accepts * (1 - TRAINING_PRIOR) / TRAINING_PRIOR
 
 
-def _train_dense(matrix, labels, rows, held, options: TrainingOptions, rng, callbacks, verbose):
-    """The original recipe: all same pairs, fresh different ones every epoch; the best epoch's weights stay.
+def _train_dense(
+    data: TrainingData,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+    callbacks: tuple["Callback", ...],
+    verbose: int,
+) -> Training:
+    """The original recipe: all same-person pairs and new different-person pairs every epoch; the best epoch wins.
 
-    The best epoch is that of the lowest loss on the held-out people's pairs, or on the training pairs where
-    nobody is held out; a later one must gain MIN_PROGRESS to count.
+    The best epoch has the lowest loss on pairs of held-out people, or on the training pairs if nobody is held out.
+    An epoch must gain MIN_PROGRESS to count as better.
     """
     from keras import callbacks as keras_callbacks
     from keras import optimizers
 
-    similarity = dense_similarity(create_model((matrix.shape[1],)), options.normalization)
-    model = _pairs_model(similarity, matrix)
+    similarity = dense_similarity(create_model((data.matrix.shape[1],)), options.normalization)
+    model = _pairs_model(similarity, data.matrix)
     rate = options.learning_rate or LEARNING_RATES["dense"]
     model.compile(optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
-    batches = pair_batches(labels, rows, options.negatives, options.batch_size, rng)
-    validation = labeled(*both_kinds(labels, held, options.negatives, rng)) if len(held) else None
+    batches = pair_batches(data.labels, data.rows, options.negatives, options.batch_size, rng)
+    validation = labeled(*both_kinds(data.labels, data.held, options.negatives, rng)) if len(data.held) else None
     stop = keras_callbacks.EarlyStopping(
         monitor="val_loss" if validation else "loss",
         min_delta=MIN_PROGRESS,
@@ -180,34 +251,34 @@ def _train_dense(matrix, labels, rows, held, options: TrainingOptions, rng, call
             callbacks=[stop, *callbacks],
             verbose=verbose,
         )
-    return similarity, model.history.history, bool(interrupted)
+    return Training(similarity, model.history.history, bool(interrupted))
 
 
 @contextlib.contextmanager
-def _ctrl_c_stops(model) -> Iterator[list]:
-    """Let Ctrl-C end a fit after its current step, and a second one at once. Yields a list that it is noted in.
+def _ctrl_c_stops(model: "keras.Model") -> Iterator[list[bool]]:
+    """Let the first Ctrl-C end a fit after its current step, and the second at once. Yields a list, empty until then.
 
-    An exception out of the middle of TensorFlow's step can crash the process.
+    An exception raised in the middle of a TensorFlow step can crash the process.
     """
     interrupted = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread can catch signals
         yield interrupted
         return
 
-    def stop(*_):
+    def stop(*_) -> None:
         interrupted.append(True)
         model.stop_training = True
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
-    before = signal.signal(signal.SIGINT, stop)
+    previous = signal.signal(signal.SIGINT, stop)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-def _feature_table(matrix: np.ndarray):
-    """A layer from row numbers to features: the matrix lies on the device once, and steps gather from it."""
+def _feature_table(matrix: np.ndarray) -> "keras.layers.Embedding":
+    """A layer from row numbers to features: the matrix is copied to the device once, and steps gather from it."""
     from keras import layers
 
     table = layers.Embedding(*matrix.shape, trainable=False, name="features")
@@ -216,16 +287,16 @@ def _feature_table(matrix: np.ndarray):
     return table
 
 
-def _pairs_model(similarity, matrix: np.ndarray):
-    """A model from index pairs int32 (n, 2) to probabilities (n, 1)."""
+def _pairs_model(similarity: "keras.Model", matrix: np.ndarray) -> "keras.Model":
+    """A model from pairs of row numbers, int32 (n, 2), to probabilities (n, 1)."""
     from keras import Input, Model
 
     pair, table = Input((2,), dtype="int32", name="rows"), _feature_table(matrix)
     return Model(pair, similarity([table(pair[:, 0]), table(pair[:, 1])]), name="pairs_by_row")
 
 
-def _all_pairs_model(similarity, matrix: np.ndarray):
-    """A model from row numbers int32 (n,) to the logits (n, n) of every two of them."""
+def _all_pairs_model(similarity: "keras.Model", matrix: np.ndarray) -> "keras.Model":
+    """A model from row numbers, int32 (n,), to the logits (n, n) of all pairs of them."""
     from keras import Input, Model
 
     rows = Input((), dtype="int32", name="rows")
@@ -233,18 +304,18 @@ def _all_pairs_model(similarity, matrix: np.ndarray):
 
 
 def plot_learning_curve(history: dict, path: Path) -> None:
-    """Draw loss and, where there is one, accuracy by epoch into a PNG file."""
+    """Plot the loss by epoch and, if there is one, the accuracy."""
     from matplotlib.figure import Figure
 
     metrics = [metric for metric in ("loss", "accuracy") if metric in history]
     figure = Figure(figsize=(4.5 * len(metrics), 3.6), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         epochs = np.arange(1, len(history[metric]) + 1)
-        axes.plot(epochs, history[metric], "o-", color="#0072b2", label="training people")
+        axes.plot(epochs, history[metric], "o-", color=COLORS[0], label="training people")
         if f"val_{metric}" in history:
-            axes.plot(epochs, history[f"val_{metric}"], "s--", color="#d55e00", label="held-out people")
+            axes.plot(epochs, history[f"val_{metric}"], "s--", color=COLORS[1], label="held-out people")
         axes.set(xlabel="epoch", title=metric)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
