@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.figures import COLORS, save_figure
+from utils.figures import BLUE, VERMILION, save_figure
 from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches, sample_balanced_rows
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
 from utils.heads.distance import DistanceConstants
@@ -311,9 +311,9 @@ def plot_learning_curve(history: dict, path: Path) -> None:
     figure = Figure(figsize=(4.5 * len(metrics), 3.6), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         epochs = np.arange(1, len(history[metric]) + 1)
-        axes.plot(epochs, history[metric], "o-", color=COLORS[0], label="training people")
+        axes.plot(epochs, history[metric], "o-", color=BLUE, label="training people")
         if f"val_{metric}" in history:
-            axes.plot(epochs, history[f"val_{metric}"], "s--", color=COLORS[1], label="held-out people")
+            axes.plot(epochs, history[f"val_{metric}"], "s--", color=VERMILION, label="held-out people")
         axes.set(xlabel="epoch", title=metric)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
