@@ -315,6 +315,8 @@ def plot_learning_curve(history: dict, path: Path) -> None:
         if f"val_{metric}" in history:
             axes.plot(epochs, history[f"val_{metric}"], "s--", color=VERMILION, label="held-out people")
         axes.set(xlabel="epoch", title=metric)
+        if metric == "loss":
+            axes.set(ylabel="nats", ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
