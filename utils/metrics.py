@@ -158,11 +158,6 @@ def resampled_rocs(
             yield Roc(far / far[-1], tar / tar[-1], thresholds)
 
 
-def resample(count: int, rng: np.random.Generator) -> np.ndarray:
-    """One bootstrap draw of `count` people out of `count`, with replacement: how often each is drawn, int (count,)."""
-    return np.bincount(rng.integers(0, count, count), minlength=count)
-
-
 def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Bootstrap over people: for each resampling, how often each pair is drawn, int (n,).
 
@@ -174,7 +169,7 @@ def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Ge
     labels, index = np.unique(people, return_inverse=True)
     first, second = index.reshape(people.shape).T
     for _ in range(replicates):
-        drawn = resample(len(labels), rng)
+        drawn = np.bincount(rng.integers(0, len(labels), len(labels)), minlength=len(labels))
         yield np.where(first == second, drawn[first], drawn[first] * drawn[second])
 
 
