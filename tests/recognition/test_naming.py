@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from support import measured_face
 
-from utils.features.feature_files import FeatureSet
 from utils.log_odds import probabilities
-from utils.recognition.gallery import Decision, Gallery, decide
+from utils.recognition.gallery import Decision, decide
 from utils.recognition.naming import (
     FIRST_OBSERVATIONS,
     MAX_OBSERVATIONS,
@@ -20,7 +19,6 @@ from utils.recognition.naming import (
     is_due,
     update_names,
 )
-from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import Observation, Track
 
 
@@ -113,31 +111,3 @@ def test_when_a_face_is_due_for_an_observation():
     assert not is_due(named, last + UNKNOWN_INTERVAL + 0.01) and is_due(named, last + NAMED_INTERVAL)
     named.uncertain = True
     assert is_due(named, last)
-
-
-def test_rescoring_removes_the_names_of_removed_people():
-    class Head:
-        def threshold_for(self, people):
-            return 0.6
-
-        def score_gallery(self, probes, gallery):
-            return np.exp(-np.linalg.norm(probes[:, None] - gallery[None], axis=2))
-
-    ada, bea = np.zeros((2, 2), np.float32), np.full((1, 2), 5, np.float32)
-    gallery = Gallery(FeatureSet(ada, np.zeros(2, int), ["ada"], None), Head(), None, None)
-    gallery.add("bea", bea)
-    recognizer = Recognizer(None, None, gallery)
-    for number, embedding in enumerate((ada[0], bea[0]), start=1):
-        track = Track(number, measured_face(100), np.zeros(4), 0.0)
-        for index in range(4):
-            add_observation(
-                track, Observation(embedding, gallery.scores(embedding[None])[0], 0.5, index * 0.3), gallery
-            )
-        recognizer.tracks.alive.append(track)
-    recognizer.visible = list(recognizer.tracks.alive)
-    recognizer.update_names()
-    assert [track.name for track in recognizer.visible] == ["ada", "bea"]
-    gallery.remove("bea", 1)
-    recognizer.rescore()
-    recognizer.update_names()
-    assert [track.name for track in recognizer.visible] == ["ada", None]

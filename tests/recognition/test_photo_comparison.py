@@ -1,147 +1,41 @@
-"""verify.py: the answer, what it rests on, its exit status and its picture."""
+"""Two sides of photos: which faces they have, and which pair of candidates is the answer."""
 
-import functools
-import json
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT
 
-import utils.features.extractor
-import verify
 from utils.faces.detection import load_detector
-from utils.heads.distance import CONSTANTS
-from utils.heads.head import load_head, save_head
-from utils.heads.options import TrainingOptions
-from utils.heads.training import fit_head
 from utils.log_odds import mean_log_odds
-from utils.media.images import read_image, write_image
-from utils.recognition.photo_comparison import Comparison, FoundFace, Side, compare_sides, find_side
+from utils.media.images import write_image
+from utils.recognition.photo_comparison import PhotoFace, Side, compare_sides, load_side
 from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_extractor():
-    """Many runs in one process need not load the extractor anew."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            utils.features.extractor, "load_extractor", functools.cache(utils.features.extractor.load_extractor)
-        )
-        yield
-
-
-@pytest.fixture(scope="module")
-def models(extractor_path, tmp_path_factory) -> dict:
-    """The extractor, and the head that is its distance, which knows people it has never seen."""
-    extractor, constants = next(iter(CONSTANTS.items()))
-    options = TrainingOptions(head="distance", distance=constants)
-    fitted = fit_head(np.zeros((1, 128)), np.zeros(1, int), options, np.random.default_rng(0))
-    head = tmp_path_factory.mktemp("head")
-    save_head(head / "similarity.keras", fitted.head.model, {**fitted.description, "extractor": extractor})
-    return {"extractor": extractor_path, "head": head}
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """Photos of drawn people whom the head has never seen: two of ada, one of bea, one of both, one of a wall."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(20)
-    ada, bea = sample_identity(900), sample_identity(901)
-    shots = {"ada/1.jpg": ada, "ada/2.jpg": ada, "ada/3.png": ada, "bea/1.jpg": bea, "bea/2.jpg": bea}
-    for name, identity in shots.items():
-        write_image(folder / name, draw_selfie(identity, rng))
-    write_image(folder / "both.jpg", np.hstack([draw_selfie(bea, rng), draw_selfie(ada, rng)]))
-    write_image(folder / "wall.jpg", np.full((200, 300, 3), 90, np.uint8))
-    return folder
-
-
-def run(models, *words) -> int:
-    return verify.main(
-        [*map(str, words), "-m", str(models["extractor"]), "-c", str(models["head"]), "--threshold", "0.5"]
-    )
-
-
-def test_the_same_person_is_0_and_different_people_are_1(models, photos, capsys):
-    assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 0
-    assert capsys.readouterr().out.startswith("the same person: probability ")
-    assert run(models, photos / "ada/1.jpg", photos / "bea/1.jpg") == 1
-    printed = capsys.readouterr().out
-    assert printed.startswith("different people: ") and "accepted above 0.5000; distance " in printed
-    assert printed.count("\n") == 1
-
-
-def test_the_threshold_is_the_heads_own(models, photos, capsys):
-    words = [str(photos / "ada/1.jpg"), str(photos / "ada/1.jpg"), "--json"]
-    words += ["-m", str(models["extractor"]), "-c", str(models["head"])]
-    assert verify.main(words) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["threshold"] == load_head(models["head"]).threshold and answer["distance"] == 0
-    assert verify.main([*words, "--threshold", "1"]) == 1  # nothing is above certainty
-
-
-def test_of_several_faces_the_best_pair_counts_and_is_said(models, photos, capsys, tmp_path):
-    out = tmp_path / "new" / "answer.png"
-    assert run(models, photos / "ada/1.jpg", photos / "both.jpg", "--output", out) == 0
-    printed = capsys.readouterr().out
-    assert "the best of 2 pairs (1 face and 2 faces)" in printed
-    assert run(models, photos / "ada/1.jpg", photos / "both.jpg", "--json") == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["same"] and answer["best_of_pairs"] == 2 and answer["b"]["faces_found"] == 2
-    width = read_image(photos / "both.jpg").shape[1]
-    assert answer["b"]["compared"][0]["box"][0] > width // 2  # ada stands on the right
-    assert [file.name for file in out.parent.iterdir()] == ["answer.png"]
-    picture = read_image(out)
-    assert picture.shape[0] > 500 and picture.shape[1] > 900 and picture.std() > 20
-
-
-def test_folders_are_compared_photo_by_photo(models, photos, capsys, tmp_path):
-    assert run(models, photos / "ada", photos / "bea", "--json", "--output", tmp_path / "answer.jpg") == 1
-    answer = json.loads(capsys.readouterr().out)
-    assert len(answer["a"]["compared"]) == 3 and len(answer["b"]["compared"]) == 2
-    assert run(models, photos / "ada", photos / "ada/2.jpg") == 0
-    assert "the mean of the log odds of 3 pairs of photos" in capsys.readouterr().out
-
-
-def test_a_folders_bad_photos_are_named_and_left_out(models, photos, capsys, tmp_path):
-    for name in ("1.jpg", "2.jpg"):
-        (tmp_path / name).write_bytes((photos / "ada" / name).read_bytes())
-    (tmp_path / "3.jpg").write_bytes((photos / "wall.jpg").read_bytes())
-    (tmp_path / "4.jpg").write_bytes(b"no image")
-    (tmp_path / "5.jpg").write_bytes((photos / "both.jpg").read_bytes())
-    (tmp_path / "notes.txt").write_text("a stray file")
-    run(models, tmp_path, photos / "ada/3.png")
-    captured = capsys.readouterr()
-    assert "3.jpg: no face found" in captured.err and "4.jpg: " in captured.err and captured.err.count("\n") == 2
-    assert "1 photo with several faces, of which the largest is taken" in captured.out
-    assert "of 3 pairs of photos" in captured.out
-
-
 class FakeExtractor:
-    """Turns a chip into the numbers that its first pixels hold."""
+    """Takes the first two pixels of a chip for its features."""
 
-    def embed(self, images):
+    def embed(self, images: list[np.ndarray]) -> np.ndarray:
         return np.array([image[0, :2, 0] for image in images], np.float32)
 
 
 class FakeHead:
-    def score_gallery(self, probes, gallery):
+    def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.linalg.norm(probes[:, None] - gallery[None], axis=2) ** 2)
 
 
-def found(*numbers) -> FoundFace:
+def photo_face(*features: int) -> PhotoFace:
     chip = np.zeros((4, 4, 3), np.uint8)
-    chip[0, :2, 0] = numbers
-    return FoundFace("photo", None, chip)
+    chip[0, :2, 0] = features
+    return PhotoFace(Path("photo"), None, chip)
 
 
-def test_the_comparison_is_the_best_candidate_pair_by_its_mean_log_odds():
-    folder = Side("folder", [[found(0, 0), found(0, 2)]], [], 0)
-    photo = Side("photo", [[found(9, 9)], [found(0, 1)], [found(1, 1)]], [], 0)
+def test_the_pair_with_the_highest_mean_log_odds_is_the_answer():
+    folder = Side(Path("folder"), [[photo_face(0, 0), photo_face(0, 2)]], [], 0)
+    photo = Side(Path("photo"), [[photo_face(9, 9)], [photo_face(0, 1)], [photo_face(1, 1)]], [], 0)
     answer = compare_sides(folder, photo, FakeExtractor(), FakeHead())
-    assert isinstance(answer, Comparison) and answer.pairs == 3 and answer.second is photo.candidates[1]
+    assert answer.candidate_pairs == 3 and answer.second_faces is photo.candidates[1]
     assert answer.probability == pytest.approx(0.5) and answer.distance == pytest.approx(1)
     scores = np.array([[0.9, 0.5], [0.2, 0.99]])
     odds = np.prod(scores / (1 - scores)) ** (1 / 4)
@@ -150,86 +44,15 @@ def test_the_comparison_is_the_best_candidate_pair_by_its_mean_log_odds():
     assert mean_log_odds(np.array([1.0, 0.0])) == pytest.approx(0.5)
 
 
-def test_a_folders_faces_are_the_largest_of_its_photos(photos, tmp_path):
-    small = np.full((480, 960, 3), 120, np.uint8)
-    small[:, :480] = read_image(photos / "ada/1.jpg")[:480, :480]
-    small[100:340, 600:840] = read_image(photos / "bea/1.jpg")[:480:2, :480:2]
-    write_image(tmp_path / "two.png", small)
+def test_a_folder_has_the_largest_face_of_each_photo(tmp_path):
+    rng = np.random.default_rng(20)
+    ada, bea = (draw_selfie(sample_identity(number), rng) for number in (900, 901))
+    photo = np.full((480, 960, 3), 120, np.uint8)
+    photo[:, :480] = ada[:480, :480]
+    photo[100:340, 600:840] = bea[:480:2, :480:2]
+    write_image(tmp_path / "two.png", photo)
     detect = load_detector()
-    side = find_side(tmp_path, detect)
-    assert len(side.candidates) == 1 and len(side.candidates[0]) == 1 and side.crowded == 1
+    side = load_side(tmp_path, detect)
+    assert len(side.candidates) == 1 and len(side.candidates[0]) == 1 and side.crowded_photos == 1
     assert side.candidates[0][0].face.box[0] < 480
-    assert len(find_side(tmp_path / "two.png", detect).candidates) == 2
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "parts"),
-    [
-        ("ada/1.jpg", "missing.jpg", ["missing.jpg does not exist"]),
-        ("wall.jpg", "ada/1.jpg", ["wall.jpg: no face found"]),
-        ("ada/1.jpg", "wall.jpg", ["wall.jpg: no face found"]),
-        ("empty", "ada/1.jpg", ["empty has no photos"]),
-        ("people", "ada/1.jpg", ["people has no photos, only folders", "person's folder such as ", "people/bea"]),
-        ("walls", "ada/1.jpg", ["walls: no face found in 1 photos"]),
-        ("broken.jpg", "ada/1.jpg", ["broken.jpg", "cannot be decoded"]),
-    ],
-)
-def test_what_cannot_be_compared_is_2_and_one_line(models, photos, capsys, a, b, parts):
-    (photos / "empty").mkdir(exist_ok=True)
-    (photos / "people" / "aa").mkdir(parents=True, exist_ok=True)
-    write_image(photos / "people" / "bea" / "1.jpg", read_image(photos / "bea/1.jpg"))
-    write_image(photos / "walls" / "1.jpg", read_image(photos / "wall.jpg"))
-    (photos / "broken.jpg").write_bytes(b"not an image")
-    assert run(models, photos / a, photos / b) == 2
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: ") and not captured.out
-    assert all(part in lines[0] for part in parts)
-
-
-def test_foreign_models_and_odd_outputs_are_2(models, photos, capsys, tmp_path):
-    pair = [str(photos / "ada/1.jpg"), str(photos / "ada/2.jpg")]
-    flags = ["-m", str(models["extractor"]), "-c"]
-    head = load_head(models["head"])
-    save_head(tmp_path / "similarity.keras", head.model, {"extractor": "other-128-abc"})
-    assert verify.main([*pair, *flags, str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert "other-128-abc" in error and head.extractor in error
-    assert verify.main([*pair, *flags, str(tmp_path / "nothing")]) == 2
-    assert verify.main([*pair, *flags, str(models["extractor"])]) == 2
-    capsys.readouterr()
-    for output, part in (("a.txt", ".png or .jpg"), ("", "is one of the photos")):
-        path = tmp_path / output if output else pair[0]
-        assert verify.main([*pair, *flags, str(models["head"]), "--output", str(path)]) == 2
-        assert part in capsys.readouterr().err
-    with pytest.raises(SystemExit) as ended:
-        verify.main(pair[:1])
-    assert ended.value.code == 2
-
-
-def test_a_crash_does_not_say_different_people(models, photos, capsys, monkeypatch):
-    """Python ends a crashed script with 1, which means something here."""
-
-    def crash(*_):
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr("utils.recognition.photo_comparison.compare_sides", crash)
-    assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 2
-    assert "a bug" in capsys.readouterr().err
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("utils.recognition.photo_comparison.compare_sides", stop)
-    assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 130
-
-
-def test_as_a_process_of_its_own(models, photos):
-    words = ["-m", models["extractor"], "-c", models["head"], "--threshold", "0.5"]
-    # A reader that has gone must not turn "different" into 0, which is "the same".
-    command = [sys.executable, "verify.py", *map(str, [photos / "ada/1.jpg", photos / "bea/1.jpg", *words])]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.wait(timeout=120) == 1
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    assert len(load_side(tmp_path / "two.png", detect).candidates) == 2

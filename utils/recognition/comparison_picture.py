@@ -8,7 +8,7 @@ import numpy as np
 from utils.cli import counted
 from utils.figures import DIFFERENT_PEOPLE_COLOR, GRAY, SAME_PERSON_COLOR, write_figure
 from utils.media.images import read_image, resize_chip
-from utils.recognition.photo_comparison import Comparison, FoundFace, Side
+from utils.recognition.photo_comparison import Comparison, PhotoFace, Side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
         f"probability {comparison.probability:.4f}, accepted above {threshold:.4f}; distance {comparison.distance:.3f}",
         fontsize=12,
     )
-    compared = (comparison.first, comparison.second)
+    compared = (comparison.first_faces, comparison.second_faces)
     for axes, side, faces in zip(figure.subplots(1, 2), sides, compared, strict=True):
         axes.set_axis_off()
         axes.set_title(_title(side, len(faces)), fontsize=11)
@@ -47,7 +47,7 @@ def _title(side: Side, faces: int) -> str:
     return f"{shown}: {counted(faces, 'face')}" if side.path.is_dir() else shown
 
 
-def _draw_photo(axes: "Axes", side: Side, compared: FoundFace, color: str) -> None:
+def _draw_photo(axes: "Axes", side: Side, compared: PhotoFace, color: str) -> None:
     from matplotlib.patches import Rectangle
 
     axes.imshow(read_image(side.path))
@@ -57,7 +57,7 @@ def _draw_photo(axes: "Axes", side: Side, compared: FoundFace, color: str) -> No
         axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=edge_color, linewidth=width))
 
 
-def _chip_grid(faces: list[FoundFace]) -> np.ndarray:
+def _chip_grid(faces: list[PhotoFace]) -> np.ndarray:
     """The first chips in a square grid, RGB uint8."""
     chips = [resize_chip(face.chip, CHIP_SIZE) for face in faces[:MAX_CHIPS]]
     columns = int(np.ceil(np.sqrt(len(chips))))

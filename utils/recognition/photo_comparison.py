@@ -1,65 +1,73 @@
-"""Two sides, each a photo or a folder of photos of one person, and how alike their faces are."""
+"""Compare two sides, each a photo or a folder with photos of one person: how likely do they show the same person?"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, counted
 from utils.faces.alignment import Face, face_chip
 from utils.faces.detection import Detector, main_faces
+from utils.features.extractor import Extractor
 from utils.heads.head import Head
 from utils.log_odds import mean_log_odds
 from utils.media.images import list_images, read_image
 
 
 @dataclass(frozen=True)
-class FoundFace:
-    """One face of one photo. chip: RGB uint8 (S, S, 3), as the extractor sees it before it is resized."""
+class PhotoFace:
+    """One face in one photo."""
 
     photo: Path
     face: Face
-    chip: np.ndarray
+    chip: np.ndarray  # RGB uint8 (S, S, 3), before it is resized for the extractor
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one path shows. candidates: the people that may be meant, each a list of faces.
+    """The faces of one side of a comparison."""
 
-    A photo has a candidate for every face, a folder one whose faces are the largest of each photo. skipped:
-    a text for each photo of a folder that is of no use; crowded: how many of its photos show several faces.
-    """
-
-    path: Path
-    candidates: list[list[FoundFace]]
-    skipped: list[str]
-    crowded: int
+    path: Path  # a photo or a folder
+    candidates: list[list[PhotoFace]]  # each face of a photo is one; a folder has one, the largest face of each photo
+    skipped: list[str]  # why photos of a folder were skipped, one message each
+    crowded_photos: int  # photos of a folder that show several faces
 
 
-def find_side(path: Path, detect: Detector) -> Side:
-    """Find the faces of a photo or of a folder's photos. Raises InputError where there is none."""
+@dataclass(frozen=True)
+class Comparison:
+    """The most similar pair of candidates, one from each side."""
+
+    probability: float  # of being the same person, 0-1
+    distance: float  # Euclidean, between features; the mean over pairs of photos
+    first_faces: list[PhotoFace]  # of the candidate from the first side
+    second_faces: list[PhotoFace]  # of the candidate from the second side
+    candidate_pairs: int  # that were compared
+
+
+def load_side(path: Path, detect: Detector) -> Side:
+    """Detect the faces in a photo or in the photos of a folder. Raises InputError if there are none."""
     if path.is_dir():
-        return _find_in_folder(path, detect)
+        return _load_folder(path, detect)
     image = read_image(path)
-    faces = [FoundFace(path, face, face_chip(image, face)) for face in detect(image)]
+    faces = [PhotoFace(path, face, face_chip(image, face)) for face in detect(image)]
     if not faces:
         raise InputError(f"{path}: no face found")
     return Side(path, [[face] for face in faces], [], 0)
 
 
 def list_photos(folder: Path) -> list[Path]:
-    """The photos of one person's folder. Raises InputError where it has none, which says what else it has."""
+    """List the photos in one person's folder. Raises InputError if there are none, with a hint if it has subfolders."""
     photos = list_images(folder)
     if not photos:
         people = sorted(path for path in folder.iterdir() if path.is_dir() and list_images(path))
-        hint = f", only folders with photos: give a photo, or one person's folder such as {people[0]}" if people else ""
+        hint = f", only folders with photos: pass a photo, or one person's folder such as {people[0]}" if people else ""
         raise InputError(f"{folder} has no photos{hint}")
     return photos
 
 
-def _find_in_folder(folder: Path, detect: Detector) -> Side:
+def _load_folder(folder: Path, detect: Detector) -> Side:
     photos = list_photos(folder)
-    found, skipped, crowded = [], [], 0
+    largest_faces, skipped, crowded_photos = [], [], 0
     for photo in photos:
         try:
             image = read_image(photo)
@@ -70,45 +78,33 @@ def _find_in_folder(folder: Path, detect: Detector) -> Side:
         if not faces:
             skipped.append(f"{photo}: no face found")
             continue
-        crowded += len(faces) > 1
-        found.append(FoundFace(photo, faces[0], face_chip(image, faces[0])))
-    if not found:
-        raise InputError(f"{folder}: no face found in {len(photos)} photos, {skipped[0]}")
-    return Side(folder, [found], skipped, crowded)
+        crowded_photos += len(faces) > 1
+        largest_faces.append(PhotoFace(photo, faces[0], face_chip(image, faces[0])))
+    if not largest_faces:
+        raise InputError(f"{folder}: no face found in {counted(len(photos), 'photo')}, {skipped[0]}")
+    return Side(folder, [largest_faces], skipped, crowded_photos)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The likeliest of a photo's pairs of candidates, or the only one.
-
-    probability: that both are one person, 0-1. distance: Euclidean, of the features, the mean where there are several
-    pairs of photos. first, second: the faces that were compared. pairs: of candidates.
-    """
-
-    probability: float
-    distance: float
-    first: list[FoundFace]
-    second: list[FoundFace]
-    pairs: int
-
-
-def compare_sides(first: Side, second: Side, extractor, head: Head) -> Comparison:
-    """Compare every candidate of one side with every one of the other; the likeliest pair is the answer."""
-    (rows_a, owners_a), (rows_b, owners_b) = (_embed(side, extractor) for side in (first, second))
-    scores = head.score_gallery(rows_a, rows_b)
-    distances = np.linalg.norm(rows_a[:, None] - rows_b[None], axis=2)
-    best = None
-    for i, a in enumerate(first.candidates):
-        for j, b in enumerate(second.candidates):
-            block = np.ix_(owners_a == i, owners_b == j)
-            probability = mean_log_odds(scores[block])
-            if best is None or probability > best.probability:
-                best = Comparison(probability, float(distances[block].mean()), a, b, 0)
-    pairs = len(first.candidates) * len(second.candidates)
-    return Comparison(best.probability, best.distance, best.first, best.second, pairs)
+def compare_sides(first: Side, second: Side, extractor: Extractor, head: Head) -> Comparison:
+    """Compare each candidate of one side with each of the other, and return the most similar pair."""
+    (features_a, owners_a), (features_b, owners_b) = (_embed(side, extractor) for side in (first, second))
+    scores = head.score_gallery(features_a, features_b)
+    distances = np.linalg.norm(features_a[:, None] - features_b[None], axis=2)
+    pairs = [(a, b) for a in range(len(first.candidates)) for b in range(len(second.candidates))]
+    blocks = [np.ix_(owners_a == a, owners_b == b) for a, b in pairs]
+    probabilities = [mean_log_odds(scores[block]) for block in blocks]
+    best = int(np.argmax(probabilities))
+    a, b = pairs[best]
+    return Comparison(
+        probability=probabilities[best],
+        distance=float(distances[blocks[best]].mean()),
+        first_faces=first.candidates[a],
+        second_faces=second.candidates[b],
+        candidate_pairs=len(pairs),
+    )
 
 
-def _embed(side: Side, extractor) -> tuple[np.ndarray, np.ndarray]:
-    """The features (n, D) of all faces of a side, and the candidate that each belongs to, int (n,)."""
-    rows = extractor.embed([face.chip for faces in side.candidates for face in faces])
-    return rows, np.repeat(np.arange(len(side.candidates)), [len(faces) for faces in side.candidates])
+def _embed(side: Side, extractor: Extractor) -> tuple[np.ndarray, np.ndarray]:
+    """Embed the faces of a side: features (n, D), and the candidate that each face belongs to, int (n,)."""
+    features = extractor.embed([face.chip for candidate in side.candidates for face in candidate])
+    return features, np.repeat(np.arange(len(side.candidates)), [len(candidate) for candidate in side.candidates])
