@@ -164,7 +164,7 @@ class Bench:
     def camera(self, visitors: Path | None) -> dict:
         """A camera before which enrolled people come and go, in real time."""
         import numpy as np
-        from visits import RATE, VISIT, VISITS, Watch, enrolled_visitors, start_camera
+        from visits import RATE, VISIT_FRAMES, VISITS, Watch, enrolled_visitors, start_camera
 
         from utils.live.loops import open_screen, run_camera
         from utils.live.outputs import Outputs, Summary
@@ -177,7 +177,7 @@ class Bench:
         with ExitStack() as cleanup:
             cleanup.callback(stop)
             screen = open_screen(recognizer, None, None, False, cleanup)
-            watch = Watch(screen, VISITS * VISIT / RATE, bool(os.environ.get("DISPLAY")))
+            watch = Watch(screen, VISITS * VISIT_FRAMES / RATE, bool(os.environ.get("DISPLAY")))
             background = BackgroundRecognizer(recognizer, source)
             cleanup.callback(source.close)
             cleanup.callback(background.close)

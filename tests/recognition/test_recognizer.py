@@ -36,12 +36,11 @@ def test_rescoring_removes_the_names_of_removed_people():
     gallery = Gallery(FeatureSet(ada, np.zeros(2, int), ["ada"], None), FakeHead(), None, None)
     gallery.add("bea", bea)
     recognizer = Recognizer(None, None, gallery)
-    for number, embedding in enumerate((ada[0], bea[0]), start=1):
-        track = Track(number, measured_face(100), np.zeros(4), 0.0)
+    for track_id, embedding in enumerate((ada[0], bea[0]), start=1):
+        track = Track(track_id, measured_face(100), np.zeros(4), 0.0)
+        scores = gallery.scores(embedding[None])[0]
         for index in range(4):
-            add_observation(
-                track, Observation(embedding, gallery.scores(embedding[None])[0], 0.5, index * 0.3), gallery
-            )
+            add_observation(track, Observation(embedding, scores, 0.5, index * 0.3), gallery)
         recognizer.tracks.alive.append(track)
     recognizer.visible = list(recognizer.tracks.alive)
     recognizer.update_names()
