@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,32 +32,20 @@ class CaptureState:
     countdown: int | None = None  # seconds until the next automatic save, None if it is not shown
 
 
+@dataclass
 class Collector:
-    """Takes in one frame after another and saves faces that are requested and good enough.
+    """Takes in one frame after another and saves faces that are requested and good enough."""
 
-    Args:
-        saver: writes the faces.
-        gate: save only faces that are good enough.
-        every: save a face every so many frames of the source; 0 for never.
-        guide: asks for poses and has them saved; None for no guide.
-        rate: frames a second, for the countdown.
-        count: stop after so many faces; None for no limit.
-        clock: the seconds of `Frame.arrived`.
-    """
+    saver: FaceSaver
+    gate: bool  # save only faces that are good enough
+    every: int  # save a face every so many frames of the source; 0 for never
+    guide: Guide | None  # asks for poses and has them saved
+    rate: float  # frames a second, for the countdown
+    count: int | None = None  # stop after so many faces; None for no limit
+    clock: Callable[[], float] = time.monotonic  # the one that Frame.arrived is read from
+    rejected: Counter[str] = field(default_factory=Counter, init=False)  # frames whose face was wanted, by reason
 
-    def __init__(
-        self,
-        saver: FaceSaver,
-        gate: bool,
-        every: int,
-        guide: Guide | None,
-        rate: float,
-        count: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ):
-        self.saver, self.gate, self.every, self.guide, self.rate, self.count = saver, gate, every, guide, rate, count
-        self.clock = clock
-        self.rejected: Counter[str] = Counter()  # reason → frames in which a face was wanted and not saved
+    def __post_init__(self):
         self._index, self._now = -1, 0.0  # the newest frame's index and time
         self._requested_at = self._requested_until = -np.inf  # on the clock; in the source's time
         self._due = False  # an automatic save

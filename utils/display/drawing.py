@@ -48,10 +48,7 @@ def mirror(image: np.ndarray, boxes: list[Box]) -> tuple[np.ndarray, list[Box]]:
 
 
 def draw_text(image: np.ndarray, text: str, left: int, top: int, size: int, color: Color) -> int:
-    """Write a line of text, cut at the image's border. Returns its width.
-
-    size: of the text in pixels; the line is 1.5 times as high.
-    """
+    """Write a line of text, `size` pixels large and 1.5 times as high, cut at the border. Returns its width."""
     mask = text_mask(text, size)
     _paint(image, mask, left, top, color)
     return mask.shape[1]
