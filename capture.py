@@ -89,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         from utils.faces.detection import DETECTION_SIZE, load_detector
         from utils.faces.folder import FaceSaver
         from utils.files import make_folder
+        from utils.media.camera import LiveSource
 
         make_folder(args.output)
         search_size = LIVE_SEARCH_SIZE if source.live else DETECTION_SIZE
@@ -100,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         mirrored = is_mirrored(args.mirror, args.camera, args.video_path)
         screen = None if args.headless else open_preview(collector, mirrored, cleanup)
         try:
-            if screen and source.live:
+            if screen and isinstance(source, LiveSource):
                 collect_from_camera(source, detect, collector, screen)
             else:
                 collect_from_frames(source, detect, collector, screen)

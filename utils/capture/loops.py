@@ -11,18 +11,19 @@ from utils.faces.detection import Detector
 from utils.faces.motion import Box, gray_copy, move_boxes
 from utils.media.camera import LiveSource
 from utils.media.frame_worker import FrameWorker
-from utils.media.video import Frame, VideoSource
+from utils.media.sources import Source
+from utils.media.video import Frame
 
 TITLE = "capture"
 
 
-def open_preview(collector: Collector, mirrored: bool, cleanup: ExitStack) -> Screen[Box]:
+def open_preview(collector: Collector, mirrored: bool, cleanup: ExitStack) -> Screen[CaptureControls]:
     """Prepare the preview; its window opens with the first frame."""
     return Screen(CaptureControls(collector), cleanup, mirrored, TITLE)
 
 
 def collect_from_frames(
-    source: VideoSource | LiveSource, detect: Detector, collector: Collector, screen: Screen[Box] | None
+    source: Source, detect: Detector, collector: Collector, screen: Screen[CaptureControls] | None
 ) -> None:
     """Process frame after frame until enough faces are saved, a key quits or the source ends.
 
@@ -42,7 +43,9 @@ def collect_from_frames(
             break
 
 
-def collect_from_camera(camera: LiveSource, detect: Detector, collector: Collector, screen: Screen[Box]) -> None:
+def collect_from_camera(
+    camera: LiveSource, detect: Detector, collector: Collector, screen: Screen[CaptureControls]
+) -> None:
     """Show every frame of a camera, and process as many as the detector can keep up with.
 
     Nothing here waits for the detector: until it is done, the last boxes are moved along with the image.

@@ -18,7 +18,8 @@ Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 
 def rgb(color: str) -> Color:
     """A color written as #rrggbb."""
-    return tuple(bytes.fromhex(color[1:]))
+    red, green, blue = bytes.fromhex(color[1:])
+    return red, green, blue
 
 
 # Color alone carries no meaning: a face that is unknown or not good enough gets corners instead of a box,
@@ -177,7 +178,8 @@ def draw_status(
 
 def _key_lines(keys: Sequence[tuple[str, str]], size: int, width: int) -> list[list[tuple[str, str]]]:
     """Distribute keys over as few lines as possible; a key that is wider than a line is left out."""
-    lines, used = [], width
+    lines: list[list[tuple[str, str]]] = []
+    used = width
     for key, meaning in keys:
         needed = text_width(key, size) + size // 3 + text_width(meaning, size)
         if needed > width:

@@ -40,7 +40,8 @@ def wrap_text(text: str, size: int, width: int, max_lines: int) -> list[str]:
 
     Lines break at spaces; a word wider than a line, such as a path, is broken anywhere.
     """
-    lines, rest = [], text
+    lines: list[str] = []
+    rest = text
     while len(lines) < max_lines - 1 and text_width(rest, size) > width:
         end = _fitting(rest, size, width)
         line = rest[:end] if rest[end].isspace() else rest[:end].rpartition(" ")[0] or rest[: max(end, 1)]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,20 +18,21 @@ FRAME_WAIT_SECONDS = 0.1  # how long to wait for a camera's frame while there is
 REDRAW_SECONDS = 0.1  # between two drawings of a frame that stands still
 PAUSED_KEYS = (("space", "go on"),)  # shown while paused, even if the keys are hidden
 
-DrawnFace = TypeVar("DrawnFace")  # NamedFace in test.py, Box in capture.py
 
+class Controls(Protocol):
+    """Draws on a Screen and acts on its keys: LiveControls in test.py, CaptureControls in capture.py.
 
-class Controls(Protocol[DrawnFace]):
-    """Draws on a Screen and acts on its keys: LiveControls in test.py, CaptureControls in capture.py."""
+    faces are whatever the controls draw: each a NamedFace in test.py, a Box in capture.py.
+    """
 
     quit: bool
     paused: bool
 
-    def press(self, key: str, faces: list[DrawnFace], picture: np.ndarray) -> None:
+    def press(self, key: str, faces: list[Any], picture: np.ndarray) -> None:
         """Act on a key. faces, picture: what the screen shows; the picture is RGB uint8 (H, W, 3)."""
 
     def draw(
-        self, image: np.ndarray, faces: list[DrawnFace], latency: float | None, note: str | None, mirrored: bool
+        self, image: np.ndarray, faces: list[Any], latency: float | None, note: str | None, mirrored: bool
     ) -> np.ndarray:
         """Draw faces, messages and keys on a copy of an RGB uint8 image (H, W, 3).
 
@@ -39,23 +40,26 @@ class Controls(Protocol[DrawnFace]):
         """
 
 
+AnyControls = TypeVar("AnyControls", bound=Controls)
+
+
 @dataclass
-class Screen(Generic[DrawnFace]):
+class Screen(Generic[AnyControls]):
     """A window that opens with its first frame, shows one frame after another and handles keys in between."""
 
-    controls: Controls[DrawnFace]
+    controls: AnyControls
     cleanup: ExitStack
     mirrored: bool = False
     title: str = TITLE
     clock: Callable[[], float] = time.monotonic
     window: Window | None = field(default=None, init=False)
     frame: Frame | None = field(default=None, init=False)  # as filmed; None before the first
-    faces: list[DrawnFace] = field(default_factory=list, init=False)
+    faces: list[Any] = field(default_factory=list, init=False)
     picture: np.ndarray | None = field(default=None, init=False)  # the frame as drawn
     shown_at: float = field(default=-np.inf, init=False)  # on the clock
     next_due: float = field(default=-np.inf, init=False)  # when show_paced may return, on the clock
 
-    def show(self, frame: Frame, faces: list[DrawnFace], latency: float | None = None, note: str | None = None) -> None:
+    def show(self, frame: Frame, faces: list[Any], latency: float | None = None, note: str | None = None) -> None:
         """Draw a frame with its faces and show it. latency, note: see Controls.draw."""
         if self.window is None:
             self.window = Window(self.title)
@@ -70,7 +74,7 @@ class Screen(Generic[DrawnFace]):
         if (camera.note or self.controls.paused) and self.clock() - self.shown_at >= REDRAW_SECONDS:
             self.show(self.frame or camera.blank(), self.faces, latency, camera.note)
 
-    def show_paced(self, frame: Frame, faces: list[DrawnFace], interval: float) -> None:
+    def show_paced(self, frame: Frame, faces: list[Any], interval: float) -> None:
         """Show a video's frame for `interval` seconds since the last, and for as long as the video is paused."""
         self.show(frame, faces)
         self.next_due = max(self.next_due + interval, self.clock())

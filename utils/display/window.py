@@ -108,4 +108,5 @@ def decode_key(code: int) -> str:
 def fit_size(size_wh: tuple[int, int], largest_wh: tuple[int, int]) -> tuple[int, int]:
     """A width and height scaled down to fit into the largest, with the same proportions; never scaled up."""
     scale = min(1.0, *(limit / side for limit, side in zip(largest_wh, size_wh, strict=True)))
-    return tuple(max(1, round(side * scale)) for side in size_wh)
+    width, height = (max(1, round(side * scale)) for side in size_wh)
+    return width, height
