@@ -1,4 +1,4 @@
-"""What several tests need: real data where it is there, drawn people, one extractor for the whole session."""
+"""Fixtures of several tests: real faces if there are any, drawn people and one extractor for the session."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import ROOT, STARTED, Display, gray_pictures
 
-# As utils.keras_models.import_keras does; JAX, which TensorFlow imports where it is installed, would set another.
+# The same as in utils.keras_models.import_keras. JAX, which TensorFlow imports if installed, sets another level.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 DATA = ROOT.parent / "shared" / "data"
@@ -15,7 +15,7 @@ DATA = ROOT.parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real faces that stands beside some checkouts; the test is skipped elsewhere."""
+    """The folder of real faces beside some checkouts; without it the test is skipped."""
     if not DATA.is_dir():
         pytest.skip(f"needs the real faces in {DATA}")
     return DATA
@@ -23,7 +23,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def extractor_path(tmp_path_factory) -> Path:
-    """The dlib extractor, saved by network.py as its command line says."""
+    """The dlib extractor, saved by network.py."""
     import network
 
     folder = tmp_path_factory.mktemp("models")
@@ -34,7 +34,7 @@ def extractor_path(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def selfies(tmp_path_factory) -> Path:
-    """Photos of seven drawn people, five each, and what a folder gathers beside them."""
+    """Photos of seven drawn people, five each, and stray files such as folders gather."""
     from utils.media.images import write_image
     from utils.synthetic.identity import sample_identity
     from utils.synthetic.portrait import draw_selfie
@@ -52,7 +52,7 @@ def selfies(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def suite(selfies, extractor_path) -> dict[str, Path]:
-    """faces, features and a head of the drawn people, made by the scripts' own command lines."""
+    """Faces, features and a head of the drawn people, made by the scripts."""
     import compute_mean
     import extract_features
     import selfies2face
@@ -71,7 +71,7 @@ def suite(selfies, extractor_path) -> dict[str, Path]:
 
 @pytest.fixture
 def gray_camera():
-    """A network camera that sends 30 pictures a second, each of another gray."""
+    """A network camera that sends 30 pictures a second, each in another gray."""
     from utils.synthetic.network_camera import MjpegCamera
 
     camera = MjpegCamera(gray_pictures(60), 30)
@@ -82,6 +82,7 @@ def gray_camera():
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
+    """A virtual screen."""
     screen = Display(tmp_path_factory.mktemp("screen"))
     yield screen
     screen.server.terminate()
@@ -90,7 +91,7 @@ def screen(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_window_is_left():
-    """A test that fails must not leave its window to the next."""
+    """End the scripts that a failed test has left running, so that their windows do not disturb the next test."""
     yield
     while STARTED:
         process = STARTED.pop()
