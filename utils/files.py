@@ -46,7 +46,7 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def in_words(error: InputError | OSError) -> str:
+def describe_error(error: InputError | OSError) -> str:
     """Describe a failed write without error numbers and names of temporary files."""
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)

@@ -1,1 +1,1 @@
-"""test.py's own: keys, enrollment, outputs and the loops."""
+"""What only test.py needs: the keys of its window, enrollment, outputs and loops."""

@@ -1,6 +1,7 @@
-"""What a window shows besides the picture, and what its keys do."""
+"""The keys of test.py's window, and everything that it draws on a frame."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -9,52 +10,55 @@ import numpy as np
 from utils.display import drawing
 from utils.display.viewers import PAUSED_KEYS, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
-from utils.files import in_words
-from utils.live.enrollment import Enrollment, check_name
-from utils.live.outputs import annotate
+from utils.files import describe_error
+from utils.live.enrollment import MESSAGE_SECONDS, Enrollment, check_name
+from utils.live.outputs import annotate, face_area
 from utils.media.images import write_image
 from utils.recognition.recognizer import NamedFace
 
-# The most needed first, and as capture.py has them.
+# Most important first, since a small window leaves out the last ones. The order is that of capture.py.
 KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("e", "enroll"), ("n", "wrong"), ("h", "hide"))
-WIDEST_RATE = "000 fps  0000 ms"
+WIDEST_RATE = "000 fps  0000 ms"  # keeps the layout still while the figures change
 SNAPSHOTS = Path("snapshots")
-COMBINING = range(0x300, 0x370)  # accents that a dead key puts on the next letter
-RATE_OVER = 1.0  # seconds over which the shown rate is taken
+COMBINING_ACCENTS = range(0x300, 0x370)  # Unicode: a dead key puts one on the next letter
+RATE_SECONDS = 1.0  # time over which the frame rate is measured
 
 
 class LiveControls:
-    """The keys' state and the drawing of one window.
+    """The state of one window's keys, and its drawing: the controls of a Screen."""
 
-    enrollment: None where there is no folder for faces. snapshots: folder for `s`. quit, paused: what the
-    keys asked for.
-    """
-
-    def __init__(self, enrollment: Enrollment | None, snapshots: Path = SNAPSHOTS):
-        self.enrollment, self.snapshots = enrollment, snapshots
-        self.quit = self.paused = False
-        self.help = True
-        self.typed: str | None = None  # the name that is being typed
-        self.number: int | None = None  # the track that it is for
-        self.called: str | None = None  # the name that this face has
-        self._doubted: tuple[str, str] | None = None  # the face's name and another: whether it is meant was asked
-        self.message, self.message_until = "", 0.0
-        self.note: str | None = None  # about the camera, as drawn last
-        self._capital = self._capitals = False
-        self._accent = ""
-        self._shown: list[float] = []
+    def __init__(
+        self,
+        enrollment: Enrollment | None,
+        snapshots: Path = SNAPSHOTS,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.enrollment = enrollment  # None without a folder for faces
+        self.snapshots = snapshots  # folder that `s` saves to
+        self.clock = clock  # the time in seconds
+        self.quit = self.paused = False  # what the keys asked for
+        self.keys_shown = True
+        self.typed_name: str | None = None  # the name being typed, None if none is
+        self.track_id: int | None = None  # of the face that gets it
+        self.current_name: str | None = None  # of that face so far
+        self._asked: tuple[str, str] | None = None  # current and new name, if the user was asked to confirm the change
+        self.message, self.message_until = "", 0.0  # the answer to a key; when it disappears, on the clock
+        self.note: str | None = None  # what was wrong with the camera at the last drawing
+        self._shift = self._caps_lock = False  # capitals for the next letter, for all letters
+        self._accent = ""  # goes on the next letter
+        self._drawn_at: list[float] = []  # times of the last drawings, on the clock
 
     def press(self, key: str, faces: list[NamedFace], picture: np.ndarray) -> None:
-        """Act on a key. faces: as they are shown. picture: as it is shown, RGB uint8 (H, W, 3)."""
+        """Act on a key. faces, picture: what the screen shows; the picture is RGB uint8 (H, W, 3)."""
         if key == CLOSED:
             self.quit = True
-        elif self.typed is not None:
-            self.called = next((face.name for face in faces if face.track_id == self.number), self.called)
+        elif self.typed_name is not None:
+            self.current_name = next((face.name for face in faces if face.track_id == self.track_id), self.current_name)
             self._type(key)
         elif key in ("q", ESCAPE):
             self.quit = True
         elif key == "h":
-            self.help = not self.help
+            self.keys_shown = not self.keys_shown
         elif key == " ":
             self.paused = not self.paused
         elif key == "s":
@@ -62,121 +66,129 @@ class LiveControls:
         elif key in ("e", "n", "u"):
             self._edit(key, faces)
 
-    def show_message(self, text: str, seconds: float = 4.0) -> None:
-        self.message, self.message_until = text, time.monotonic() + seconds
+    def show_message(self, text: str, seconds: float = MESSAGE_SECONDS) -> None:
+        """Show a message in the window."""
+        self.message, self.message_until = text, self.clock() + seconds
 
     def _save(self, picture: np.ndarray) -> None:
         path = self.snapshots / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
         try:
             write_image(path, picture)
         except OSError as exc:
-            self.show_message(f"the snapshot is not saved: {in_words(exc)}")
+            self.show_message(f"snapshot not saved: {describe_error(exc)}")
         else:
             self.show_message(f"{path} saved")
 
     def _edit(self, key: str, faces: list[NamedFace]) -> None:
+        """Enroll the largest face (e), reject the name of the largest named one (n), or undo (u)."""
         if self.enrollment is None:
-            self.show_message("start with --faces_path faces to enroll people")
+            self.show_message("to enroll people, start with --faces_path faces")
         elif key == "u":
-            self.enrollment.ask(self.enrollment.undo)
-            if self.note:  # the enrollment works after each picture
-                self.show_message("undone as soon as there is a picture again")
+            self.enrollment.submit(self.enrollment.undo)
+            if self.note:  # requests wait for the next frame
+                self.show_message("will be undone when the camera is back")
         elif self.note:
-            self.show_message(f"no picture to {'enroll from' if key == 'e' else 'say no to'}: {self.note}")
+            self.show_message(f"cannot {'enroll' if key == 'e' else 'reject a name'} without a picture: {self.note}")
         elif key == "n":
             named = [face for face in faces if face.name is not None]
-            if not named:
-                self.show_message("no face with a name to say no to")
+            if named:
+                self.enrollment.submit(self.enrollment.reject, _largest(named).track_id)
             else:
-                number = largest(named).track
-                self.enrollment.ask(self.enrollment.reject, number)
+                self.show_message("no named face in view")
         elif not faces:
-            self.show_message("no face to enroll")
+            self.show_message("no face in view")
         else:
-            face = largest(faces)
-            self.typed, self.number, self.called, self._doubted = "", face.track_id, face.name, None
-            self._capital = True
+            face = _largest(faces)
+            self.typed_name, self.track_id, self.current_name, self._asked = "", face.track_id, face.name, None
+            self._shift = True
             self.paused = False
 
     def _type(self, key: str) -> None:
-        """A key while a name is typed. Letters come without their case, see utils.display.window.decode_key."""
+        """Handle a key while a name is typed. Letters arrive in lower case: see utils.display.window.decode_key."""
         if key == ENTER:
             self._enroll()
             return
-        if key:  # another key is an answer to what was said of the name
-            self._doubted, self.message_until = None, 0.0
+        if key:  # another key withdraws the question and the complaint about the name
+            self._asked, self.message_until = None, 0.0
         if key == ESCAPE:
-            self.typed = None
+            self.typed_name = None
         elif key == BACKSPACE:
-            self.typed = self.typed[:-1]
-            self._capital = not self.typed
+            self.typed_name = self.typed_name[:-1]
+            self._shift = not self.typed_name
         elif key == SHIFT:
-            self._capital = True
+            self._shift = True
         elif key == CAPS_LOCK:
-            self._capitals = not self._capitals
-        elif len(key) == 1 and ord(key) in COMBINING:
+            self._caps_lock = not self._caps_lock
+        elif len(key) == 1 and ord(key) in COMBINING_ACCENTS:
             self._accent = key
         elif key:
-            self.typed += (key.upper() if self._capital or self._capitals else key) + self._accent
-            # Names begin with a capital; Shift or caps lock give others.
-            self._capital, self._accent = key in " -", ""
+            self.typed_name += (key.upper() if self._shift or self._caps_lock else key) + self._accent
+            # Each part of a name begins with a capital, without Shift.
+            self._shift, self._accent = key in " -", ""
 
     def _enroll(self) -> None:
-        name, wrong = check_name(self.typed, self.enrollment.gallery.names)
-        if wrong:
-            self.show_message(wrong)
+        """Start to enroll the face under the typed name. Ask for a second Enter if the face has another name."""
+        name, problem = check_name(self.typed_name, self.enrollment.gallery.names)
+        if problem:
+            self.show_message(problem)
             return
-        if self.called not in (None, name) and self._doubted != (self.called, name):
-            self._doubted = self.called, name
-            self.show_message(f"this is {self.called}: Enter again to call this face {name}", np.inf)
+        if self.current_name not in (None, name) and self._asked != (self.current_name, name):
+            self._asked = self.current_name, name
+            self.show_message(f"this is {self.current_name}: press Enter again to enroll as {name}", np.inf)
             return
         self.message_until = 0.0
-        number, self.typed = self.number, None
-        self.enrollment.ask(self.enrollment.begin, name, number)
+        self.typed_name = None
+        self.enrollment.submit(self.enrollment.begin, name, self.track_id)
 
-    def draw(self, image: np.ndarray, faces: list[NamedFace], latency: float | None, note: str | None, mirrored: bool):
-        """A copy of an RGB uint8 frame with everything that the window shows.
+    def draw(
+        self, image: np.ndarray, faces: list[NamedFace], latency: float | None, note: str | None, mirrored: bool
+    ) -> np.ndarray:
+        """Draw faces, messages and keys on a copy of an RGB uint8 image (H, W, 3).
 
-        latency: seconds from camera to name, None where there is no camera. note: about the camera.
+        latency: seconds from camera to name, None without a camera. note: what is wrong with the camera.
         """
         self.note = note
-        if self.typed is not None and any(face.track_id == self.number for face in faces):
-            faces = [face for face in faces if face.track_id == self.number]  # so that it is seen whose name is typed
+        if self.typed_name is not None and any(face.track_id == self.track_id for face in faces):
+            faces = [face for face in faces if face.track_id == self.track_id]  # shows whose name is being typed
         picture = annotate(image, faces, mirrored)
-        if self.typed is not None:
-            drawing.draw_entry(picture, "Who is this? A name:", self.typed, "Enter: enroll    Esc: cancel")
+        if self.typed_name is not None:
+            drawing.draw_entry(picture, "Who is this? Type a name:", self.typed_name, "Enter: enroll    Esc: cancel")
         self._draw_message(picture)
-        # What is drawn again is no picture a second.
+        # Redrawing the same frame must not count as frames per second.
         aside = "paused" if self.paused else "" if note else self._rate(latency)
         drawing.draw_status(picture, "", aside, self._keys(), WIDEST_RATE)
         return picture
 
     def _keys(self) -> tuple[tuple[str, str], ...]:
-        if self.typed is not None:
+        if self.typed_name is not None:
             return ()
         if self.paused:
-            return while_paused(KEYS) if self.help else PAUSED_KEYS
-        return KEYS if self.help else ()
+            return while_paused(KEYS) if self.keys_shown else PAUSED_KEYS
+        return KEYS if self.keys_shown else ()
 
     def _draw_message(self, picture: np.ndarray) -> None:
-        """Answers to keys come first, for their seconds; then the camera's note, then what an enrollment asks for."""
-        now, typing, enrollment = time.monotonic(), self.typed is not None, self.enrollment
-        noticed = enrollment is not None and not typing and now < enrollment.notice_until
+        """Draw the most important message.
+
+        That is the answer to a key while it lasts, then what a finished enrollment reports, then the
+        camera's note, then what a running enrollment asks for.
+        """
+        now, typing, enrollment = self.clock(), self.typed_name is not None, self.enrollment
+        has_notice = enrollment is not None and not typing and now < enrollment.notice_until
         if now < self.message_until:
             drawing.draw_message(picture, self.message, warning=typing)
-        elif self.note and not (noticed and enrollment.progress is None):
+        elif self.note and not (has_notice and enrollment.progress is None):
             drawing.draw_message(picture, self.note, warning=True)
-        elif noticed:
+        elif has_notice:
             drawing.draw_message(picture, enrollment.notice, progress=enrollment.progress)
 
     def _rate(self, latency: float | None) -> str:
-        now = time.monotonic()
-        self._shown = [when for when in self._shown if now - when <= RATE_OVER] + [now]
-        span = now - self._shown[0]
-        rate = f"{(len(self._shown) - 1) / span:.0f} fps" if span > 0 else ""
+        """Frames per second, and the latency in milliseconds if there is one."""
+        now = self.clock()
+        self._drawn_at = [drawn for drawn in self._drawn_at if now - drawn <= RATE_SECONDS] + [now]
+        span = now - self._drawn_at[0]
+        rate = f"{(len(self._drawn_at) - 1) / span:.0f} fps" if span > 0 else ""
         return rate if latency is None else f"{rate}  {latency * 1000:.0f} ms"
 
 
-def largest(faces: list[NamedFace]) -> NamedFace:
-    """The face with the largest box."""
-    return max(faces, key=lambda face: face.box[2] * face.box[3])
+def _largest(faces: list[NamedFace]) -> NamedFace:
+    return max(faces, key=face_area)

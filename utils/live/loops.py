@@ -1,8 +1,10 @@
-"""The loops of test.py: over photos, over a video frame by frame, and over a camera that never waits."""
+"""The loops of test.py: over photos, over every frame of a video, and over a camera without ever waiting."""
 
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,12 +12,15 @@ from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, PhotoWin
 from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
 from utils.live.outputs import Outputs, Summary, annotate
+from utils.media.camera import LiveSource
 from utils.media.sources import PhotoSource
 from utils.media.video import Frame, VideoSource
 from utils.recognition.recognizer import BackgroundRecognizer, NamedFace, Recognizer
 from utils.threads import BackgroundWriter, map_ahead, read_ahead
 
-AHEAD = 8  # frames decoded early, and frames waiting to be written
+AHEAD = 8  # frames decoded in advance, and frames waiting to be written
+
+Item = TypeVar("Item")
 
 
 def run_photos(
@@ -25,8 +30,8 @@ def run_photos(
     summary: Summary,
     window: PhotoWindow | None,
 ) -> None:
-    """Recognize photo after photo."""
-    for frame in progress(source.frames(), window is None):
+    """Recognize one photo after another. window: None to open no window."""
+    for frame in show_progress(source.frames(), window is None):
         faces = recognize(frame.image)
         picture = annotate(frame.image, faces)
         outputs.write_picture(frame, picture)
@@ -40,17 +45,17 @@ def run_photos(
 def run_video(
     source: VideoSource, recognizer: Recognizer, outputs: Outputs, summary: Summary, screen: Screen | None
 ) -> None:
-    """Recognize every frame of a video, in order.
+    """Recognize every frame of a video in order. screen: None to open no window.
 
-    Decoding and the search for faces run ahead, and writing behind, in threads of their own. In a window
-    it is shown no faster than it was filmed.
+    Threads decode and search frames ahead of the recognition, and write behind it. A window shows the video
+    no faster than it was filmed.
     """
     with BackgroundWriter(AHEAD) as writer:
-        found = map_ahead(recognizer.find, read_ahead(source.frames(), AHEAD), ahead=AHEAD)
-        for recognition in map(recognizer.name, progress(found, screen is None)):
-            frame, faces = recognition.frame, recognition.faces
+        detected = map_ahead(recognizer.find, read_ahead(source.frames(), AHEAD), ahead=AHEAD)
+        for recognized in map(recognizer.name, show_progress(detected, screen is None)):
+            frame, faces = recognized.frame, recognized.faces
             if outputs.video:
-                writer.submit(write_annotated, outputs, frame, faces)
+                writer.submit(_write_annotated, outputs, frame, faces)
             outputs.write_event(frame, faces)
             summary.add(frame, faces)
             summary.frames += 1
@@ -61,53 +66,69 @@ def run_video(
                 break
 
 
-def write_annotated(outputs: Outputs, frame: Frame, faces: list[NamedFace]) -> None:
-    """Draw a frame's faces and write it."""
-    outputs.write_picture(frame, annotate(frame.image, faces))
-
-
 def run_camera(
-    camera, background: BackgroundRecognizer, outputs: Outputs, summary: Summary, screen: Screen | None
+    camera: LiveSource,
+    background: BackgroundRecognizer,
+    outputs: Outputs,
+    summary: Summary,
+    screen: Screen | None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Show every frame of a camera with the freshest names, until it ends or the window is told to quit.
+    """Show every frame of a camera with the latest names, until the camera ends or the user quits.
 
-    Nothing here waits for the recognizer. What counts as a frame is what is shown or written to a video,
-    where neither is asked for what is recognized.
+    Nothing here waits for the recognizer. With a window or a video, the summary counts the frames shown or
+    written, otherwise those recognized.
+
+    Args:
+        camera: the source of the frames.
+        background: recognizes the camera's newest frame in a thread of its own.
+        outputs, summary: where the results go.
+        screen: None to open no window.
+        clock: the time in seconds, the same as that of Frame.arrived.
     """
-    frame = recognition = latency = None
-    wants_pictures = screen is not None or outputs.video is not None
+    frame = recognized = latency = None
+    shows_frames = screen is not None or outputs.video is not None
     while not (screen and screen.controls.quit):
-        for recognition in background.finished():
-            latency = time.monotonic() - recognition.frame.arrived
+        for recognized in background.finished():
+            latency = clock() - recognized.frame.arrived
             summary.latencies.append(latency)
-            outputs.write_event(recognition.frame, recognition.faces, latency)
-            summary.add(recognition.frame, recognition.faces)
-            summary.frames += not wants_pictures
+            outputs.write_event(recognized.frame, recognized.faces, latency)
+            summary.add(recognized.frame, recognized.faces)
+            summary.frames += not shows_frames
         new = camera.newest(frame.index if frame else -1, 0.0 if screen and screen.frame else FRAME_WAIT_SECONDS)
         if new is None and camera.ended:
             break
         if new is not None:
             frame = new
-            summary.frames += wants_pictures
-            faces = recognition.moved_to(frame) if recognition and wants_pictures else []
+            summary.frames += shows_frames
+            faces = recognized.moved_to(frame) if recognized and shows_frames else []
             if outputs.video:
-                write_annotated(outputs, frame, faces)
+                _write_annotated(outputs, frame, faces)
             if screen and not screen.controls.paused:
                 screen.show(frame, faces, latency)
         elif screen:
             screen.redraw(camera, latency)
-        if screen and screen.frame:  # a blank one has its keys too
+        if screen and screen.frame:  # keys work in a blank window too
             screen.handle_keys(KEY_WAIT_SECONDS)
 
 
-def open_screen(recognizer: Recognizer, faces_path, features_path, mirrored: bool, cleanup: ExitStack) -> Screen:
-    """The window's state; the window itself opens with the first picture."""
+def _write_annotated(outputs: Outputs, frame: Frame, faces: list[NamedFace]) -> None:
+    outputs.write_picture(frame, annotate(frame.image, faces))
+
+
+def open_screen(
+    recognizer: Recognizer, faces_path: Path | None, features_path: Path, mirrored: bool, cleanup: ExitStack
+) -> Screen:
+    """A screen with the keys of test.py. Its window opens with the first frame.
+
+    faces_path, features_path: where enrolled people are saved; without faces_path nobody can be enrolled.
+    """
     enrollment = Enrollment(recognizer, faces_path, features_path) if faces_path else None
     return Screen(LiveControls(enrollment), cleanup, mirrored)
 
 
-def progress(frames: Iterable, headless: bool) -> Iterable:
-    """The frames or what was made of them, counted on stderr where there is no window and stderr is a terminal."""
+def show_progress(items: Iterable[Item], headless: bool) -> Iterable[Item]:
+    """The same items, with a progress bar on stderr if there is no window and stderr is a terminal."""
     from tqdm import tqdm
 
-    return tqdm(frames, unit="frame", disable=None if headless else True)
+    return tqdm(items, unit="frame", disable=None if headless else True)
