@@ -77,13 +77,13 @@ class Enrollment:
         """Attach to a recognizer.
 
         Args:
-            recognizer: sees the faces; its gallery is changed.
-            faces_path: folder of person folders with chips, as capture.py writes it.
-            features_path: folder of person folders with features, as extract_features.py writes it.
-            clock: the time in seconds.
-            interval: seconds between two saved faces, at least.
-            duration: seconds until an enrollment ends.
-            judge: why a face is not saved, None if it is good: utils.faces.quality.rejection_reason.
+          recognizer: sees the faces; its gallery is changed.
+          faces_path: folder of person folders with chips, as capture.py writes it.
+          features_path: folder of person folders with features, as extract_features.py writes it.
+          clock: the time in seconds.
+          interval: seconds between two saved faces, at least.
+          duration: seconds until an enrollment ends.
+          judge: why a face is not saved, None if it is good: utils.faces.quality.rejection_reason.
         """
         self.recognizer, self.gallery = recognizer, recognizer.gallery
         self.files = EnrolledFiles(faces_path, features_path, recognizer.extractor.fingerprint)

@@ -80,11 +80,11 @@ def run_camera(
     written, otherwise those recognized.
 
     Args:
-        camera: the source of the frames.
-        background: recognizes the camera's newest frame in a thread of its own.
-        outputs, summary: where the results go.
-        screen: None to open no window.
-        clock: the time in seconds, the same as that of Frame.arrived.
+      camera: the source of the frames.
+      background: recognizes the camera's newest frame in a thread of its own.
+      outputs, summary: where the results go.
+      screen: None to open no window.
+      clock: the time in seconds, the same as that of Frame.arrived.
     """
     frame = recognized = latency = None
     shows_frames = screen is not None or outputs.video is not None
