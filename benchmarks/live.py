@@ -1,14 +1,14 @@
-"""How fast live recognition is, beside the naive loop that it replaces, and how it grows.
+"""Measure the speed of live recognition, against the naive loop of the original recipe, and how it scales.
 
   python benchmarks/live.py --features features --model models/dlib --classification models/similarity \\
       --video_path party.mp4 --others others_features --visitors others --output live.json
 
-On the video: frames a second of test.py's loop with an annotated video written, and of the original
-recipe's (one `predict` a face, one `predict` a person and face, one frame after the other) on every
-tenth frame. Before a camera, 640×480 people at 30 frames a second from another process, drawn or photos
-of --visitors: what the window shows, how long it waits, and how soon a newcomer is named; on a real
-window where there is a screen. Then with more people enrolled (drawn numbers, or people of --others),
-by turns with those who are, and more faces in view.
+video: frames per second of test.py's loop with an annotated video written, and of the original recipe's
+loop (one `predict` per face, one `predict` per person and face, one frame after another) on every tenth
+frame. camera: another process films people at 640×480 and 30 frames per second, drawn ones or photos of
+--visitors; measures what the window shows, how long it waits, and how soon a newcomer is named. The
+window is real if there is a screen. people: the video with more people enrolled, random features or those
+of --others, the counts taking turns. faces: more faces in view.
 """
 
 import argparse
@@ -16,33 +16,50 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser
 
+if TYPE_CHECKING:
+    import numpy as np
+    from visits import Crowd
+
+    from utils.features.extractor import Extractor
+    from utils.features.feature_files import FeatureSet
+    from utils.heads.head import Head
+    from utils.media.video import VideoSource
+    from utils.recognition.recognizer import Recognizer
+
 PARTS = ("video", "camera", "people", "faces")
 PEOPLE, FACES = (1, 10, 100, 1000), (1, 2, 4, 8)
-NAIVE_EVERY = 10  # frames of the video that the naive loop is given one of
-ROUNDS = 3  # of each growth measurement, of which the middle one counts
+NAIVE_EVERY = 10  # the naive loop gets every tenth frame of the video
+ROUNDS = 3  # repetitions when people or faces are added; the median counts
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("-f", "--features", required=True, type=file_path, help="folder that extract_features.py wrote")
-    parser.add_argument("-m", "--model", required=True, type=file_path, help="extractor of the features")
+    parser.add_argument("-m", "--model", required=True, type=file_path, help="extractor that made the features")
     parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
     parser.add_argument("-v", "--video_path", required=True, type=file_path, help="a video")
-    parser.add_argument("--others", type=file_path, help="features of many people, to enroll more of")
+    parser.add_argument("--others", type=file_path, help="features folder of many people, to enroll more of them")
     parser.add_argument(
         "--visitors",
         type=file_path,
-        help="folder of person folders with crops as for --align 1: some of these people come before the camera, "
-        "instead of drawn ones",
+        help="folder of person folders with crops as for --align 1; the camera films some of these people instead of "
+        "drawn ones",
     )
-    parser.add_argument("--detect_width", type=bounded(int, 64), default=640, help="pixels that are searched")
+    parser.add_argument(
+        "--detect_width",
+        type=bounded(int, 64),
+        default=640,
+        help="pixels; wider frames are searched in a copy of this width",
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file for the figures")
     return parser
@@ -54,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     from threadpoolctl import threadpool_limits
 
     bench = Bench(args.features, args.model, args.classification, args.detect_width)
-    threadpool_limits(1, "blas")  # as test.py does, of the libraries that are loaded by now
+    threadpool_limits(1, "blas")  # as test.py does; it affects the libraries that are loaded by now
     figures = {"cores": os.cpu_count(), "detect_width": args.detect_width}
     if "video" in args.parts:
         figures["video"] = bench.video(args.video_path)
@@ -72,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Bench:
-    """The networks, loaded once, and one method a measurement; each prints its line and returns its figures."""
+    """Loads the networks once. Each measurement is a method that prints a line and returns its figures."""
 
     def __init__(self, features: Path, model: Path, head: Path, width: int):
         from utils.features.extractor import load_extractor
@@ -82,7 +99,8 @@ class Bench:
         self.features, self.head, self.extractor = load_features(features), load_head(head), load_extractor(model)
         self.width = width
 
-    def recognizer(self, features=None, threads: int = 1):
+    def recognizer(self, features: "FeatureSet | None" = None, threads: int = 1) -> "Recognizer":
+        """A recognizer of these people, by default of those in --features, ready to run."""
         from utils.recognition.gallery import Gallery
         from utils.recognition.recognizer import load_recognizer
 
@@ -91,45 +109,46 @@ class Bench:
         recognizer.warm_up()
         return recognizer
 
-    def run(self, frames, recognizer, output: Path) -> float:
-        """Frames a second of test.py's loop over a source of frames, with an annotated video written."""
+    def run(self, source: "VideoSource | Crowd", recognizer: "Recognizer", output: Path) -> float:
+        """Frames per second of test.py's loop over a source of frames, with an annotated video written."""
         from utils.live.loops import run_video
         from utils.live.outputs import Outputs, Summary
 
         summary = Summary(timed=True)
         with ExitStack() as cleanup:
-            outputs = Outputs(output, output.with_suffix(".jsonl"), frames, cleanup)
+            outputs = Outputs(output, output.with_suffix(".jsonl"), source, cleanup)
             start = time.perf_counter()
-            run_video(frames, recognizer, outputs, summary, None)
+            run_video(source, recognizer, outputs, summary, None)
         return summary.frames / (time.perf_counter() - start)
 
-    def run_file(self, path: Path, recognizer, output: Path) -> float:
-        """The same over a video file."""
+    def run_file(self, path: Path, recognizer: "Recognizer", output: Path) -> float:
+        """Frames per second over a video file."""
         from utils.media.video import VideoSource
 
-        with closing(VideoSource(path)) as film:
-            return self.run(film, recognizer, output)
+        with closing(VideoSource(path)) as video:
+            return self.run(video, recognizer, output)
 
     def video(self, path: Path) -> dict:
+        """The video in test.py's loop and in the naive one."""
         from utils.media.video import VideoSource
 
-        with tempfile.TemporaryDirectory() as folder, closing(VideoSource(path)) as film:
+        with tempfile.TemporaryDirectory() as folder, closing(VideoSource(path)) as video:
             ours = self.run_file(path, self.recognizer(), Path(folder, "ours.mp4"))
-            frames = [frame.image for frame in film.frames()][::NAIVE_EVERY]
+            frames = [frame.image for frame in video.frames()][::NAIVE_EVERY]
             naive = naive_rate(frames, self.extractor, self.head, self.features)
         print(f"video: {ours:.1f} frames/s, naive loop {naive:.2f}: {ours / naive:.0f} times")
         return {"frames_per_second": ours, "naive_frames_per_second": naive, "times": ours / naive}
 
     def people(self, path: Path, others: Path | None) -> dict:
-        """The video with PEOPLE enrolled, and with as many as there are features of: by turns, round after round."""
+        """The video with PEOPLE enrolled, and with all of --features. The counts take turns, round after round."""
         import numpy as np
         from visits import PHOTOS
 
         from utils.features.feature_files import load_features
 
         many = load_features(others) if others else None
-        own = len(self.features.names)
-        counts = sorted({*PEOPLE, own})
+        known = len(self.features.names)
+        counts = sorted({*PEOPLE, known})
         recognizers = {count: self.recognizer(enrolled(count, self.features, many)) for count in counts}
         rates = {count: [] for count in counts}
         with tempfile.TemporaryDirectory() as folder:
@@ -138,31 +157,31 @@ class Bench:
                     recognizer.tracks.cut()
                     rates[count].append(self.run_file(path, recognizer, Path(folder, "out.mp4")))
         for count in counts:
-            # Each round's by itself: whatever else the machine does then, it does to both.
-            share = np.median(np.divide(rates[count], rates[own]))
-            print(f"{count} people × {PHOTOS} photos: {np.median(rates[count]):.1f} frames/s, {share:.2f} of {own}'s")
+            # Compared round by round, since other load on the machine slows both alike.
+            share = np.median(np.divide(rates[count], rates[known]))
+            print(f"{count} people × {PHOTOS} photos: {np.median(rates[count]):.1f} frames/s, {share:.2f} of {known}'s")
         return {count: {"frames_per_second": float(np.median(rates[count]))} for count in counts}
 
     def faces(self, count: int) -> dict:
-        """Drawn people, so many at a time."""
+        """A video of drawn people, so many at a time."""
         import numpy as np
         from visits import Crowd
 
-        film = Crowd(count, 120)
+        crowd = Crowd(count, 120)
         recognizer = self.recognizer()
         with tempfile.TemporaryDirectory() as folder:
             rates = []
             for _ in range(ROUNDS):
                 recognizer.tracks.cut()
-                rates.append(self.run(film, recognizer, Path(folder, "out.mp4")))
-        found = np.median([len(recognizer.recognize(frame).faces) for frame in list(film.frames())[:10]])
-        naive = naive_rate([frame.image for frame in film.frames()][:5], self.extractor, self.head, self.features)
+                rates.append(self.run(crowd, recognizer, Path(folder, "out.mp4")))
+        found = np.median([len(recognizer.recognize(frame).faces) for frame in list(crowd.frames())[:10]])
+        naive = naive_rate([frame.image for frame in crowd.frames()][:5], self.extractor, self.head, self.features)
         rate = float(np.median(rates))
         print(f"{count} faces in view ({found:.0f} found): {rate:.1f} frames/s, naive loop {naive:.2f}")
         return {"frames_per_second": rate, "naive_frames_per_second": naive, "found": float(found)}
 
     def camera(self, visitors: Path | None) -> dict:
-        """A camera before which enrolled people come and go, in real time."""
+        """Enrolled people come and go before a camera, in real time."""
         import numpy as np
         from visits import RATE, VISIT_FRAMES, VISITS, Watch, enrolled_visitors, start_camera
 
@@ -183,23 +202,23 @@ class Bench:
             cleanup.callback(background.close)
             run_camera(source, background, Outputs(None, None, source, cleanup), summary, screen)
         figures = watch.figures()
-        middle, most = np.percentile(summary.latencies, (50, 95)) * 1000
-        figures |= {"latency_ms_p50": middle, "latency_ms_p95": most}
+        median, high = np.percentile(summary.latencies, (50, 95)) * 1000
+        figures |= {"latency_ms_p50": median, "latency_ms_p95": high}
         figures |= {"recognized_per_second": len(summary.latencies) / watch.seconds}
         print(
-            f"camera ({figures['window']}): {figures['shown_per_second']:.1f} shown a second, "
+            f"camera ({figures['window']}): {figures['shown_per_second']:.1f} frames/s shown, "
             f"{figures['recognized_per_second']:.1f} recognized; the window waits {figures['waits']:.1%} of the time; "
-            f"latency {middle:.0f} ms, p95 {most:.0f} ms; newcomers named within {figures['named_s_p50']:.2f} s, "
+            f"latency {median:.0f} ms, p95 {high:.0f} ms; newcomers named within {figures['named_s_p50']:.2f} s, "
             f"p95 {figures['named_s_p95']:.2f} s ({figures['named']} of {figures['newcomers']}, "
-            f"{figures['pictures_with_a_wrong_name']} pictures with another name)"
+            f"{figures['pictures_with_a_wrong_name']} pictures with a wrong name)"
         )
         return figures
 
 
-def naive_rate(frames, extractor, head, features) -> float:
-    """Frames a second of the original recipe's loop: one `predict` a face, and one a person and face.
+def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head: "Head", features: "FeatureSet") -> float:
+    """Images per second of the original recipe's loop: one `predict` per face, and one per person and face.
 
-    It finds faces as we do, so that the difference is the loop's alone, and draws and shows nothing.
+    It detects faces with the same detector, so only the loops differ, and it draws and shows nothing.
     """
     import numpy as np
 
@@ -210,7 +229,7 @@ def naive_rate(frames, extractor, head, features) -> float:
     detect = load_detector()
     people = [features.matrix[features.labels == person] for person in range(len(features.names))]
 
-    def recognize(image) -> list[list[bool]]:
+    def recognize(image: "np.ndarray") -> list[list[bool]]:
         accepted = []
         for face in detect(image):
             chip = resize_chip(face_chip(image, face), extractor.size)[None]
@@ -221,15 +240,15 @@ def naive_rate(frames, extractor, head, features) -> float:
             accepted.append([len(r[r > 0.8]) > int(len(r) * 0.85) for r in results])
         return accepted
 
-    recognize(frames[0])  # compiles
+    recognize(images[0])  # compiles the networks
     start = time.perf_counter()
-    for frame in frames:
-        recognize(frame)
-    return len(frames) / (time.perf_counter() - start)
+    for image in images:
+        recognize(image)
+    return len(images) / (time.perf_counter() - start)
 
 
-def enrolled(count: int, features, many):
-    """A FeatureSet of so many people with PHOTOS photos each: those of `features`, then of `many`, for None drawn."""
+def enrolled(count: int, features: "FeatureSet", many: "FeatureSet | None") -> "FeatureSet":
+    """Features of so many people with PHOTOS photos each: of `features`, then of `many`, or random ones if None."""
     import numpy as np
     from visits import PHOTOS
 
@@ -251,8 +270,8 @@ def enrolled(count: int, features, many):
     return FeatureSet(matrix, np.repeat(np.arange(count), PHOTOS), names, features.extractor)
 
 
-def photos_of(features, people):
-    """Features (p, PHOTOS, D) of some people, repeated where there are fewer photos."""
+def photos_of(features: "FeatureSet", people: Iterable[int]) -> "np.ndarray":
+    """The features (p, PHOTOS, D) of some people, repeated if a person has fewer photos."""
     import numpy as np
     from visits import PHOTOS
 

@@ -1,6 +1,7 @@
 """Fixtures of several tests: real faces if there are any, drawn people and one extractor for the session."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,9 +103,10 @@ def no_window_is_left():
 
 @pytest.fixture
 def home_setup(suite, tmp_path):
-    """A recognizer of the drawn people with folders of its own, and the enrollment that writes to them."""
-    import shutil
+    """A recognizer of the drawn people, an enrollment, and the folders of faces and features that it writes to.
 
+    The enrollment takes every face, and its clock shows the time of the newest frame.
+    """
     from utils.features.extractor import load_extractor
     from utils.features.feature_files import load_features
     from utils.heads.head import load_head
@@ -118,4 +120,7 @@ def home_setup(suite, tmp_path):
     stored, head = load_features(features), load_head(suite["head"])
     gallery = Gallery(stored, head, head.threshold, head.min_votes)
     recognizer = load_recognizer(gallery, load_extractor(suite["extractor"]), "retinaface", 20, True, 640)
-    return recognizer, Enrollment(recognizer, faces, features), faces, features
+    enrollment = Enrollment(
+        recognizer, faces, features, clock=lambda: recognizer.now, interval=0.0, judge=lambda *_: None
+    )
+    return recognizer, enrollment, faces, features

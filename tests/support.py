@@ -13,8 +13,9 @@ import pytest
 
 from utils.faces.detected import MeasuredFace
 from utils.features.feature_files import FeatureSet
+from utils.live.enrollment import Enrollment
 from utils.media.video import Frame, VideoOutput
-from utils.recognition.recognizer import NamedFace
+from utils.recognition.recognizer import NamedFace, Recognizer
 from utils.synthetic.identity import Shot, sample_identity
 from utils.synthetic.portrait import add_noise, draw_on, draw_selfie
 
@@ -216,27 +217,27 @@ def write_clip(path: Path, pictures: Iterable[np.ndarray], rate: float = 15) -> 
     clip.close()
 
 
-def view(identity: int, count: int):
-    """Frames of one drawn person who moves from one to the next."""
-    rng = np.random.default_rng(identity)
-    return [draw_selfie(sample_identity(identity), rng) for _ in range(count)]
+def draw_selfies(person: int, count: int) -> list[np.ndarray]:
+    """Selfies of one drawn person, each a little different."""
+    rng = np.random.default_rng(person)
+    return [draw_selfie(sample_identity(person), rng) for _ in range(count)]
 
 
-def show(recognizer, pictures, start=0.0, step=0.3) -> list[list[NamedFace]]:
-    return [
-        recognizer.recognize(Frame(picture, start + step * number, index=number)).faces
-        for number, picture in enumerate(pictures)
-    ]
+def recognize_all(
+    recognizer: Recognizer, pictures: Sequence[np.ndarray], start: float = 0.0, step: float = 0.3
+) -> list[list[NamedFace]]:
+    """The faces of each picture, recognized as frames `step` seconds apart."""
+    frames = [Frame(picture, start + step * index, index=index) for index, picture in enumerate(pictures)]
+    return [recognizer.recognize(frame).faces for frame in frames]
 
 
-def contents(folder) -> dict:
+def file_contents(folder: Path) -> dict[Path, bytes]:
+    """The content of every file in and below a folder."""
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def enroll(recognizer, enrollment, name, pictures, monkeypatch) -> None:
-    """Enroll whoever is in the pictures; the gate is another module's matter, and so is time."""
-    monkeypatch.setattr("utils.live.enrollment.rejection_reason", lambda *_: None)
-    monkeypatch.setattr("utils.live.enrollment.MIN_INTERVAL", 0.0)
-    faces = show(recognizer, pictures[:1])[0]
-    enrollment.ask(enrollment.begin, name, faces[0].track_id)
-    show(recognizer, pictures, start=0.1)
+def enroll(recognizer: Recognizer, enrollment: Enrollment, name: str, pictures: Sequence[np.ndarray]) -> None:
+    """Enroll the person in the pictures, beginning with the face in the first one."""
+    (face,) = recognize_all(recognizer, pictures[:1])[0]
+    enrollment.submit(enrollment.begin, name, face.track_id)
+    recognize_all(recognizer, pictures, start=0.1)

@@ -1,17 +1,19 @@
-"""The files of enrolled people: folders that cannot be written, full disks, foreign features."""
+"""The files of an enrollment when a folder cannot be written, a disk is full, or features have an unknown origin."""
 
 import pytest
-from support import contents, enroll, show, view
+from support import draw_selfies, enroll, file_contents, recognize_all
 
+from utils.features import feature_files
 from utils.features.feature_files import load_person
+from utils.live import enrolled_files
+
+DENIED = "/a/folder"
 
 
 def state_of(recognizer, enrollment, faces, features):
-    gallery = recognizer.gallery
-    return contents(faces), contents(features), list(gallery.names), gallery.matrix.tolist(), list(enrollment.changes)
-
-
-DENIED = "/a/folder"
+    """Everything that an enrollment changes."""
+    gallery, files = recognizer.gallery, (file_contents(faces), file_contents(features))
+    return files, list(gallery.names), gallery.matrix.tolist(), list(enrollment.changes)
 
 
 def raise_denied(*_) -> None:
@@ -20,50 +22,50 @@ def raise_denied(*_) -> None:
 
 @pytest.mark.parametrize("name", ["Zoë", "person 3"])
 @pytest.mark.parametrize(
-    "broken",
-    ["live.enrolled_files.make_folder", "features.feature_files.write_bytes", "features.feature_files.write_json"],
+    ("module", "function"),
+    [(enrolled_files, "make_folder"), (feature_files, "write_bytes"), (feature_files, "write_json")],
 )
-def test_a_folder_that_cannot_be_written_is_said_and_leaves_nothing_half_done(home_setup, monkeypatch, name, broken):
+def test_a_failed_write_leaves_nothing_behind(home_setup, monkeypatch, name, module, function):
     recognizer, enrollment, *_ = home_setup
     before = state_of(*home_setup)
     with monkeypatch.context() as patch:
-        patch.setattr(f"utils.{broken}", raise_denied)
-        enroll(recognizer, enrollment, name, view(500, 6), monkeypatch)
-        assert enrollment.notice == f"{name} is not enrolled: Permission denied: {DENIED}"
+        patch.setattr(module, function, raise_denied)
+        enroll(recognizer, enrollment, name, draw_selfies(500, 6))
+        assert enrollment.notice == f"{name} not enrolled: Permission denied: {DENIED}"
         assert state_of(*home_setup) == before and enrollment.progress is None
         recognizer.tracks.cut()
-        (face,) = show(recognizer, view(101, 4), start=5)[-1]
-        enrollment.ask(enrollment.reject, face.track_id)
-        assert [face.name for face in show(recognizer, view(101, 4)[-1:], start=6.2)[0]] == ["person 1"]
-        assert enrollment.notice == f"the name stays: Permission denied: {DENIED}" and state_of(*home_setup) == before
+        (face,) = recognize_all(recognizer, draw_selfies(101, 4), start=5)[-1]
+        enrollment.submit(enrollment.reject, face.track_id)
+        (face,) = recognize_all(recognizer, draw_selfies(101, 4)[-1:], start=6.2)[0]
+        assert face.name == "person 1"
+        assert enrollment.notice == f"name not rejected: Permission denied: {DENIED}"
+        assert state_of(*home_setup) == before
     recognizer.tracks.cut()
-    enroll(recognizer, enrollment, name, view(500, 6), monkeypatch)  # it can be written again
-    assert enrollment.notice == f"{name} is enrolled with 5 faces"
+    enroll(recognizer, enrollment, name, draw_selfies(500, 6))  # now it can be written
+    assert enrollment.notice == f"{name} enrolled with 5 faces"
 
 
-def test_what_was_saved_before_a_disk_is_full_can_be_undone_when_it_is_not(home_setup, monkeypatch):
-    import utils.features.feature_files as features_module
-
+def test_a_full_disk_keeps_what_was_saved_and_undo_can_be_repeated(home_setup, monkeypatch):
     recognizer, enrollment, faces, features = home_setup
     before = state_of(*home_setup)
     with monkeypatch.context() as patch:
-        left = [features_module.write_bytes] * 2
-        patch.setattr(features_module, "write_bytes", lambda *what: left.pop()(*what) if left else raise_denied())
-        enroll(recognizer, enrollment, "person 3", view(500, 6), monkeypatch)
-        assert enrollment.notice.startswith("person 3 is enrolled with only 2 faces: Permission denied")
+        writers = [feature_files.write_bytes] * 2
+        patch.setattr(feature_files, "write_bytes", lambda *what: writers.pop()(*what) if writers else raise_denied())
+        enroll(recognizer, enrollment, "person 3", draw_selfies(500, 6))
+        assert enrollment.notice.startswith("person 3 enrolled with only 2 faces: Permission denied")
         assert len(recognizer.gallery.matrix) == 37 and len(list((faces / "person 3").iterdir())) == 7
         assert len(load_person(features, "person 3").manifest.images) == 7
-        enrollment.ask(enrollment.undo)
-        show(recognizer, view(500, 1), start=3)
+        enrollment.submit(enrollment.undo)
+        recognize_all(recognizer, draw_selfies(500, 1), start=3)
         assert enrollment.notice.startswith("not undone: Permission denied") and len(enrollment.changes) == 1
-    enrollment.ask(enrollment.undo)
-    show(recognizer, view(500, 1), start=4)
+    enrollment.submit(enrollment.undo)
+    recognize_all(recognizer, draw_selfies(500, 1), start=4)
     assert enrollment.notice == "undone: person 3" and state_of(*home_setup) == before
 
 
-def test_features_of_unknown_origin_are_left_alone(home_setup, monkeypatch):
+def test_features_of_unknown_origin_are_left_alone(home_setup):
     recognizer, enrollment, _, features = home_setup
     (features / "person 3" / "person 3_features.json").unlink()
-    before = contents(features)
-    enroll(recognizer, enrollment, "person 3", view(500, 6), monkeypatch)
-    assert contents(features) == before and len(recognizer.gallery.matrix) == 40
+    before = file_contents(features)
+    enroll(recognizer, enrollment, "person 3", draw_selfies(500, 6))
+    assert file_contents(features) == before and len(recognizer.gallery.matrix) == 40

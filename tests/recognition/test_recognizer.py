@@ -1,7 +1,7 @@
 """The recognizer: faces that change places, and people who are removed from the gallery."""
 
 import numpy as np
-from support import measured_face, show, view
+from support import draw_selfies, measured_face, recognize_all
 
 from utils.features.feature_files import FeatureSet
 from utils.recognition.gallery import Gallery
@@ -13,9 +13,9 @@ from utils.recognition.tracks import Observation, Track
 def test_another_person_in_the_same_place_gets_no_old_name(home_setup):
     """As when two people cross: the boxes overlap from frame to frame, but the faces differ."""
     recognizer, *_ = home_setup
-    first, second = view(101, 1)[0], view(102, 1)[0]
+    first, second = draw_selfies(101, 1)[0], draw_selfies(102, 1)[0]
     pictures = [first] * 8 + [second] * 8
-    seen = show(recognizer, pictures, step=0.05)
+    seen = recognize_all(recognizer, pictures, step=0.05)
     assert [[face.name for face in faces] for faces in seen[2:8]] == [["person 1"]] * 6
     after = [face.name for faces in seen[8:] for face in faces]
     assert "person 1" not in after and after[-6:] == ["person 2"] * 6

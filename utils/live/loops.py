@@ -117,7 +117,7 @@ def _write_annotated(outputs: Outputs, frame: Frame, faces: list[NamedFace]) -> 
 
 
 def open_screen(
-    recognizer: Recognizer, faces_path: Path | None, features_path: Path, mirrored: bool, cleanup: ExitStack
+    recognizer: Recognizer, faces_path: Path | None, features_path: Path | None, mirrored: bool, cleanup: ExitStack
 ) -> Screen:
     """A screen with the keys of test.py. Its window opens with the first frame.
 
