@@ -1,19 +1,20 @@
-"""The scripts as a user runs them: the original recipe's command lines, sources, outputs, and clean ends."""
+"""The scripts as users run them: command lines of the original recipe, sources, outputs, errors and interrupts."""
 
 import importlib
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT, assert_one_error_line, run_script
+from support import DEADLINE, ROOT, assert_one_error_line, run_script, wait_until, write_clip
 
 from utils.media.images import read_image, write_image
-from utils.media.video import VideoOutput, VideoSource
+from utils.media.video import VideoSource
 from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
@@ -21,7 +22,7 @@ from utils.synthetic.scenes import webcam_clip
 SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "evaluate")
 SCRIPTS += ("verify", "demo")
 
-# Exactly as they stand in people's notes, apart from the paths, and what each word means.
+# As the original recipe's users typed them, except for the paths, with the meaning of each.
 COMMAND_LINES = [
     (
         "network.py --output path/to/model --model model_name --print_model 0",
@@ -46,7 +47,7 @@ COMMAND_LINES = [
         "selfies2face.py --face_selfies to/selfies --faces_path to/faces",
         {"faces_selfies": "to/selfies", "faces_path": "to/faces"},
     ),
-    # The other spellings and the short forms.
+    # Other spellings and short forms.
     ("network.py -o o --model_name n -p 1", {"output": "o", "model_name": "n", "print_model": 1}),
     ("network.py -o o -m n -p 0", {"output": "o", "model_name": "n", "print_model": 0}),
     ("extract_features.py -p p -m m -f f", {"faces_path": "p", "model_path": "m", "features": "f"}),
@@ -62,18 +63,17 @@ COMMAND_LINES = [
 
 
 @pytest.mark.parametrize(("line", "meaning"), COMMAND_LINES)
-def test_the_original_recipes_command_lines_are_understood(line, meaning):
+def test_command_lines_of_the_original_recipe_work(line, meaning):
     script, *words = shlex.split(line)
     parser = importlib.import_module(script.removesuffix(".py")).build_parser()
-    args = {
-        key: str(value) if isinstance(value, Path) else value for key, value in vars(parser.parse_args(words)).items()
-    }
-    assert {key: args[key] for key in meaning} == meaning
+    args = vars(parser.parse_args(words))
+    values = {key: str(args[key]) if isinstance(args[key], Path) else args[key] for key in meaning}
+    assert values == meaning
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_help_needs_no_network_library(name):
-    """What makes `--help` slow is importing these; nothing is timed here."""
+def test_help_imports_nothing_heavy(name):
+    """Importing these is what makes `--help` slow, so no time is measured."""
     heavy = ("tensorflow", "keras", "cv2", "dlib", "onnxruntime", "numpy", "sklearn", "matplotlib")
     code = f"import sys, {name} as s; s.build_parser(); print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -85,26 +85,34 @@ def test_help_needs_no_network_library(name):
     assert "(default: None)" not in result.stdout
 
 
-def test_terminate_ends_as_ctrl_c_does(suite, clip, tmp_path):
-    """What systemd and `timeout` send: the video that was begun is whole, and an older one is not lost before."""
-    import signal
+def models(suite) -> list:
+    """The flags with which test.py loads the models."""
+    return ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
 
-    out = tmp_path / "annotated.mp4"
+
+def read_events(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def recognize(suite, *words) -> int:
+    """Run test.py without a window, in this process."""
+    return importlib.import_module("test").main([str(word) for word in (*models(suite), "--headless", *words)])
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(suite, clip, tmp_path):
+    """systemd and `timeout` send it. The new video is complete; until then an older one is untouched."""
+    out, events = tmp_path / "annotated.mp4", tmp_path / "events.jsonl"
     out.write_bytes(b"of an earlier run")
-    words = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless"]
-    words += ["--video_path", clip[0], "--output", out, "--events", tmp_path / "events.jsonl"]
+    words = [*models(suite), "--headless", "--video_path", clip[0], "--output", out, "--events", events]
     command = [sys.executable, "test.py", *map(str, words)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "events.jsonl").exists() or len(read_events(tmp_path / "events.jsonl")) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: events.exists() and len(read_events(events)) >= 5)
     assert out.read_bytes() == b"of an earlier run"
     process.send_signal(signal.SIGTERM)
-    printed, error = process.communicate(timeout=60)
+    printed, error = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130 and error == "interrupted\n" and " frames at " in printed
     source = VideoSource(out)
-    assert abs(len(list(source.frames())) - len(read_events(tmp_path / "events.jsonl"))) <= 1
+    assert abs(len(list(source.frames())) - len(read_events(events))) <= 1
     source.close()
 
 
@@ -113,30 +121,17 @@ def test_wrong_arguments_are_one_line(name):
     assert_one_error_line(run_script(f"{name}.py", "--nonsense", "1"), "--help")
 
 
-def read_events(path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def recognize(suite, *words) -> int:
-    test_script = importlib.import_module("test")
-    line = ["-f", str(suite["features"]), "-m", str(suite["extractor"]), "-c", str(suite["head"]), "--headless"]
-    return test_script.main([*line, *map(str, words)])
-
-
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory):
-    """A video of an enrolled person, a stranger and both, and who is where in its frames."""
+    """A video of an enrolled person, a stranger and both, and the people in each frame."""
     path = tmp_path_factory.mktemp("clip") / "webcam.mp4"
-    video, truth = VideoOutput(path, 15), []
-    for frame, people in webcam_clip({"person 1": sample_identity(101)}, [sample_identity(500)], 3, 90):
-        video.write(frame)
-        truth.append(people)
-    video.close()
-    return path, truth
+    frames = list(webcam_clip({"person 1": sample_identity(101)}, [sample_identity(500)], 3, 90))
+    write_clip(path, [image for image, _ in frames])
+    return path, [people for _, people in frames]
 
 
 def test_a_video_is_recognized_annotated_and_recorded(suite, clip, tmp_path, capsys):
-    path, truth = clip
+    path, people_in_frames = clip
     annotated, events = tmp_path / "new" / "annotated.mp4", tmp_path / "events.jsonl"
     assert recognize(suite, "--video_path", path, "--output", annotated, "--events", events) == 0
     out = capsys.readouterr().out
@@ -145,7 +140,7 @@ def test_a_video_is_recognized_annotated_and_recorded(suite, clip, tmp_path, cap
     lines = read_events(events)
     assert [line["frame"] for line in lines] == list(range(90))
     assert [line["time"] for line in lines] == pytest.approx([i / 15 for i in range(90)], abs=0.001)
-    present = [any(person["name"] for person in people if person["visible"] == 1) for people in truth]
+    present = [any(person["name"] for person in people if person["visible"] == 1) for people in people_in_frames]
     named = [[face["name"] for face in line["faces"]].count("person 1") for line in lines]
     assert np.mean([n == 1 for n, here in zip(named, present, strict=True) if here]) > 0.9
     assert sum(present) >= 25 and max(named) == 1
@@ -169,16 +164,16 @@ def test_a_video_is_recognized_annotated_and_recorded(suite, clip, tmp_path, cap
 def test_photos_are_recognized_into_a_folder(suite, tmp_path, capsys):
     photos = tmp_path / "photos"
     rng = np.random.default_rng(8)
-    for number in (2, 4):
-        write_image(photos / f"shot of {number}.jpg", draw_selfie(sample_identity(100 + number), rng))
+    for person in (2, 4):
+        write_image(photos / f"shot of {person}.jpg", draw_selfie(sample_identity(100 + person), rng))
     write_image(photos / "nobody.png", np.full((200, 300, 3), 90, np.uint8))
     (photos / "broken.jpg").write_bytes(b"not an image")
     events = tmp_path / "events.jsonl"
     assert recognize(suite, "--image_path", photos, "--output", tmp_path / "out", "--events", events) == 0
     assert "broken.jpg" in capsys.readouterr().err
     assert [line["frame"] for line in read_events(events)] == [0, 1, 2]
-    found = {line["image"]: [face["name"] for face in line["faces"]] for line in read_events(events)}
-    assert found == {"nobody.png": [], "shot of 2.jpg": ["person 2"], "shot of 4.jpg": ["person 4"]}
+    names = {line["image"]: [face["name"] for face in line["faces"]] for line in read_events(events)}
+    assert names == {"nobody.png": [], "shot of 2.jpg": ["person 2"], "shot of 4.jpg": ["person 4"]}
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["nobody_png.png", "shot of 2_jpg.png", "shot of 4_jpg.png"]
     assert read_image(tmp_path / "out" / "shot of 2_jpg.png").shape == (480, 480, 3)
@@ -216,27 +211,24 @@ def test_the_threshold_can_be_raised(suite, clip, tmp_path):
     ],
 )
 def test_bad_sources_are_one_line(suite, words, parts):
-    line = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless", *words]
-    result = run_script("test.py", *line)
+    result = run_script("test.py", *models(suite), "--headless", *words)
     assert_one_error_line(result, *parts)
     assert "secret" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["--realtime"]])
-def test_a_film_without_a_picture_is_one_line(suite, tmp_path, words):
-    """Cut off behind its header, it opens like any other."""
+def test_a_video_without_frames_is_one_line(suite, tmp_path, words):
+    """Cut off behind its header, a video still opens."""
     whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
-    video = VideoOutput(whole, 15)
-    video.write(np.full((120, 160, 3), 90, np.uint8))
-    video.close()
+    write_clip(whole, [np.full((120, 160, 3), 90, np.uint8)])
     data = whole.read_bytes()
     cut.write_bytes(data[: data.index(b"movi") + len(b"movi")])
-    line = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless", "-v", cut, *words]
-    assert_one_error_line(run_script("test.py", *line), "cut.avi has no frames")
+    result = run_script("test.py", *models(suite), "--headless", "-v", cut, *words)
+    assert_one_error_line(result, "cut.avi has no frames")
 
 
 def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):
-    line = ["test.py", "-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"], "--headless"]
+    line = ["test.py", *models(suite), "--headless"]
     video = ["--video_path", clip[0]]
     assert_one_error_line(run_script(*line, *video, "--output", tmp_path / "a.xyz"), ".mp4")
     assert_one_error_line(run_script(*line, "--image_path", suite["faces"] / "person 0", "--output", "a.mp4"), "folder")
@@ -251,18 +243,15 @@ def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):
 
 
 def test_without_a_screen_there_is_one_line(suite, clip):
-    import os
-
     env = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    models = ["-f", suite["features"], "-m", suite["extractor"], "-c", suite["head"]]
-    commands = (["test.py", *models, "--video_path", clip[0]], ["capture.py", "-o", "unused", "-v", clip[0]])
+    commands = (["test.py", *models(suite), "--video_path", clip[0]], ["capture.py", "-o", "unused", "-v", clip[0]])
     for command in commands:
         assert_one_error_line(run_script(*command, env=env), "--headless", "DISPLAY")
-        # A display that is named but not there makes Qt abort; it must not take us with it.
+        # Qt aborts the process if the named display does not exist. Ours must end with an error instead.
         assert_one_error_line(run_script(*command, env={**env, "DISPLAY": ":654"}), "--headless", "654")
 
 
-def test_capture_numbers_on_and_overwrites_nothing(clip, tmp_path, capsys):
+def test_capture_overwrites_nothing(clip, tmp_path, capsys):
     import capture
 
     folder = tmp_path / "Zoë"
@@ -283,23 +272,19 @@ def test_capture_numbers_on_and_overwrites_nothing(clip, tmp_path, capsys):
 def test_capture_saves_only_single_faces(tmp_path, capsys):
     import capture
 
-    clip = VideoOutput(tmp_path / "pair.avi", 15)
     photo = draw_selfie(sample_identity(101), np.random.default_rng(1))
-    for image in [np.hstack([photo, photo])] * 4 + [np.hstack([photo, np.full_like(photo, 90)])] * 2:
-        clip.write(image)
-    clip.close()
+    pair, single = np.hstack([photo, photo]), np.hstack([photo, np.full_like(photo, 90)])
+    write_clip(tmp_path / "pair.avi", [pair] * 4 + [single] * 2)
     line = ["-o", str(tmp_path / "ada"), "-v", str(tmp_path / "pair.avi"), "--headless", "--every", "1"]
     assert capture.main([*line, "--gate", "0"]) == 0
     assert "2 faces saved" in capsys.readouterr().out
     assert capture.main(line) == 0
     out = capsys.readouterr().out
-    assert "1 face saved" in out  # the other is the same
+    assert "1 face saved" in out  # the second frame shows the same
     assert "2 faces: one at a time (4 frames), like the last one (1 frame)" in out
 
 
-def test_any_terminal_encoding_will_do(tmp_path):
-    import os
-
+def test_help_prints_in_any_terminal_encoding():
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = run_script("selfies2face.py", "--help", env=env)
     assert result.returncode == 0 and "faces_path" in result.stdout

@@ -14,15 +14,12 @@ from utils.cli import InputError, counted
 from utils.display import drawing
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
-from utils.media.camera import LiveSource
 from utils.media.images import png_name, write_image
-from utils.media.sources import PhotoSource
-from utils.media.video import CODECS, Frame, VideoOutput, VideoSource
+from utils.media.sources import PhotoSource, Source
+from utils.media.video import CODECS, Frame, VideoOutput
 from utils.recognition.recognizer import NamedFace, Recognizer
 
 MIN_SIGHTINGS = 3  # frames that show an unknown face, or it is not saved: fewer are often not a face at all
-
-Source = PhotoSource | VideoSource | LiveSource
 
 
 def check_outputs(output: Path | None, events: Path | None, source: Source, source_path: Path | None) -> None:
