@@ -13,6 +13,7 @@ import pytest
 
 from utils.faces.detected import MeasuredFace
 from utils.features.feature_files import FeatureSet
+from utils.heads.plda import Plda
 from utils.live.enrollment import Enrollment
 from utils.media.video import Frame, VideoOutput
 from utils.recognition.recognizer import NamedFace, Recognizer
@@ -65,6 +66,23 @@ def toy_features(people: int, photos: int, dimension: int = 4, seed: int = 0) ->
     centers = rng.normal(size=(people, dimension)).repeat(photos, axis=0)
     matrix = (centers + 0.3 * rng.normal(size=centers.shape)).astype(np.float32)
     return FeatureSet(matrix, np.arange(people).repeat(photos), [f"p{i}" for i in range(people)], None)
+
+
+def gaussian_people(
+    people: int, photos: int, dimension: int = 12, seed: int = 0, spread: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features whose scatter within people has very different widths, and their labels."""
+    rng = np.random.default_rng(seed)
+    widths = spread * np.geomspace(0.2, 3, dimension)
+    labels = np.repeat(np.arange(people), photos)
+    matrix = rng.normal(size=(people, dimension))[labels] + rng.normal(size=(len(labels), dimension)) * widths
+    return matrix.astype(np.float32), labels
+
+
+def log_likelihood_ratio(plda: Plda, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The formula of a PLDA model for faces (n, D) and (n, D)."""
+    a, b = ((x - plda.mean) @ plda.projection for x in (a, b))
+    return (a * b).sum(1) + (a**2 + b**2) @ plda.square_weights + plda.constant
 
 
 class FakeClock:

@@ -11,6 +11,7 @@ from utils.metrics import (
     people_multiplicities,
     resampled_rocs,
     roc,
+    verification_figures,
 )
 
 
@@ -95,3 +96,14 @@ def test_calibration_error_follows_its_definition():
     expected = abs(0.05 / 6 - 1 / 6) + abs(0.5 / 4 - 0) + abs(1.98 / 6 - 2 / 6)
     assert calibration_error(small, truth, np.ones(5)) == pytest.approx(expected)
     assert calibration_bins(small, truth, np.ones(5))[2].sum() == pytest.approx(1)
+
+
+def test_verification_figures_equal_scikit_learns():
+    rng = np.random.default_rng(4)
+    same, different = rng.normal(1, 1, 3000), rng.normal(-1, 1, 4000)
+    figures = verification_figures(same, different, (-same, -different), 0.0, 9)
+    truth = np.r_[np.ones(3000), np.zeros(4000)]
+    assert figures.auc == figures.euclidean_auc == roc_auc_score(truth, np.r_[same, different])
+    assert figures.eer == pytest.approx(0.1587, abs=0.01)  # Φ(−1)
+    assert figures.far == pytest.approx(0.1587, abs=0.02) and figures.tar == pytest.approx(0.8413, abs=0.02)
+    assert figures.accuracy == pytest.approx((figures.tar + 1 - figures.far) / 2)

@@ -5,6 +5,7 @@ import pytest
 
 from utils.cli import InputError
 from utils.features.feature_files import FeatureSet
+from utils.log_odds import sigmoid
 from utils.recognition.gallery import Gallery, check_same_extractor, decide, person_scores
 
 
@@ -30,6 +31,18 @@ def test_a_vote_of_all_images_uses_the_worst_image():
     scores = np.array([[0.9, 0.2, 0.7]])
     assert person_scores(scores, np.array([3]), 1.0) == pytest.approx(0.2)
     assert person_scores(scores, np.array([3]), 0.0) == pytest.approx(0.9)
+
+
+def test_a_persons_score_is_the_mean_of_the_two_best_images():
+    rng = np.random.default_rng(9)
+    sizes = np.array([1, 2, 5, 3])
+    ends, scores = np.cumsum(sizes), rng.random((6, sizes.sum()))
+    found = person_scores(scores, ends, None)
+    for face in range(6):
+        for person, end in enumerate(ends):
+            best = np.sort(scores[face, end - sizes[person] : end])[-2:]
+            odds = np.log(best / (1 - best)).mean()
+            assert found[face, person] == pytest.approx(sigmoid(odds), rel=1e-5)
 
 
 def test_each_face_gets_one_name_and_each_name_one_face():
