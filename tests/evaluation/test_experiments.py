@@ -176,7 +176,7 @@ def test_cross_validation_trains_heads_and_leaves_no_file(enrolled, capsys, monk
     assert run(*words, "--head", "plda") == 0
     assert json.loads(printed) == json.loads(capsys.readouterr().out)
     assert run(*words, "--head", "distance") == 2
-    assert "knows dlib's extractor only" in capsys.readouterr().err
+    assert "supports only dlib's extractor" in capsys.readouterr().err
     words = ["-f", "features", "--cross_validate", "--identification", "--gallery_sizes", 4, "--bootstrap", 0]
     assert run(*words) == 0
     assert "4 people enrolled" in capsys.readouterr().out
