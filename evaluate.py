@@ -54,8 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="train heads without the people they are tested on, instead of using --classification",
     )
     parser.add_argument("--head", choices=HEAD_KINDS, default=TrainingOptions.head, help="what --cross_validate trains")
-    parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
     _add_identification_arguments(parser)
+    parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=bounded(int, 0), default=500, help="resamplings for the intervals")
