@@ -16,14 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.cli import (
-    InputError,
-    add_normalize_switch,
-    bounded,
-    clean_exit,
-    file_path,
-    script_parser,
-)
+from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, file_path, script_parser
 from utils.heads.options import HEAD_KINDS, TrainingOptions
 
 if TYPE_CHECKING:
@@ -143,9 +136,7 @@ def load_matching_head(features: "FeatureSet", path: Path, statistics_folder: Pa
     from utils.recognition.gallery import check_head
 
     dimension = features.matrix.shape[1]
-    normalization = None
-    if statistics_folder:
-        normalization = load_normalization(statistics_folder, dimension, features.extractor)
+    normalization = load_normalization(statistics_folder, dimension, features.extractor) if statistics_folder else None
     head = load_head(path, normalization)
     check_head(head, dimension, features.extractor, "the stored features come")
     return head

@@ -1,1 +1,1 @@
-"""How good a head is: pairs, protocols, figures, reports and plots."""
+"""Evaluate a head: pairs, protocols, figures, reports and plots."""

@@ -6,6 +6,7 @@ the false accept rate (FAR: named at all). These are the terms of ISO/IEC 19795-
 Micheals, "Evaluation Methods in Face Recognition" (2011).
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -139,12 +140,12 @@ def run_trials(scores: np.ndarray, size: int) -> Trials:
     people = scores.shape[1]
     galleries = people // size
     used = galleries * size
-    # The axes are gallery of the probe, probe, gallery, person; the diagonal is the probe's own gallery.
+    # The axes are gallery of the probe, probe, gallery, person; the diagonal is the gallery with the probe's person.
     diagonal = np.arange(galleries)
-    own = scores[:used, :used].reshape(galleries, size, galleries, size)[diagonal, :, diagonal]
-    is_right = own.argmax(axis=2) == np.arange(size)
+    known = scores[:used, :used].reshape(galleries, size, galleries, size)[diagonal, :, diagonal]
+    is_right = known.argmax(axis=2) == np.arange(size)
     strangers = scores[people:, :used].reshape(-1, galleries, size).max(axis=2)
-    return Trials(own.max(axis=2).ravel(), is_right.ravel(), strangers)
+    return Trials(known.max(axis=2).ravel(), is_right.ravel(), strangers)
 
 
 @dataclass(frozen=True)
@@ -211,9 +212,7 @@ def _rates(
     falling, stranger = trials.stranger_scores.ravel()[order], order // galleries
     stranger_named = (trials.stranger_scores > threshold).mean(axis=1)
     named = trials.best_scores > threshold
-    rates: dict[str | float, list[float | None]] = {
-        key: [] for key in ("rank1", "strangers", "right", "wrong", *REPORTED_FARS)
-    }
+    rates: dict[str | float, list[float | None]] = defaultdict(list)
     for stranger_counts, people_counts in counts:
         rates["rank1"].append(np.average(trials.is_right, weights=people_counts))
         rates["strangers"].append(np.average(stranger_named, weights=stranger_counts))

@@ -193,7 +193,7 @@ def sample_pairs(
 def _sample_same(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """All same-person pairs, int (p, 2), but at most MAX_SAME_PAIRS random ones per person.
 
-    person: int (n,), whose each row is, from 0.
+    person: int (n,), the person of each row, from 0.
     """
     pairs = rng.permutation(positive_pairs(person))
     order = np.argsort(person[pairs[:, 0]], kind="stable")
@@ -205,7 +205,7 @@ def _sample_same(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _sample_different(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """All different-person pairs, int (q, 2), or if there are more, MAX_DIFFERENT_PAIRS random ones, people first.
 
-    person: int (n,), whose each row is, from 0.
+    person: int (n,), the person of each row, from 0.
     """
     counts = np.bincount(person)
     if len(counts) < 2:

@@ -29,7 +29,7 @@ PHOTO_SIZE = 224  # pixels, of a photo in a worst pair
 def plot_verification(
     pair_scores: PairScores, pairs: Pairs, operating_point: tuple[float, float], folder: Path
 ) -> None:
-    """Write roc.png and scores.png. operating_point: FAR and TAR at the head's own threshold."""
+    """Plot curves and scores as roc.png and scores.png. operating_point: FAR and TAR at the head's own threshold."""
     curves = {name: roc(scores, pairs.same, pairs.weights) for name, scores in pair_scores.scores.items()}
     plot_curves(curves, operating_point, folder / "roc.png")
     plot_scores(pair_scores, pairs, folder / "scores.png")
@@ -125,11 +125,8 @@ def _plot_histogram(axes: "Axes", name: str, scores: np.ndarray, pairs: Pairs, t
     values = sign * scores
     low, high = (0.0, 1.0) if name == HEAD else (float(values.min()), float(values.max()))
     bins = np.linspace(low, high, 51).tolist()
-    kinds = {
-        "same person": (pairs.same, SAME_PERSON_COLOR),
-        "different people": (~pairs.same, DIFFERENT_PEOPLE_COLOR),
-    }
-    for label, (kind, color) in kinds.items():
+    for kind, color in ((pairs.same, SAME_PERSON_COLOR), (~pairs.same, DIFFERENT_PEOPLE_COLOR)):
+        label = "same person" if color == SAME_PERSON_COLOR else "different people"
         weights = pairs.weights[kind] / pairs.weights[kind].sum()
         axes.hist(values[kind], bins, weights=weights, label=label, color=color, alpha=0.4)
         axes.hist(values[kind], bins, weights=weights, color=color, histtype="step", linewidth=1.5)
@@ -137,7 +134,7 @@ def _plot_histogram(axes: "Axes", name: str, scores: np.ndarray, pairs: Pairs, t
         axes.axvline(sign * threshold, color="black", linestyle="--", label=f"threshold {sign * threshold:.3f}")
     if name == HEAD:  # nearly all are close to 0 or 1
         axes.set_yscale("log")
-    axes.set(xlabel=unit, ylabel="share of the pairs of a kind", title=f"{name}: {unit}")
+    axes.set(xlabel=unit, ylabel="share of pairs of this kind", title=f"{name}: {unit}")
     axes.grid(alpha=0.3)
     axes.legend()
 

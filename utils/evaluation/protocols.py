@@ -41,7 +41,7 @@ def score_with_head(features: FeatureSet, pairs: Pairs, head: Head) -> PairScore
 def cross_validate(features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.Generator) -> PairScores:
     """Score the pairs of each fold with a head that was trained without the people of that fold.
 
-    Pairs of the rows that a head held out choose the threshold for the accuracy of its fold.
+    The threshold for the accuracy of a fold is chosen on pairs of the rows that its head held out.
     """
     scores, head_thresholds, thresholds = np.empty(len(pairs), np.float32), np.empty(len(pairs)), {}
     for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from utils.heads.threshold import RECIPE_MIN_VOTES
+from utils.log_odds import sigmoid
 from utils.recognition.gallery import BEST_IMAGES
 
 # From the scores of each person's photos (f, p, k), highest first and padded with NaN, and the photos per person
@@ -20,9 +21,10 @@ def _mean(ranked: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _mean_log_odds(ranked: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    # In float32, 1 - p may be 0: without a limit a single photo would decide alone.
+    # In float32, 1 - p may be 0: without a limit a single photo would decide alone. (`log_odds.logits` is float64,
+    # which would change the figures in docs/evaluation.md in the third decimal.)
     clipped = np.clip(ranked, 1e-7, 1 - 1e-7)
-    return 1 / (1 + np.exp(-np.nanmean(np.log(clipped) - np.log1p(-clipped), axis=2)))
+    return sigmoid(np.nanmean(np.log(clipped) - np.log1p(-clipped), axis=2))
 
 
 def _best(ranked: np.ndarray, counts: np.ndarray) -> np.ndarray:
