@@ -1,18 +1,19 @@
 """The command line that all scripts share: parsers, argument types, and how a run ends.
 
 A run ends with exit status 0 when it is done, with 2 and one `error:` line on stderr after bad input, and
-with 130 after Ctrl-C. A traceback is a bug.
+with 130 after Ctrl-C, SIGTERM or SIGHUP, with finished work saved. A traceback is a bug.
 """
 
 import argparse
 import functools
 import os
-import signal
 import sys
-import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+
+from utils import interrupts
+from utils.telemetry import disable_telemetry
 
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
@@ -63,9 +64,8 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
             # File names and help texts may contain characters that the terminal's encoding lacks.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
-        if threading.current_thread() is threading.main_thread():
-            # Stopping a service works like Ctrl-C: finished work is saved.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        disable_telemetry()
+        interrupts.install()
         try:
             return main(argv)
         except ModuleNotFoundError as exc:
