@@ -1,0 +1,65 @@
+"""Signals: raised where they arrive, held back while a library works, and never lost."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from utils import interrupts
+
+
+@pytest.fixture(autouse=True)
+def installed():
+    """The handlers of a run, and those of pytest afterwards."""
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    interrupts.install()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_raises_where_it_arrives(number):
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), number)
+    assert interrupts.is_pending()
+
+
+def test_a_swallowed_signal_is_raised_by_the_next_check():
+    interrupts.check()  # nothing has arrived yet
+    with contextlib.suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+
+
+def test_a_signal_waits_for_the_library():
+    steps = []
+    with pytest.raises(KeyboardInterrupt), interrupts.deferred():
+        with interrupts.deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            steps.append("inner")
+        steps.append("outer")
+    assert steps == ["inner", "outer"]
+
+
+def test_a_second_signal_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), interrupts.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second signal was held back")
+
+
+def test_an_ignored_signal_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupts.install()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert not interrupts.is_pending()
+
+
+def test_a_new_run_starts_without_the_old_signal():
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    interrupts.install()
+    interrupts.check()

@@ -1,0 +1,81 @@
+"""Nothing leaves the machine: scripts run under a system-call trace with an empty home folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import ROOT
+
+from utils.media.images import write_image
+from utils.synthetic.identity import sample_identity
+from utils.synthetic.portrait import draw_selfie
+
+needs_trace = pytest.mark.skipif(
+    # CI sets REQUIRE_WINDOWS, so that a failed installation there is no silent skip.
+    not (os.environ.get("REQUIRE_WINDOWS") or shutil.which("strace")),
+    reason="needs strace (apt install strace)",
+)
+# What may appear in the home folder; README names it. None of it says anything about the user or the faces.
+HOME_FILES = re.compile(r"\.keras/keras\.json|\.cache/matplotlib/fontlist-.*\.json")
+LOOPBACK = re.compile(r'inet_addr\("127\.|"::1"')
+
+
+def foreign_calls(trace: str) -> list[str]:
+    """The system calls of a trace that address another machine."""
+    return [line for line in trace.splitlines() if "AF_INET" in line and not LOOPBACK.search(line)]
+
+
+def run_traced(folder: Path, *words) -> None:
+    """Run a script; assert that it asks no other machine for anything and leaves nothing unnamed at home."""
+    home, trace = folder / "home", folder / "trace"
+    home.mkdir(exist_ok=True)
+    # Variables that send the caches elsewhere would hide what is written at home.
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "MPL", "ORT_"))}
+    command = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg", "-o", trace, sys.executable, *words]
+    result = subprocess.run(command, cwd=ROOT, env={**env, "HOME": str(home)}, capture_output=True, text=True)
+    assert result.returncode in (0, 1), result.stderr
+    assert not foreign_calls(trace.read_text())
+    made = [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()]
+    assert all(HOME_FILES.fullmatch(name) for name in made), made
+
+
+@needs_trace
+def test_no_script_talks_to_anybody(tmp_path):
+    photos, faces, features = (tmp_path / name for name in ("photos", "faces", "features"))
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        for shot in range(2):
+            write_image(photos / f"person {number}" / f"{shot}.jpg", draw_selfie(sample_identity(number), rng))
+    model, head = tmp_path / "dlib", tmp_path / "similarity"
+    recognize = ["--model", model, "--classification", head]
+    run_traced(tmp_path, "selfies2face.py", "--face_selfies", photos, "--faces_path", faces)
+    run_traced(tmp_path, "network.py", "--output", tmp_path, "--model", "dlib", "--backbone", "dlib")
+    run_traced(tmp_path, "extract_features.py", "--faces_path", faces, "--model_path", model, "--features", features)
+    run_traced(tmp_path, "compute_mean.py", "--features_path", features)
+    run_traced(tmp_path, "train.py", "--features_path", features, "--output_model", head)
+    run_traced(
+        tmp_path, "evaluate.py", "--features_path", features, "--classification", head, "--output", tmp_path / "r"
+    )
+    run_traced(
+        tmp_path, "verify.py", photos / "person 0", photos / "person 1", *recognize, "--output", tmp_path / "a.png"
+    )
+    source = ["--image_path", photos / "person 0", "--headless", "--output", tmp_path / "out"]
+    run_traced(tmp_path, "test.py", "--features", features, *recognize, *source)
+
+
+def test_a_trace_tells_this_machine_from_others():
+    local = '7 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}, 16) = 0'
+    name_service = '7 connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("192.0.2.1")}, 16) = 0'
+    unix = '7 connect(3, {sa_family=AF_UNIX, sun_path="/tmp/.X11-unix/X0"}, 110) = 0'
+    assert foreign_calls("\n".join([local, name_service, unix])) == [name_service]
+
+
+def test_every_script_is_traced():
+    traced = set(re.findall(r'run_traced\(\s*tmp_path, "([\w.]+)"', Path(__file__).read_text(encoding="utf-8")))
+    # The demo runs the others; capture.py does with a camera what test.py does.
+    assert traced == {path.name for path in ROOT.glob("*.py")} - {"demo.py", "capture.py"}
