@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--unknown_dir needs tracked faces: a video or a camera instead of photos")
     from utils.display.window import check_screen
     from utils.live.outputs import Outputs, Summary, check_outputs
-    from utils.media.sources import is_mirrored, open_source
+    from utils.media.sources import PhotoSource, is_mirrored, open_source
 
     # The quick checks come before the models are loaded.
     if not args.headless:
@@ -170,8 +170,10 @@ def main(argv: list[str] | None = None) -> int:
             features_path=args.features,
             unknown_dir=args.unknown_dir,
         )
-        compare = compare_photos if args.image_path else compare_frames
-        compare(source, gallery, extractor, outputs, summary, options, cleanup)
+        if isinstance(source, PhotoSource):
+            compare_photos(source, gallery, extractor, outputs, summary, options, cleanup)
+        else:
+            compare_frames(source, gallery, extractor, outputs, summary, options, cleanup)
     return 0
 
 
@@ -256,6 +258,7 @@ def compare_frames(
 
     from utils.live.loops import open_screen, run_camera, run_video
     from utils.live.outputs import UnknownFaces
+    from utils.media.camera import LiveSource
     from utils.recognition.recognizer import BackgroundRecognizer, load_recognizer
 
     # After each comparison with a large gallery, NumPy's second thread spins for a while on the core that the
@@ -272,7 +275,7 @@ def compare_frames(
     if not options.headless:
         screen = open_screen(recognizer, options.faces_path, options.features_path, options.mirrored, cleanup)
     summary.start()
-    if source.live:
+    if isinstance(source, LiveSource):
         background = BackgroundRecognizer(recognizer, source)
         cleanup.callback(background.close)
         run_camera(source, background, outputs, summary, screen)

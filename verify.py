@@ -88,11 +88,12 @@ def verify(options: VerifyOptions) -> int:
     extractor = load_extractor(options.model)
     check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
     detect = load_detector(options.detector, options.min_size, bool(options.align))
-    sides = [load_side(path, detect) for path in paths]
+    first, second = (load_side(path, detect) for path in paths)
+    sides = [first, second]
     for side in sides:
         for message in side.skipped:
             warn(f"skipped: {message}")
-    comparison = compare_sides(*sides, extractor, head)
+    comparison = compare_sides(first, second, extractor, head)
     # The more pairs there are, the higher is the best of them by chance.
     threshold = head.threshold_for(comparison.candidate_pairs) if options.threshold is None else options.threshold
     if options.output:
@@ -151,7 +152,7 @@ def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
 
 def as_dict(sides: list["Side"], comparison: "Comparison", threshold: float) -> dict:
     """The answer for `--json`."""
-    answer = {
+    answer: dict[str, object] = {
         "same": bool(comparison.probability > threshold),
         "probability": comparison.probability,
         "threshold": threshold,

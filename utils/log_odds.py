@@ -1,6 +1,7 @@
 """Probabilities and log odds: how one becomes the other, how they are averaged, and how far they can be trusted."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Three limits on log odds, which must stay in this order:
 # 1. A threshold, however many people are enrolled. It needs 9 for 1,000 people. The other two must lie above it, or
@@ -13,19 +14,19 @@ MIN_OBSERVED_LOG_ODDS, MAX_OBSERVED_LOG_ODDS = -7.0, 12.0
 MAX_LOG_ODDS = 16.0
 
 
-def logits(scores: np.ndarray) -> np.ndarray:
+def logits(scores: ArrayLike) -> np.ndarray:
     """Log odds, float64, of probabilities, clipped to ±MAX_LOG_ODDS."""
     p = np.asarray(scores, np.float64)
     with np.errstate(divide="ignore"):
         return np.clip(np.log(p) - np.log1p(-p), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
-def sigmoid(log_odds: np.ndarray) -> np.ndarray:
+def sigmoid(log_odds: np.ndarray | float) -> np.ndarray:
     """The inverse of `logits`, in the precision of its argument."""
     return 1 / (1 + np.exp(-log_odds))
 
 
-def probabilities(log_odds: np.ndarray) -> np.ndarray:
+def probabilities(log_odds: ArrayLike) -> np.ndarray:
     """The inverse of `logits`, float32."""
     return sigmoid(np.asarray(log_odds)).astype(np.float32)
 

@@ -13,8 +13,10 @@ import numpy as np
 
 from utils.cli import InputError
 from utils.files import sha256
+from utils.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
+    disable_telemetry()  # before the import, and also where no script has done it
     import onnxruntime
 
 WEIGHTS_SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
@@ -32,6 +34,7 @@ def load_retinaface(threads: int = 0) -> "onnxruntime.InferenceSession":
     at once, 1 is best: two callers with 1 thread finish 1.2 to 1.4 times as many images as one caller
     with 2, and as many as two callers with a session each (benchmarks/photos.py).
     """
+    disable_telemetry()  # before the import, and also where no script has done it
     import onnxruntime
     from retinaface.weights import WEIGHTS
 

@@ -80,7 +80,8 @@ class Head:
         self.min_votes = None if no_vote else read_share(description, "min_votes", RECIPE_MIN_VOTES)
         self.far = None if description.get("far") is None else read_share(description, "far", 0.0)
         self._thresholds = read_threshold_table(description.get("thresholds", []))
-        self._last_gallery = None, None  # the gallery that was scored last, and its projection
+        # The gallery that was scored last, and its projection.
+        self._last_gallery: tuple[np.ndarray | None, np.ndarray | None] = None, None
         self.held_out_people = description.get("held_out_people", [])
         if not isinstance(self.held_out_people, list):
             raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")

@@ -61,7 +61,7 @@ def choose_operating_point(
         rescale_logit(similarity, *fit_platt(scored))
         scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
     threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
-    distances = tuple(_row_distances(matrix, part) for part in pairs)
+    distances = _row_distances(matrix, pairs[0]), _row_distances(matrix, pairs[1])
     # If the data does not support the rate, the threshold rejects every impostor and has no interval.
     intervals = bootstrap_operating_point(scored, threshold, target_far, rng) if supported == target_far else {}
     figures = verification_figures(scored.same, scored.different, distances, threshold, people)

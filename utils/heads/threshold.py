@@ -105,7 +105,7 @@ def read_share(description: dict, key: str, default: float) -> float:
 
 def read_threshold_table(table: object) -> list[tuple[float, float]]:
     """(false accept rate, threshold) rows with rising rates, from a head's description. Raises InputError."""
-    rows = table if isinstance(table, list) else [table]
+    rows: list = table if isinstance(table, list) else [table]
     if not all(isinstance(row, list) and len(row) == 2 for row in rows):
         raise InputError(f"the head's thresholds must be a list of [rate, threshold]. Received: {table!r}")
     rows = sorted(

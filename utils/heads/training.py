@@ -260,12 +260,12 @@ def _ctrl_c_stops(model: "keras.Model") -> Iterator[list[bool]]:
 
     An exception raised in the middle of a TensorFlow step can crash the process.
     """
-    interrupted = []
+    interrupted: list[bool] = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread can catch signals
         yield interrupted
         return
 
-    def stop(*_) -> None:
+    def stop(*_: object) -> None:
         interrupted.append(True)
         model.stop_training = True
         signal.signal(signal.SIGINT, previous)

@@ -79,7 +79,7 @@ def event_line(frame: Frame, faces: list[NamedFace], latency: float | None = Non
 
     latency: seconds since the frame arrived from a camera. The line then has it, and the date and time of arrival.
     """
-    line = {"frame": frame.index, "time": round(frame.time, 3)}
+    line: dict[str, object] = {"frame": frame.index, "time": round(frame.time, 3)}
     if latency is not None:
         clock = datetime.fromtimestamp(time.time() - latency).astimezone()
         line |= {"clock": clock.isoformat(timespec="milliseconds"), "latency": round(latency, 3)}

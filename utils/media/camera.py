@@ -141,8 +141,8 @@ class Camera(LiveSource):
         self._last_arrival = np.inf  # of a frame, or when reading started
         self._lost_at: float | None = None  # None while frames arrive
 
-    @property
-    def note(self) -> str | None:
+    @property  # a camera works it out when asked
+    def note(self) -> str | None:  # type: ignore[override]
         if self._lost_at is not None and self._frame is not None:
             return "camera lost, trying again"
         silent = self.clock() - self._last_arrival > SILENCE
@@ -220,7 +220,7 @@ def _accepts_connections(location: str | int, timeout: float) -> bool:
     if not _is_network(location):
         return False
     try:
-        address = urlsplit(location)
+        address = urlsplit(str(location))
         port = address.port or PORTS[address.scheme.lower()]
         with socket.create_connection((address.hostname, port), timeout):
             return True

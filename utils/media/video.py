@@ -87,7 +87,7 @@ class VideoOutput:
         self.path = path
         self.unfinished = path.with_name(f".unfinished-{path.name}")
         self.rate = rate  # frames a second
-        self.writer = None
+        self.writer: cv2.VideoWriter | None = None
         self.written = 0  # frames
         self.start: float | None = None  # seconds of the first frame, for write_at
 

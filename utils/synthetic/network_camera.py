@@ -43,7 +43,7 @@ class MjpegCamera:
                 self.end_headers()
                 camera._stream(self.wfile, stopped)
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         ThreadingHTTPServer.allow_reuse_address = True
