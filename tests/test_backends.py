@@ -1,7 +1,7 @@
-"""Keras' other backends: the extractor and the head give there what they give on TensorFlow.
+"""Other Keras backends: extractor and head give the same results as on TensorFlow.
 
-Each backend runs in a process of its own, because Keras takes one a process. JAX comes with
-requirements-dev.txt; PyTorch is tested where it is installed.
+Each backend runs in its own process, because Keras loads only one per process. JAX comes with
+requirements-dev.txt; PyTorch is tested if it is installed.
 """
 
 import importlib.util
@@ -21,17 +21,17 @@ from utils.features.extractor import load_extractor
 from utils.heads.head import load_head
 from utils.keras_models import import_keras
 extractor, head, data = sys.argv[1:]
-given = np.load(data)
-features = load_extractor(extractor).embed(list(given["chips"]))
-half = load_extractor(extractor, precision="bfloat16").embed(list(given["chips"]))
-scores = load_head(head).score_pairs(given["a"], given["b"])
+inputs = np.load(data)
+features = load_extractor(extractor).embed(list(inputs["chips"]))
+half = load_extractor(extractor, precision="bfloat16").embed(list(inputs["chips"]))
+scores = load_head(head).score_pairs(inputs["a"], inputs["b"])
 backend = import_keras().backend.backend()
 np.savez(data, features=features, half=half, scores=scores, backend=backend)
 """
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_a_backend_agrees_with_tensorflow(backend, suite, tmp_path):
+def test_other_backends_agree_with_tensorflow(backend, suite, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     rng = np.random.default_rng(0)
@@ -42,12 +42,12 @@ def test_a_backend_agrees_with_tensorflow(backend, suite, tmp_path):
     env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     result = run_script("-c", PROGRAM, *words, env=env, timeout=300)
     assert result.returncode == 0, result.stderr
-    found = np.load(tmp_path / "data.npz")
-    assert found["backend"] == backend
+    results = np.load(tmp_path / "data.npz")
+    assert results["backend"] == backend
     expected = load_extractor(suite["extractor"]).embed(list(chips))
-    np.testing.assert_allclose(found["features"], expected, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["scores"], load_head(suite["head"]).score_pairs(a, b), rtol=0, atol=1e-4)
-    assert np.linalg.norm(found["half"] - expected, axis=1).max() < 0.02
+    np.testing.assert_allclose(results["features"], expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(results["scores"], load_head(suite["head"]).score_pairs(a, b), rtol=0, atol=1e-4)
+    assert np.linalg.norm(results["half"] - expected, axis=1).max() < 0.02
 
 
 def test_an_unknown_backend_is_one_line(suite, tmp_path):

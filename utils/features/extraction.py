@@ -53,7 +53,7 @@ class PersonWork:
         return self.folder.name
 
     def add_row(self, image: str, features: np.ndarray) -> None:
-        """Take the features (D,) of an image, until they are saved."""
+        """Keep the features (D,) of an image until they are saved."""
         self.new_rows[image] = features
         self.remaining -= 1
 
@@ -69,7 +69,7 @@ class PersonWork:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """A folder of feature files, and how its rows are computed. Rows computed otherwise are replaced."""
+    """A folder of feature files and the settings its rows are computed with. Rows of other settings are replaced."""
 
     folder: Path
     extractor: str  # fingerprint
@@ -82,7 +82,7 @@ class FeatureStore:
             return None  # missing or damaged: extract again
 
     def _valid_rows(self, stored: PersonFeatures | None) -> dict[str, FeatureRow]:
-        """The stored rows that were computed with this extractor and alignment, by image file name."""
+        """The stored rows computed with this extractor and alignment, by image file name."""
         manifest = stored.manifest if stored else None
         if manifest is None or manifest.extractor != self.extractor or manifest.align != self.align:
             return {}
