@@ -55,7 +55,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         "--epochs",
         type=bounded(int, 1),
         default=TrainingOptions.epochs,
-        help="maximum; dense heads stop early when the loss stalls",
+        help="maximum; dense heads may stop early",
     )
     parser.add_argument(
         "--learning_rate", type=bounded(float, 1e-8, 10), help="Adam's (default: 0.0003 for plda, 0.001 for dense)"
@@ -92,9 +92,7 @@ def add_dense_flags(parser: argparse.ArgumentParser) -> None:
         help="dense heads: different-person pairs per same-person pair, 0.01-1000",
     )
     parser.add_argument(
-        "--batch_size",
-        type=bounded(int, 1),
-        help="dense heads: pairs a step (default: a fiftieth of all pairs, 8-512)",
+        "--batch_size", type=bounded(int, 1), help="dense heads: pairs a step (default: a fiftieth of all, 8-512)"
     )
     parser.add_argument(
         "--patience",
@@ -112,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.feature_files import load_features
     from utils.files import make_folder
     from utils.heads.head import head_path, save_head
-    from utils.heads.training import fit_head
+    from utils.heads.training import fit_head, plot_learning_curve
     from utils.keras_models import import_keras
 
     requested = TrainingOptions(
@@ -148,9 +146,13 @@ def main(argv: list[str] | None = None) -> int:
         "held_out_people": sorted({features.names[label] for label in features.labels[fitted.held]}),
     }
     save_head(path, fitted.head.model, description)
-    plots = save_learning_curve(fitted.history, path.parent)
-    written = [str(path), path.with_suffix(".json").name, *plots]
-    print(f"{', '.join(written)}: threshold {description['threshold']:.3f}")
+    plots = [path.with_name(f"learning_curve.{suffix}") for suffix in ("png", "svg")]
+    for plot in plots:
+        plot.unlink(missing_ok=True)  # the previous head's
+    if fitted.history:
+        plot_learning_curve(fitted.history, plots[0])
+    written = [path.with_suffix(".json"), *(plots if fitted.history else [])]
+    print(f"{', '.join([str(path), *(file.name for file in written)])}: threshold {description['threshold']:.3f}")
     return 130 if fitted.interrupted else 0
 
 
@@ -242,19 +244,6 @@ def report_rule(rule: dict) -> None:
             f"threshold {rule['threshold']:.4f}, 95% interval {low:.4f}-{high:.4f}; "
             f"95% interval of its FAR {min_far:.5f}-{max_far:.5f} (bootstrap over people)"
         )
-
-
-def save_learning_curve(history: dict[str, list[float]], folder: Path) -> list[str]:
-    """Plot the learning curve into a folder, in place of the previous head's; returns the names of the files."""
-    from utils.heads.training import plot_learning_curve
-
-    paths = [folder / f"learning_curve.{suffix}" for suffix in ("png", "svg")]
-    for path in paths:
-        path.unlink(missing_ok=True)
-    if not history:
-        return []
-    plot_learning_curve(history, paths[0])
-    return [path.name for path in paths]
 
 
 if __name__ == "__main__":

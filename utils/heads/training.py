@@ -67,15 +67,6 @@ class TrainingData:
     held: np.ndarray  # int (h,), held-out rows
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a training of a Keras model ended."""
-
-    similarity: "keras.Model"
-    history: dict  # as FittedHead's
-    interrupted: bool
-
-
 def fit_head(
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -107,12 +98,12 @@ def fit_head(
     data = _split(matrix, labels, strangers, options.holdout, rng)
     keras.utils.set_random_seed(int(rng.integers(2**32)))  # for initial weights and dropout, which Keras draws itself
     train = {"plda": _train_plda, "dense": _train_dense}[options.head]
-    trained = train(data, options, rng, callbacks, verbose)
-    rule, figures = choose_operating_point(trained.similarity, data.matrix, data.labels, data.held, options.far, rng)
+    similarity, history, interrupted = train(data, options, rng, callbacks, verbose)
+    rule, figures = choose_operating_point(similarity, data.matrix, data.labels, data.held, options.far, rng)
     description = {"head": options.head, **rule}
-    head = Head(trained.similarity, description)
+    head = Head(similarity, description)
     held_people = data.held[data.labels[data.held] != STRANGER_LABEL]
-    return FittedHead(head, description, held_people, figures, trained.history, trained.interrupted)
+    return FittedHead(head, description, held_people, figures, history, interrupted)
 
 
 def _split(
@@ -152,48 +143,31 @@ def _train_plda(
     rng: np.random.Generator,
     callbacks: tuple["Callback", ...],
     verbose: int,
-) -> Training:
+) -> tuple["keras.Model", dict, bool]:
     """Estimate the two-covariance model, then train all its numbers together on all pairs of balanced batches."""
+    from keras import callbacks as keras_callbacks
     from keras import optimizers
 
     people = data.rows[data.labels[data.rows] != STRANGER_LABEL]
     similarity = plda_similarity(fit_plda(data.matrix[people], data.labels[people]))
     if (np.unique(data.labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_DISTANCE:
-        return Training(similarity, {}, False)  # training would only memorize the faces of so few people
+        return similarity, {}, False  # training would only memorize the faces of so few people
     model = _all_pairs_model(similarity, data.matrix)
     schedule = optimizers.schedules.CosineDecay(options.learning_rate or LEARNING_RATES["plda"], options.epochs * STEPS)
     # The average of the weights along the way is better than the last weights.
     model.compile(optimizers.Adam(schedule, use_ema=True, ema_momentum=0.99), all_pairs_loss)
     batches = balanced_batches(data.labels, data.rows, STEPS, rng)
-    validation = None
-    measure_rng = rng.spawn(1)[0]  # measuring must not change what rng draws for training
+    # The learning curve is measured on fixed batches, drawn so that they do not change what rng draws for training.
+    validation, measuring = None, rng.spawn(1)[0]
     if len(data.held):
-        validation = balanced_batches(data.labels, data.held, MEASURED_BATCHES, measure_rng, fixed=True)
+        validation = balanced_batches(data.labels, data.held, MEASURED_BATCHES, measuring, fixed=True)
         sample_balanced_rows(data.labels, data.held, rng)  # unused; without this draw the same seed gives another head
-    training_people = balanced_batches(data.labels, data.rows, MEASURED_BATCHES, measure_rng, fixed=True)
-    with _ctrl_c_stops(model) as interrupted:
-        model.fit(
-            batches,
-            epochs=options.epochs,
-            validation_data=validation,
-            callbacks=[_comparable_loss(training_people), *callbacks],
-            verbose=verbose,
-        )
-    return Training(similarity, model.history.history, bool(interrupted))
-
-
-def _comparable_loss(batches: "PyDataset") -> "Callback":
-    """After each epoch, replace Keras' training loss by the loss on fixed batches, as the validation loss is measured.
-
-    Keras averages the training loss over an epoch, so over changing weights and other batches each time.
-    """
-    from keras.callbacks import Callback
-
-    class ComparableLoss(Callback):
-        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-            logs["loss"] = self.model.evaluate(batches, verbose=0)
-
-    return ComparableLoss()
+    measured = balanced_batches(data.labels, data.rows, MEASURED_BATCHES, measuring, fixed=True)
+    # Keras' own training loss is an average over changing weights, which cannot be compared with the validation loss.
+    measure = keras_callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(loss=model.evaluate(measured, verbose=0))
+    )
+    return similarity, *_fit(model, batches, validation, options.epochs, [measure, *callbacks], verbose)
 
 
 def all_pairs_loss(labels: "keras.KerasTensor", logits: "keras.KerasTensor") -> "keras.KerasTensor":
@@ -222,7 +196,7 @@ def _train_dense(
     rng: np.random.Generator,
     callbacks: tuple["Callback", ...],
     verbose: int,
-) -> Training:
+) -> tuple["keras.Model", dict, bool]:
     """The original recipe: all same-person pairs and new different-person pairs every epoch; the best epoch wins.
 
     The best epoch has the lowest loss on pairs of held-out people, or on the training pairs if nobody is held out.
@@ -243,15 +217,21 @@ def _train_dense(
         patience=options.patience,
         restore_best_weights=True,
     )
+    return similarity, *_fit(model, batches, validation, options.epochs, [stop, *callbacks], verbose)
+
+
+def _fit(
+    model: "keras.Model",
+    batches: "PyDataset",
+    validation: "PyDataset | tuple[np.ndarray, np.ndarray] | None",
+    epochs: int,
+    callbacks: list["Callback"],
+    verbose: int,
+) -> tuple[dict, bool]:
+    """Fit a model; returns Keras' history and whether Ctrl-C ended it early."""
     with _ctrl_c_stops(model) as interrupted:
-        model.fit(
-            batches,
-            epochs=options.epochs,
-            validation_data=validation,
-            callbacks=[stop, *callbacks],
-            verbose=verbose,
-        )
-    return Training(similarity, model.history.history, bool(interrupted))
+        model.fit(batches, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    return model.history.history, bool(interrupted)
 
 
 @contextlib.contextmanager
