@@ -1,4 +1,4 @@
-"""The whole suite on real people: six of them enrolled by their selfies, and a video that three of them are in."""
+"""The whole suite on real people: six enrolled from their selfies, and a video that shows three of them."""
 
 import importlib
 import json
@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +14,13 @@ import extract_features
 import selfies2face
 import train
 
-MIN_PHOTOS, MAX_PHOTOS = 5, 10  # of the other people whom the head learns from: twelve selfies are too few
+MIN_PHOTOS, MAX_PHOTOS = 5, 10  # of each person that the head is trained on; twelve selfies would be too few
 IN_THE_VIDEO = {"lin_manuel_miranda", "alex_lacamoire", "obama"}
 
 
 @pytest.fixture(scope="module")
-def head(real_data, extractor_path, tmp_path_factory):
-    """A head trained on the people with MIN_PHOTOS or more."""
+def head(real_data: Path, extractor_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head trained on other people: all with at least MIN_PHOTOS photos."""
     folder = tmp_path_factory.mktemp("lfw")
     with zipfile.ZipFile(real_data / "lfw90.zip") as archive:
         photos = {}
@@ -35,7 +36,7 @@ def head(real_data, extractor_path, tmp_path_factory):
     return folder / "similarity"
 
 
-def test_the_people_in_the_video_are_named_and_nobody_else(real_data, extractor_path, head, tmp_path, capsys):
+def test_only_the_people_in_the_video_are_named(real_data, extractor_path, head, tmp_path, capsys):
     faces, features, events = tmp_path / "faces", tmp_path / "features", tmp_path / "events.jsonl"
     assert selfies2face.main(["--face_selfies", str(real_data / "selfies"), "--faces_path", str(faces)]) == 0
     assert "6 people, 12 photos: 12 faces saved" in capsys.readouterr().out
@@ -48,9 +49,9 @@ def test_the_people_in_the_video_are_named_and_nobody_else(real_data, extractor_
     assert [frame["frame"] for frame in frames] == list(range(275))
     named = Counter(face["name"] for frame in frames for face in frame["faces"] if face["name"])
     print(dict(named))
-    # He is in 149 frames, of which the first twenty show him small.
+    # He is in 149 frames, but small in the first twenty.
     assert named["lin_manuel_miranda"] >= 140
-    # 23 pixels wide in twenty frames, then large in profile.
+    # He is 23 pixels wide in twenty frames, then large and in profile.
     assert named["alex_lacamoire"] >= 40
     assert set(named) <= IN_THE_VIDEO
     for frame in frames:
@@ -65,7 +66,7 @@ def test_the_people_in_the_video_are_named_and_nobody_else(real_data, extractor_
         )
     assert max(changes.values()) <= 2
 
-    # Without him among the enrolled, his face has no name.
+    # When he is no longer enrolled, his face gets no name.
     shutil.rmtree(features / "lin_manuel_miranda")
     assert importlib.import_module("test").main(line) == 0
     frames = [json.loads(text) for text in events.read_text().splitlines()]
