@@ -100,10 +100,9 @@ def verify(options: VerifyOptions) -> int:
         from utils.recognition.comparison_picture import draw_answer
 
         draw_answer(sides, comparison, threshold, options.output)
-    if options.json:
-        print_answer(json.dumps(as_dict(sides, comparison, threshold), indent=1, ensure_ascii=False))
-    else:
-        print_answer(as_text(sides, comparison, threshold))
+    answer = as_dict(sides, comparison, threshold)
+    text = json.dumps(answer, indent=1, ensure_ascii=False) if options.json else as_text(sides, comparison, threshold)
+    print_answer(text)
     return EXIT_SAME if comparison.probability > threshold else EXIT_DIFFERENT
 
 

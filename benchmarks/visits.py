@@ -7,9 +7,10 @@ tell from what it sees whose visit it is.
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -187,10 +188,8 @@ class Watch:
         if not has_display:
             screen.window = self
 
-    def _show_and_note(
-        self, frame: Frame, faces: Sequence[NamedFace], latency: float | None = None, note: str | None = None
-    ) -> None:
-        self._show(frame, faces, latency, note)
+    def _show_and_note(self, frame: Frame, faces: list[NamedFace], *rest: Any) -> None:
+        self._show(frame, faces, *rest)
         now = time.perf_counter()
         self.times.append(now)
         visit = visit_of(frame.image)

@@ -36,13 +36,13 @@ def test_a_vote_of_all_images_uses_the_worst_image():
 def test_a_persons_score_is_the_mean_of_the_two_best_images():
     rng = np.random.default_rng(9)
     sizes = np.array([1, 2, 5, 3])
-    ends, scores = np.cumsum(sizes), rng.random((6, sizes.sum()))
-    found = person_scores(scores, ends, None)
+    row_ends, scores = np.cumsum(sizes), rng.random((6, sizes.sum()))
+    combined = person_scores(scores, row_ends, None)
     for face in range(6):
-        for person, end in enumerate(ends):
+        for person, end in enumerate(row_ends):
             best = np.sort(scores[face, end - sizes[person] : end])[-2:]
-            odds = np.log(best / (1 - best)).mean()
-            assert found[face, person] == pytest.approx(sigmoid(odds), rel=1e-5)
+            log_odds = np.log(best / (1 - best)).mean()
+            assert combined[face, person] == pytest.approx(sigmoid(log_odds), rel=1e-5)
 
 
 def test_each_face_gets_one_name_and_each_name_one_face():

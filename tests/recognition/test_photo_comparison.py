@@ -31,7 +31,7 @@ def photo_face(*features: int) -> PhotoFace:
     return PhotoFace(Path("photo"), None, chip)
 
 
-def test_the_pair_with_the_highest_mean_log_odds_is_the_answer():
+def test_the_pair_with_the_highest_log_odds_is_the_answer():
     folder = Side(Path("folder"), [[photo_face(0, 0), photo_face(0, 2)]], [], 0)
     photo = Side(Path("photo"), [[photo_face(9, 9)], [photo_face(0, 1)], [photo_face(1, 1)]], [], 0)
     answer = compare_sides(folder, photo, FakeExtractor(), FakeHead())

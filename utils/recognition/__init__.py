@@ -1,1 +1,1 @@
-"""Who is it: the gallery, tracks and their names, and the comparison of photos."""
+"""Who is it? Gallery, tracking, naming, and the comparison of photos."""
