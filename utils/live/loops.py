@@ -43,7 +43,7 @@ def run_photos(
 
 
 def run_video(
-    source: VideoSource, recognizer: Recognizer, outputs: Outputs, summary: Summary, screen: Screen | None
+    source: VideoSource, recognizer: Recognizer, outputs: Outputs, summary: Summary, screen: Screen[LiveControls] | None
 ) -> None:
     """Recognize every frame of a video in order. screen: None to open no window.
 
@@ -71,7 +71,7 @@ def run_camera(
     background: BackgroundRecognizer,
     outputs: Outputs,
     summary: Summary,
-    screen: Screen | None,
+    screen: Screen[LiveControls] | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Show every frame of a camera with the latest names, until the camera ends or the user quits.
@@ -118,7 +118,7 @@ def _write_annotated(outputs: Outputs, frame: Frame, faces: list[NamedFace]) -> 
 
 def open_screen(
     recognizer: Recognizer, faces_path: Path | None, features_path: Path | None, mirrored: bool, cleanup: ExitStack
-) -> Screen:
+) -> Screen[LiveControls]:
     """A screen with the keys of test.py. Its window opens with the first frame.
 
     faces_path, features_path: where enrolled people are saved; without faces_path nobody can be enrolled.
