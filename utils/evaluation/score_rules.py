@@ -21,8 +21,8 @@ def _mean(ranked: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _mean_log_odds(ranked: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    # In float32, 1 - p may be 0: without a limit a single photo would decide alone. (`log_odds.logits` is float64,
-    # which would change the figures in docs/evaluation.md in the third decimal.)
+    # In float32, 1 - p may be 0: without a limit a single photo would decide alone. `log_odds.logits` computes in
+    # float64, which changes some figures in the third decimal.
     clipped = np.clip(ranked, 1e-7, 1 - 1e-7)
     return sigmoid(np.nanmean(np.log(clipped) - np.log1p(-clipped), axis=2))
 
