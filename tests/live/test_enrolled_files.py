@@ -45,7 +45,7 @@ def test_a_failed_write_leaves_nothing_behind(home_setup, monkeypatch, name, mod
     assert enrollment.notice == f"{name} enrolled with 5 faces"
 
 
-def test_a_full_disk_keeps_what_was_saved_and_undo_can_be_repeated(home_setup, monkeypatch):
+def test_a_full_disk_keeps_what_was_saved_until_undone(home_setup, monkeypatch):
     recognizer, enrollment, faces, features = home_setup
     before = state_of(*home_setup)
     with monkeypatch.context() as patch:

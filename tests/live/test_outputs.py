@@ -9,7 +9,7 @@ from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace
 
 
-def test_the_summary_counts_people_and_faces_that_were_never_named(capsys):
+def test_the_summary_counts_people_and_unnamed_faces(capsys):
     clock, image, box = FakeClock(), np.zeros((9, 9, 3), np.uint8), (0, 0, 9, 9)
     summary = Summary(timed=True, clock=clock)
     summary.print()  # nothing: it has not started
