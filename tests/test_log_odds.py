@@ -34,3 +34,5 @@ def test_mean_log_odds():
     assert mean_log_odds(np.array([0.7], np.float32)) == np.float32(0.7)
     assert mean_log_odds(np.array([[0.2, 0.8]])) == pytest.approx(0.5)
     assert mean_log_odds(np.array([1.0, 1.0, 0.5])) > 0.99
+    # Two folders of strangers in verify.py: every pair is as unlikely as it can be.
+    assert mean_log_odds(np.zeros(4)) == pytest.approx(1e-7, rel=1e-9)

@@ -13,6 +13,8 @@ MIN_OBSERVED_LOG_ODDS, MAX_OBSERVED_LOG_ODDS = -7.0, 12.0
 # 3. Any probability: closer to 0 or 1 than this, a float32 rounds to 0 or 1.
 MAX_LOG_ODDS = 16.0
 
+MEAN_MARGIN = 1e-7  # probabilities are averaged as if none were closer to 0 or 1
+
 
 def logits(scores: ArrayLike) -> np.ndarray:
     """Log odds, float64, of probabilities, clipped to ±MAX_LOG_ODDS."""
@@ -48,4 +50,5 @@ def mean_log_odds(scores: np.ndarray) -> float:
     """
     if scores.size == 1:
         return float(scores.item())
-    return float(sigmoid(logits(scores).mean()))
+    clipped = np.clip(scores.astype(float), MEAN_MARGIN, 1 - MEAN_MARGIN)
+    return float(sigmoid(np.log(clipped / (1 - clipped)).mean()))
