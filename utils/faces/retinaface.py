@@ -74,7 +74,7 @@ def detect_retinaface(
     size_wh = sizes * np.exp(offsets[0, keep, 2:] * VARIANCES[1])
     boxes = np.hstack([center_xy - size_wh / 2, size_wh])
     landmarks = landmark_offsets[0, keep].reshape(-1, 5, 2) * VARIANCES[0] * sizes[:, None] + centers[:, None]
-    best = np.array(cv2.dnn.NMSBoxes(boxes, scores, min_score, MAX_OVERLAP), int).ravel()
+    best = np.array(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, MAX_OVERLAP)).astype(int).ravel()
     return boxes[best], scores[best], landmarks[best].astype(np.float32)
 
 

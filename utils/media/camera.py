@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 import cv2
@@ -26,7 +27,6 @@ class LiveSource:
     """A source that does not wait for its reader: a thread reads it and keeps only the newest frame."""
 
     live = True
-    note: str | None = None  # what to tell the user while there are no frames
 
     def __init__(self, rate: float, size_wh: tuple[int, int], clock: Callable[[], float] = time.monotonic):
         self.rate = rate  # frames a second, as declared
@@ -38,6 +38,11 @@ class LiveSource:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What to tell the user while there are no frames, else None."""
+        return None
 
     def start(self) -> None:
         """Start reading, if that has not started yet. Earlier frames are skipped."""
@@ -202,7 +207,7 @@ class PacedVideo(LiveSource):
         self._source.close()
 
 
-def _is_network(location: str | int) -> bool:
+def _is_network(location: str | int) -> TypeGuard[str]:
     return isinstance(location, str) and is_url(location)
 
 
