@@ -7,7 +7,7 @@ from utils.capture.guide import Guide
 from utils.display import drawing
 from utils.display.viewers import while_paused
 from utils.display.window import CLOSED, ESCAPE
-from utils.faces.motion import Box
+from utils.faces.boxes import Box
 
 # In the same order as in test.py's window.
 KEYS = (("q", "quit"), ("space", "pause"), ("s", "save"), ("u", "undo"), ("g", "guide"), ("h", "help"))

@@ -6,9 +6,10 @@ from utils.capture.collector import CaptureState, Collector
 from utils.capture.controls import CaptureControls
 from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, Screen
 from utils.faces.alignment import Face
+from utils.faces.boxes import Box
 from utils.faces.detected import DetectedFrame
 from utils.faces.detection import Detector
-from utils.faces.motion import Box, gray_copy, move_boxes
+from utils.faces.motion import gray_copy, move_boxes
 from utils.media.camera import LiveSource
 from utils.media.frame_worker import FrameWorker
 from utils.media.sources import Source
