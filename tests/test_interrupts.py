@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,43 @@ def test_a_second_signal_does_not_wait():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         pytest.fail("the second signal was held back")
+
+
+def test_saving_after_a_signal_is_not_stopped_again():
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    with interrupts.deferred():  # the network and the file of what is finished
+        pass
+
+
+def test_work_that_ends_itself_is_asked_to_once():
+    calls = []
+    with interrupts.handled_by(lambda: calls.append("stop")):
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert calls == ["stop"] and interrupts.is_pending()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert calls == ["stop"]
+    interrupts.install()
+    with pytest.raises(KeyboardInterrupt), interrupts.handled_by(pytest.fail), contextlib.suppress(ValueError):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):  # nothing is left behind
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_was_swallowed_starts_no_work():
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interrupts.handled_by(pytest.fail):
+        pytest.fail("the work was started")
+
+
+def test_only_swallowed_interrupts_are_hidden():
+    shown = []
+    hook = interrupts.hide_swallowed(shown.append)
+    for error in (KeyboardInterrupt, ValueError):
+        hook(SimpleNamespace(exc_type=error))
+    assert [args.exc_type for args in shown] == [ValueError]
 
 
 def test_an_ignored_signal_stays_ignored():

@@ -15,6 +15,7 @@ from pathlib import Path
 from utils import interrupts
 from utils.telemetry import disable_telemetry
 
+INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
@@ -55,8 +56,10 @@ class _VersionAction(argparse.Action):
 def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
     """Decorate the `main` of a script so that it ends as described at the top of this module.
 
-    OSError counts as bad input: the user can fix a missing, unwritable or full folder.
+    OSError counts as bad input: the user can fix a missing, unwritable or full folder. After a signal every other
+    end is a consequence of it: libraries swallow it, or turn it into errors of their own.
     """
+    is_script = main.__module__ == "__main__"  # else a test or another program called it, and goes on
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
@@ -66,22 +69,49 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
                 stream.reconfigure(errors="backslashreplace")
         disable_telemetry()
         interrupts.install()
+        if is_script:
+            sys.unraisablehook = interrupts.hide_swallowed(sys.unraisablehook)
         try:
-            return main(argv)
-        except ModuleNotFoundError as exc:
-            return _fail(f"{exc}: install the missing package with `pip install -r requirements.txt`")
-        except ImportError as exc:  # the wheel is installed, but a system library that it links to is missing
-            return _fail(_missing_library_hint(exc))
-        except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except (InputError, OSError) as exc:
-            return _fail(str(exc))
+            status = main(argv)
         except KeyboardInterrupt:
+            status = INTERRUPTED
+        except Exception as exc:
+            status = INTERRUPTED if interrupts.is_pending() else _failure_status(exc)
+        if is_script:
+            interrupts.end_at_signals(INTERRUPTED)
+            _flush()
+        if status == INTERRUPTED or interrupts.is_pending():
             print("interrupted", file=sys.stderr)
-            return 130
+            return INTERRUPTED
+        return status
 
     return wrapped
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_stdout()
+
+
+def _leave_stdout() -> None:
+    """Write what is still to come to nowhere, because the reader has closed the pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _failure_status(exc: Exception) -> int:
+    """Print the `error:` line of bad input and return its exit status. Any other exception is raised again."""
+    if isinstance(exc, ModuleNotFoundError):
+        return _fail(f"{exc}: install the missing package with `pip install -r requirements.txt`")
+    if isinstance(exc, ImportError):  # the wheel is installed, but a system library that it links to is missing
+        return _fail(_missing_library_hint(exc))
+    if isinstance(exc, BrokenPipeError):  # the reader, such as `| head`, has closed the pipe
+        _leave_stdout()
+        return 0
+    if isinstance(exc, InputError | OSError):
+        return _fail(str(exc))
+    raise exc
 
 
 def _fail(message: str) -> int:
@@ -128,10 +158,14 @@ def bounded(kind: type, low: float, high: float = float("inf")) -> Callable[[str
 
 
 def file_path(text: str) -> Path:
-    """An argparse type: a path. An empty one is refused: most likely a shell variable was not set."""
+    """An argparse type: a path. An empty one is refused: most likely a shell variable was not set.
+
+    A leading `~` is the home folder: no shell expands the one in `--faces_path=~/faces`.
+    """
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
-    return Path(text)
+    # Path.expanduser would also expand ./~, which is a folder of this name.
+    return Path(os.path.expanduser(text))
 
 
 def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help: str) -> None:

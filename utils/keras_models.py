@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from utils import interrupts
 from utils.cli import InputError
 from utils.files import atomic_path
 
@@ -37,6 +38,7 @@ def quiet_stderr() -> Iterator[None]:
         os.close(devnull)
 
 
+@interrupts.deferred()
 def import_keras() -> ModuleType:
     """Import Keras, before anything else does, without the notes of TensorFlow and absl. Raises InputError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -68,6 +70,7 @@ def find_model(path: str | Path) -> Path:
     raise InputError(f"there is no model at {path}{hint}")
 
 
+@interrupts.deferred()
 def load_model(path: Path) -> "keras.Model":
     """Load a Keras model. Models that could run code (Lambda layers, custom objects) are refused with InputError."""
     with open(path, "rb") as file:
@@ -92,6 +95,7 @@ def _with_suffix(path: Path, suffix: str) -> Iterator[Path]:
         yield Path(shutil.copyfile(path, Path(folder, f"model{suffix}")))
 
 
+@interrupts.deferred()
 def save_model(model: "keras.Model", path: Path) -> None:
     """Save a Keras model atomically, in the format of the path's extension."""
     with atomic_path(path) as temporary:

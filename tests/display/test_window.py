@@ -1,5 +1,7 @@
 """A window's size and keys, without a screen."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def test_a_window_takes_the_size_of_its_images(monkeypatch):
     monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
     monkeypatch.setattr(cv2, "resizeWindow", lambda _, width, height: sizes.append((width, height)))
     monkeypatch.setattr(cv2, "imshow", lambda _, image: shown.append(image.shape))
+    before = dict(os.environ)
     window = Window("a title")
+    assert dict(os.environ) == before
     for shape in ((480, 640, 3), (480, 640, 3), (120, 160, 3), (4000, 3000, 3)):
         window.show(np.zeros(shape, np.uint8))
     assert sizes == [(640, 480), (160, 120), (600, 800)]  # resized only where the size changes

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+from utils import interrupts
 from utils.capture.collector import CaptureState, Collector
 from utils.capture.controls import CaptureControls
 from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, Screen
@@ -32,6 +33,7 @@ def collect_from_frames(
     """
     guide, prompt = collector.guide, None
     for frame in source.frames():
+        interrupts.check()
         if guide and not screen and not guide.done and guide.prompt != prompt:
             prompt = guide.prompt
             print(prompt, flush=True)
@@ -60,6 +62,7 @@ def collect_from_camera(
     frame = searched = None
     try:
         while not (controls.quit or collector.complete):
+            interrupts.check()
             for detected in detector.finished():
                 if not controls.paused and not collector.complete:
                     searched = detected

@@ -1,11 +1,14 @@
 """A window and its keys, and the check that there is a screen to open it on."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
+from utils import interrupts
 from utils.cli import InputError
 
 # What Window.wait_key returns for keys that write nothing, and for a closed window.
@@ -40,18 +43,33 @@ def check_screen() -> None:
         raise InputError(f"{NO_SCREEN} ({reason[0]})")
 
 
+@contextlib.contextmanager
+def _quiet_qt() -> Iterator[None]:
+    """Hide Qt's warnings about missing fonts while it starts. OpenCV's Qt comes without any; we draw our own text.
+
+    Qt reads the variable once, and programs that are started later must not inherit it.
+    """
+    if "QT_LOGGING_RULES" in os.environ:  # the user's choice
+        yield
+        return
+    os.environ["QT_LOGGING_RULES"] = "*.warning=false"
+    try:
+        yield
+    finally:
+        del os.environ["QT_LOGGING_RULES"]
+
+
 class Window:
     """A resizable window that shows RGB uint8 images (H, W, 3) and reads keys."""
 
     def __init__(self, title: str):
-        # OpenCV's Qt comes without fonts and warns about that for every window. We draw our own text.
-        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
         import cv2
 
         self.cv2 = cv2
         self.title = title
         self._size_wh: tuple[int, int] | None = None  # of the last image
-        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        with _quiet_qt():
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
 
     def show(self, image: np.ndarray) -> None:
         """Show an image from the next wait on. The window takes its size, within MAX_SIZE_WH, when that changes."""
@@ -72,7 +90,7 @@ class Window:
     def wait_any_key(self) -> str:
         """Wait until a key is pressed or the window is closed; returns what `wait_key` does."""
         while not (key := self.wait_key(0.05)):
-            pass
+            interrupts.check()
         return key
 
     def _is_closed(self) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils import interrupts
 from utils.cli import InputError, counted, summarize, warn
 from utils.evaluation.identification import OpenSet, WatchlistLimits, measure_open_set, sample_watchlist
 from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
@@ -34,6 +35,7 @@ def make_fit(features: FeatureSet, kind: str, seed: int) -> Fit:
     options = TrainingOptions(head=kind, distance=constants_of(features.extractor) if kind == "distance" else None)
 
     def fit(rows: np.ndarray) -> tuple[Head, np.ndarray]:
+        interrupts.check()
         is_stranger = features.labels[rows] >= stranger_label(features.names)
         strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
         matrix, labels = features.matrix[rows], features.labels[rows]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils import interrupts
 from utils.files import package_file
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ CHIP_POINTS = np.array(
 _this_thread = threading.local()
 
 
+@interrupts.deferred()
 def _detector() -> "dlib.fhog_object_detector":
     import dlib
 
@@ -41,6 +43,7 @@ def _detector() -> "dlib.fhog_object_detector":
 
 
 @functools.cache
+@interrupts.deferred()
 def load_landmarks() -> "dlib.shape_predictor":
     """Load dlib's 5-point predictor, which all threads can share. Raises InputError for an unexpected file."""
     import dlib

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from utils import interrupts
 from utils.cli import InputError
 from utils.files import sha256
 from utils.telemetry import disable_telemetry
@@ -27,6 +28,7 @@ MAX_OVERLAP = 0.4  # intersection over union; boxes that overlap more are the sa
 
 
 @functools.cache
+@interrupts.deferred()
 def load_retinaface(threads: int = 0) -> "onnxruntime.InferenceSession":
     """Load the network into ONNX Runtime; all callers share one session. Raises InputError for unexpected weights.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils import interrupts
 from utils.cli import InputError
 from utils.features.backbones import INPUT_NAME
 from utils.features.inference import inference_model, on_accelerator
@@ -80,6 +81,7 @@ class Extractor:
             features[start : start + len(part)] = self._predict(batch)[: len(part)]
         return features
 
+    @interrupts.deferred()
     def _predict(self, batch: np.ndarray) -> np.ndarray:
         try:
             return np.asarray(self.model.predict_on_batch(batch))
@@ -98,6 +100,7 @@ def inference_batch_size(input_size: int) -> int:
     return CPU_BATCH_SIZE if input_size <= LARGE_INPUT else CPU_BATCH_SIZE // 2
 
 
+@interrupts.deferred()
 def load_extractor(path: str | Path, precision: str = "float32", batch_size: int | None = None) -> Extractor:
     """Load an extractor file. A model without preprocessing, as the original recipe saved it, gets ResNet's.
 

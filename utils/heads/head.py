@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils import interrupts
 from utils.cli import InputError
 from utils.features.normalization import Normalization
 from utils.files import read_json, write_json
@@ -156,6 +157,7 @@ def _parts(rows: int, width: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
+@interrupts.deferred()
 def _predict(model: "keras.Model", inputs: list[np.ndarray]) -> np.ndarray:
     # Padded to a power of two, because every new number of rows is compiled again.
     rows = len(inputs[0])
@@ -164,6 +166,7 @@ def _predict(model: "keras.Model", inputs: list[np.ndarray]) -> np.ndarray:
     return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
 
 
+@interrupts.deferred()
 def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:
     """Load a head by its folder or file. Raises InputError.
 

@@ -1,15 +1,12 @@
 """Fit a similarity head to features: train it, then calibrate, threshold and measure it on held-out people."""
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils import interrupts
 from utils.figures import BLUE, VERMILION, save_figure
 from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches, sample_balanced_rows
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
@@ -228,33 +225,24 @@ def _fit(
     callbacks: list["Callback"],
     verbose: int,
 ) -> tuple[dict, bool]:
-    """Fit a model; returns Keras' history and whether Ctrl-C ended it early."""
-    with _ctrl_c_stops(model) as interrupted:
-        model.fit(batches, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    return model.history.history, bool(interrupted)
+    """Fit a model; returns Keras' history and whether a signal ended it early, after its current step."""
+    from keras.callbacks import Callback
 
+    class StopIfAsked(Callback):
+        """Repeats a request to stop that came before Keras' `fit` set `stop_training` to False."""
 
-@contextlib.contextmanager
-def _ctrl_c_stops(model: "keras.Model") -> Iterator[list[bool]]:
-    """Let the first Ctrl-C end a fit after its current step, and the second at once. Yields a list, empty until then.
+        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+            if interrupts.is_pending():
+                stop()
 
-    An exception raised in the middle of a TensorFlow step can crash the process.
-    """
-    interrupted: list[bool] = []
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can catch signals
-        yield interrupted
-        return
-
-    def stop(*_: object) -> None:
-        interrupted.append(True)
+    def stop() -> None:
         model.stop_training = True
-        signal.signal(signal.SIGINT, previous)
 
-    previous = signal.signal(signal.SIGINT, stop)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    callbacks = [StopIfAsked(), *callbacks]
+    # An exception raised in the middle of a TensorFlow step can crash the process.
+    with interrupts.handled_by(stop):
+        model.fit(batches, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    return model.history.history, interrupts.is_pending()
 
 
 def _feature_table(matrix: np.ndarray) -> "keras.layers.Embedding":

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from utils import interrupts
 from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, PhotoWindow, Screen
 from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
@@ -32,6 +33,7 @@ def run_photos(
 ) -> None:
     """Recognize one photo after another. window: None to open no window."""
     for frame in show_progress(source.frames(), window is None):
+        interrupts.check()
         faces = recognize(frame.image)
         picture = annotate(frame.image, faces)
         outputs.write_picture(frame, picture)
@@ -53,6 +55,7 @@ def run_video(
     with BackgroundWriter(AHEAD) as writer:
         detected = map_ahead(recognizer.find, read_ahead(source.frames(), AHEAD), ahead=AHEAD)
         for recognized in map(recognizer.name, show_progress(detected, screen is None)):
+            interrupts.check()
             frame, faces = recognized.frame, recognized.faces
             if outputs.video:
                 writer.submit(_write_annotated, outputs, frame, faces)
@@ -89,6 +92,7 @@ def run_camera(
     frame = recognized = latency = None
     shows_frames = screen is not None or outputs.video is not None
     while not (screen and screen.controls.quit):
+        interrupts.check()
         for recognized in background.finished():
             latency = clock() - recognized.frame.arrived
             summary.latencies.append(latency)

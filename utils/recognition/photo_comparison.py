@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils import interrupts
 from utils.cli import InputError, counted
 from utils.faces.alignment import Face, face_chip
 from utils.faces.detection import Detector, main_faces
@@ -69,6 +70,7 @@ def _load_folder(folder: Path, detect: Detector) -> Side:
     photos = list_photos(folder)
     largest_faces, skipped, crowded_photos = [], [], 0
     for photo in photos:
+        interrupts.check()
         try:
             image = read_image(photo)
         except (InputError, OSError) as exc:

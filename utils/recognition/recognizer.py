@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from utils import interrupts
 from utils.faces.alignment import CHIP_SIZE, face_chip
 from utils.faces.detected import DetectedFrame, MeasuredFace, measure_face
 from utils.faces.detection import Detector, load_detector
@@ -135,6 +136,7 @@ class Recognizer:
             for observation, scores in zip(observations, self.gallery.scores(embeddings), strict=True):
                 observation.scores = scores
 
+    @interrupts.deferred()
     def warm_up(self) -> None:
         """Compile the networks for every batch size that `recognize` can need."""
         for count in sorted({padded_batch_size(count) for count in range(1, MAX_OBSERVATIONS + 1)}):

@@ -1,0 +1,91 @@
+"""How a run ends after a signal, and the argument types."""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import DEADLINE, ROOT
+
+from utils import interrupts
+from utils.cli import INTERRUPTED, InputError, clean_exit, file_path
+
+SCRIPT = """
+import os, signal, sys, threading, time
+from utils.cli import clean_exit
+
+class Collected:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+
+@clean_exit
+def main(argv=None):
+    {body}
+    return 0
+
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def handlers():
+    """Gives pytest its signal handlers back."""
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_home_is_expanded_in_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert file_path("~/faces") == Path("/home/ada/faces") and file_path("~") == Path("/home/ada")
+    assert file_path("./~/faces") == Path("~/faces") and file_path("a~b") == Path("a~b")
+    assert file_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+    with pytest.raises(argparse.ArgumentTypeError, match="empty"):
+        file_path("")
+
+
+@pytest.mark.parametrize("error", [None, InputError("the weights are damaged"), RuntimeError("in a library")])
+def test_what_a_swallowed_signal_causes_is_no_other_end(handlers, capsys, error):
+    @clean_exit
+    def main(argv: list[str] | None = None) -> int:
+        with contextlib.suppress(BaseException):  # as some libraries do
+            os.kill(os.getpid(), signal.SIGINT)
+        if error:
+            raise error
+        return 0
+
+    assert main() == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_bug_is_still_raised(handlers):
+    @clean_exit
+    def main(argv: list[str] | None = None) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        main()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Collected()",  # raised in a destructor, where Python prints it and goes on
+        "import atexit; atexit.register(os.kill, os.getpid(), signal.{name})",  # after the work
+        "threading.Thread(target=lambda: (time.sleep(0.2), os.kill(os.getpid(), signal.{name}))).start()",
+    ],
+)
+def test_a_signal_at_a_bad_moment_ends_with_130(tmp_path, name, body):
+    code = SCRIPT.replace("{body}", body).replace("{name}", name)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, env=environment, cwd=tmp_path
+    )
+    assert process.returncode == INTERRUPTED
+    assert process.stderr in ("interrupted\n", "")
