@@ -10,11 +10,14 @@ BIN := $(VENV)/bin
 demo: setup
 	$(BIN)/python demo.py
 
+# Two processes: more gain little, since the networks use all cores.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: style
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: style
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 style: setup-dev
 	$(BIN)/ruff check .

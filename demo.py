@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     result = score(truth, events)
     save_still(truth, events, out)
-    rate = float(re.search(r"frames? at ([\d.]+) a second", printed)[1])
+    rate = float(re.search(r"frames? at ([\d.]+) per second", printed)[1])
     return report(result, rate, len(events), time.monotonic() - start, out)
 
 
