@@ -12,6 +12,14 @@ from support import ROOT, STARTED, Display, gray_pictures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 DATA = ROOT.parent / "shared" / "data"
+SLOW_FIXTURES = {"real_data", "extractor_path", "suite", "screen"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test with a slow fixture is slow itself: `make check` leaves it out."""
+    for item in items:
+        if not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ np.savez(data, features=features, half=half, scores=scores, backend=backend)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_agree_with_tensorflow(backend, suite, tmp_path):
     if importlib.util.find_spec(backend) is None:

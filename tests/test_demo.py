@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import pytest
 from support import run_script
 
 import demo
@@ -65,6 +66,7 @@ def test_a_foreign_folder_is_not_touched(tmp_path, capsys):
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
+@pytest.mark.slow
 def test_a_short_demo_runs_from_start_to_end(tmp_path):
     out = tmp_path / "out"
     result = run_script("demo.py", "--output", out, "--frames", "180", timeout=300)

@@ -9,6 +9,7 @@ from utils.features.extractor import load_extractor
 from utils.keras_models import find_model, new_model_path, padded_batch_size, save_model
 
 
+@pytest.mark.slow
 def test_names_with_and_without_extension(tmp_path, extractor_path):
 
     assert new_model_path(tmp_path / "model_name") == tmp_path / "model_name.keras"

@@ -44,6 +44,7 @@ def run_traced(folder: Path, *words) -> None:
     assert all(HOME_FILES.fullmatch(name) for name in made), made
 
 
+@pytest.mark.slow
 @needs_trace
 def test_no_script_talks_to_anybody(tmp_path):
     photos, faces, features = (tmp_path / name for name in ("photos", "faces", "features"))

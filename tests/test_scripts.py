@@ -99,6 +99,7 @@ def recognize(suite, *words) -> int:
     return importlib.import_module("test").main([str(word) for word in (*models(suite), "--headless", *words)])
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_run_as_ctrl_c_does(suite, clip, tmp_path):
     """systemd and `timeout` send it. The new video is complete; until then an older one is untouched."""
     out, events = tmp_path / "annotated.mp4", tmp_path / "events.jsonl"
@@ -130,6 +131,7 @@ def clip(tmp_path_factory):
     return path, [people for _, people in frames]
 
 
+@pytest.mark.slow
 def test_a_video_is_recognized_annotated_and_recorded(suite, clip, tmp_path, capsys):
     path, people_in_frames = clip
     annotated, events = tmp_path / "new" / "annotated.mp4", tmp_path / "events.jsonl"
@@ -161,6 +163,7 @@ def test_a_video_is_recognized_annotated_and_recorded(suite, clip, tmp_path, cap
     assert changed > 20  # the label's bar
 
 
+@pytest.mark.slow
 def test_photos_are_recognized_into_a_folder(suite, tmp_path, capsys):
     photos = tmp_path / "photos"
     rng = np.random.default_rng(8)
@@ -179,12 +182,14 @@ def test_photos_are_recognized_into_a_folder(suite, tmp_path, capsys):
     assert read_image(tmp_path / "out" / "shot of 2_jpg.png").shape == (480, 480, 3)
 
 
+@pytest.mark.slow
 def test_the_threshold_can_be_raised(suite, clip, tmp_path):
     events = tmp_path / "events.jsonl"
     assert recognize(suite, "--video_path", clip[0], "--events", events, "--threshold", 1) == 0
     assert {face["name"] for line in read_events(events) for face in line["faces"]} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
@@ -216,6 +221,7 @@ def test_bad_sources_are_one_line(suite, words, parts):
     assert "secret" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["--realtime"]])
 def test_a_video_without_frames_is_one_line(suite, tmp_path, words):
     """Cut off behind its header, a video still opens."""
@@ -227,6 +233,7 @@ def test_a_video_without_frames_is_one_line(suite, tmp_path, words):
     assert_one_error_line(result, "cut.avi has no frames")
 
 
+@pytest.mark.slow
 def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):
     line = ["test.py", *models(suite), "--headless"]
     video = ["--video_path", clip[0]]
@@ -242,6 +249,7 @@ def test_bad_outputs_and_models_are_one_line(suite, clip, tmp_path):
     assert_one_error_line(run_script(*line, *video), "no head")
 
 
+@pytest.mark.slow
 def test_without_a_screen_there_is_one_line(suite, clip):
     # A Window that another test opened sets QT_LOGGING_RULES, and Qt would keep its reason to itself.
     env = os.environ.copy()
@@ -254,6 +262,7 @@ def test_without_a_screen_there_is_one_line(suite, clip):
         assert_one_error_line(run_script(*command, env={**env, "DISPLAY": ":654"}), "--headless", "654")
 
 
+@pytest.mark.slow
 def test_capture_overwrites_nothing(clip, tmp_path, capsys):
     import capture
 
@@ -272,6 +281,7 @@ def test_capture_overwrites_nothing(clip, tmp_path, capsys):
     assert "--every" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_capture_saves_only_single_faces(tmp_path, capsys):
     import capture
 

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 
 import selfies2face
 from utils.features.extractor import load_extractor
@@ -58,6 +59,7 @@ def test_selfies_stay_and_names_do_not_collide(tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "faces" / "ada").iterdir()) == ["a_JPG.png", "a_png.png"]
 
 
+@pytest.mark.slow
 def test_any_search_size_finds_the_same_faces(extractor_path, tmp_path, capsys):
     embed = load_extractor(extractor_path).embed
     folder = tmp_path / "selfies" / "ada"

@@ -35,6 +35,7 @@ def separable_people(folder, people: int, images: int, seed: int = 0, dimension:
     return load_features(folder)
 
 
+@pytest.mark.slow
 def test_training_learns_and_the_file_says_how_well(tmp_path, capsys):
     features = separable_people(tmp_path / "features", people=40, images=5)
     line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "15", "-n", "0", "--far", "0.01"]
@@ -57,6 +58,7 @@ def test_training_learns_and_the_file_says_how_well(tmp_path, capsys):
     assert (scores > head.threshold).mean() == pytest.approx(content["held_out"]["tar"])
 
 
+@pytest.mark.slow
 def test_same_seed_same_head(tmp_path):
     separable_people(tmp_path / "features", people=6, images=3)
     weights = []
@@ -68,6 +70,7 @@ def test_same_seed_same_head(tmp_path):
     assert not np.array_equal(weights[0][0], weights[2][0])
 
 
+@pytest.mark.slow
 def test_normalizing_needs_and_uses_the_statistics(tmp_path, capsys):
     separable_people(tmp_path, people=3, images=3)
     line = ["--features_path", str(tmp_path), "--output_model", str(tmp_path / "h.keras"), "--epochs", "1"]
@@ -83,12 +86,14 @@ def test_normalizing_needs_and_uses_the_statistics(tmp_path, capsys):
     assert front.scale == pytest.approx(1 / whole.std(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_most_people_can_be_held_out(tmp_path):
     separable_people(tmp_path / "features", people=5, images=2)
     line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "1"]
     assert train.main([*line, "--holdout", "0.9", "--far", "0.5"]) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_epoch(tmp_path):
     separable_people(tmp_path / "features", people=60, images=12)
     words = ["-f", tmp_path / "features", "-o", tmp_path / "head", "-e", "1000", "--patience", "1000"]
@@ -115,6 +120,7 @@ def test_too_little_to_train_on_is_one_line(tmp_path, capsys, people, images, pa
     assert not (tmp_path / "head").exists()
 
 
+@pytest.mark.slow
 def test_few_people_train_without_a_hold_out(tmp_path, capsys):
     separable_people(tmp_path, people=3, images=4)
     assert train.main(["-f", str(tmp_path), "-o", str(tmp_path / "head"), "-e", "2"]) == 0
@@ -148,6 +154,7 @@ def test_one_person_with_five_photos_gets_a_head(tmp_path, capsys):
     assert names == ["p000", None]
 
 
+@pytest.mark.slow
 def test_other_extractors_get_no_distance_head(tmp_path):
     matrix, labels = gaussian_people(1, 5)
     save_people(tmp_path, matrix, labels, "toy-12-abc")
@@ -167,6 +174,7 @@ def test_an_extractor_is_not_overwritten_by_a_head(tmp_path):
     assert extractor.read_bytes() == b"an extractor"
 
 
+@pytest.mark.slow
 def test_tensorboard_is_optional(tmp_path):
     from importlib.util import find_spec
 

@@ -63,6 +63,7 @@ def run(models: dict, *words: str | Path) -> int:
     )
 
 
+@pytest.mark.slow
 def test_exit_status_tells_same_from_different(models, photos, capsys):
     assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 0
     assert capsys.readouterr().out.startswith("the same person: probability ")
@@ -81,6 +82,7 @@ def test_the_default_threshold_comes_from_the_head(models, photos, capsys):
     assert verify.main([*words, "--threshold", "1"]) == 1  # no probability is above 1
 
 
+@pytest.mark.slow
 def test_of_several_faces_the_best_pair_counts(models, photos, capsys, tmp_path):
     out = tmp_path / "new" / "answer.png"
     assert run(models, photos / "ada/1.jpg", photos / "both.jpg", "--output", out) == 0
@@ -96,6 +98,7 @@ def test_of_several_faces_the_best_pair_counts(models, photos, capsys, tmp_path)
     assert picture.shape[0] > 500 and picture.shape[1] > 900 and picture.std() > 20
 
 
+@pytest.mark.slow
 def test_folders_are_compared_photo_by_photo(models, photos, capsys, tmp_path):
     assert run(models, photos / "ada", photos / "bea", "--json", "--output", tmp_path / "answer.jpg") == 1
     answer = json.loads(capsys.readouterr().out)
@@ -144,6 +147,7 @@ def test_bad_input_is_one_error_line_and_status_2(models, photos, capsys, a, b, 
     assert all(part in lines[0] for part in parts)
 
 
+@pytest.mark.slow
 def test_wrong_models_and_outputs_are_status_2(models, photos, capsys, tmp_path):
     pair = [str(photos / "ada/1.jpg"), str(photos / "ada/2.jpg")]
     flags = ["-m", str(models["extractor"]), "-c"]
@@ -181,6 +185,7 @@ def test_a_crash_does_not_mean_different_people(models, photos, capsys, monkeypa
     assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 130
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_does_not_change_the_exit_status(models, photos):
     words = ["-m", models["extractor"], "-c", models["head"], "--threshold", "0.5"]
     command = [sys.executable, "verify.py", *map(str, [photos / "ada/1.jpg", photos / "bea/1.jpg", *words])]

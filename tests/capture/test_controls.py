@@ -1,6 +1,7 @@
 """capture.py in real windows on a virtual screen: its keys, its messages and the mirrored preview."""
 
 import numpy as np
+import pytest
 from support import DEADLINE, finish, needs_screen, start, wait_until, webcam_view, write_clip
 
 from utils.display.drawing import KNOWN_COLOR, WARNING_COLOR
@@ -13,6 +14,7 @@ from utils.synthetic.network_camera import MjpegCamera
 pytestmark = needs_screen
 
 
+@pytest.mark.slow
 def test_the_window_waits_for_a_camera_without_pictures(screen, tmp_path):
     camera = MjpegCamera([webcam_view(seed=seed) for seed in range(5)], 15)
     camera.silent = True
@@ -35,6 +37,7 @@ def test_the_window_waits_for_a_camera_without_pictures(screen, tmp_path):
     assert err.count("sends no pictures: trying again") == 1 and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_the_window_saves_undoes_pauses_and_helps(screen, tmp_path):
     folder = tmp_path / "ada"
     pictures = [webcam_view(Shot(yaw=float(18 * np.sin(step / 6))), seed=step) for step in range(38)]
@@ -61,6 +64,7 @@ def test_the_window_saves_undoes_pauses_and_helps(screen, tmp_path):
     assert "ada_0.png deleted" in out and "3 faces saved" in out
 
 
+@pytest.mark.slow
 def test_a_mirrored_preview_saves_what_the_camera_saw(screen, tmp_path):
     picture = webcam_view(Shot(yaw=14.0))
     shifted = np.roll(picture, 150, axis=1)  # into the right half

@@ -37,6 +37,7 @@ def turning_clip(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["retinaface", "dlib"])
 def test_a_guide_without_a_window(turning_clip, tmp_path, capsys, detector):
     line = ["-o", str(tmp_path / "ada"), "-v", str(turning_clip), "--headless", "--guide", "--detector", detector]
@@ -81,6 +82,7 @@ def test_from_a_network_camera(tmp_path, capsys):
     assert "2 faces saved" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_silent_camera_is_given_up(gray_camera, tmp_path, capsys):
     gray_camera.silent = True
     line = ["-o", str(tmp_path / "ada"), "--camera", gray_camera.url, "--headless", "--every", "1", "--give_up", "0.5"]
@@ -125,6 +127,7 @@ def saved_chips(folder: Path) -> list[np.ndarray]:
     return [read_image(folder / f"{folder.name}_{number}.png") for number in range(len(list(folder.iterdir())))]
 
 
+@pytest.mark.slow
 def test_a_slow_detector_does_not_slow_the_window(gray_camera, tmp_path):
     def changes() -> int:
         return int(np.count_nonzero(np.diff(shown_grays(window))))
@@ -171,6 +174,7 @@ def test_an_error_of_the_detector_ends_the_run(gray_camera, tmp_path):
         collect(gray_camera.url, broken, tmp_path / "ada", FakeWindow())
 
 
+@pytest.mark.slow
 def test_impossible_arguments_are_refused(tmp_path):
     result = run_script("capture.py", "-o", tmp_path / "ada", "-v", tmp_path / "none.mp4", "--headless", "--guide")
     assert_one_error_line(result, "none.mp4")

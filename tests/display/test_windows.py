@@ -39,6 +39,7 @@ def photos(suite) -> Path:
     return suite["faces"].parent / "selfies" / "person 2"
 
 
+@pytest.mark.slow
 def test_names_are_shown_and_q_quits(screen, recognition, long_clip):
     process = start(screen, "test.py", *recognition, "-v", long_clip)
     screen.wait_for("Siamese Faces")
@@ -83,6 +84,7 @@ def type_name(screen: Display, name: str) -> None:
     wait_until(lambda: not text_field(screen).size)
 
 
+@pytest.mark.slow
 def test_a_stranger_is_enrolled_by_keys_and_undone(screen, suite, recognition, moving_stranger, tmp_path):
     faces, features = (shutil.copytree(suite[name], tmp_path / name) for name in ("faces", "features"))
     words = ["-f", features, *recognition[2:], "--faces_path", faces, "--mirror"]
@@ -117,6 +119,7 @@ def recognizes_a_stranger(screen: Display) -> bool:
     return screen.count(UNKNOWN_COLOR) > 200 and not warned(screen)
 
 
+@pytest.mark.slow
 def test_the_window_says_when_the_camera_is_lost(screen, recognition, moving_stranger):
     process = start(screen, "test.py", *recognition, "--camera", moving_stranger.url)
     screen.wait_for("Siamese Faces")
@@ -130,6 +133,7 @@ def test_the_window_says_when_the_camera_is_lost(screen, recognition, moving_str
     assert process.returncode == 0 and "trying again" in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_the_window_of_a_silent_camera_has_keys(screen, recognition, moving_stranger):
     moving_stranger.silent = True
     process = start(screen, "test.py", *recognition, "--camera", moving_stranger.url)
@@ -144,6 +148,7 @@ def test_the_window_of_a_silent_camera_has_keys(screen, recognition, moving_stra
     assert process.returncode == 0 and err.count("\n") == 1 and "sends no pictures" in err
 
 
+@pytest.mark.slow
 def test_photos_stay_until_a_key(screen, recognition, photos):
     process = start(screen, "test.py", *recognition, "--image_path", photos)
     screen.wait_for("Siamese Faces")
@@ -157,6 +162,7 @@ def test_photos_stay_until_a_key(screen, recognition, photos):
     assert "2 frames" in finish(process)
 
 
+@pytest.mark.slow
 def test_photos_keep_their_proportions_and_fit_on_a_screen(screen, recognition, photos, tmp_path):
     photo = read_image(next(photos.iterdir()))
     height, width = photo.shape[:2]
@@ -174,6 +180,7 @@ def test_photos_keep_their_proportions_and_fit_on_a_screen(screen, recognition, 
     assert "3 frames" in finish(process)
 
 
+@pytest.mark.slow
 def test_capture_saves_on_s_and_quits_on_q(screen, long_clip, tmp_path):
     folder = tmp_path / "ada"
     process = start(screen, "capture.py", "--output", folder, "--video_path", long_clip)
@@ -201,6 +208,7 @@ def close_window(screen: Display, title: str) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_closing_the_window_quits(screen, long_clip, tmp_path):
     process = start(screen, "capture.py", "--output", tmp_path / "ada", "--video_path", long_clip)
     screen.wait_for("capture")
@@ -208,6 +216,7 @@ def test_closing_the_window_quits(screen, long_clip, tmp_path):
     assert "0 faces saved" in finish(process)
 
 
+@pytest.mark.slow
 def test_closing_a_photo_quits(screen, recognition, photos):
     process = start(screen, "test.py", *recognition, "--image_path", photos)
     screen.wait_for("Siamese Faces")

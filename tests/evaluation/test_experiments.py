@@ -50,6 +50,7 @@ def run(*words) -> int:
     return evaluate.main([str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_held_out_people_are_verified_and_plotted(enrolled, toy_head, capsys):
     for person in ("p00", "p01"):
         write_image(enrolled / "faces" / person / f"{person}_0001.jpg", np.full((90, 90, 3), 120, np.uint8))
@@ -102,6 +103,7 @@ def test_pairs_without_features_are_named_and_counted(enrolled, toy_head, capsys
     assert "1 pair of" in captured.err and "line 8: no features of p03_0009" in captured.err
 
 
+@pytest.mark.slow
 def test_strangers_and_known_people_are_identified(enrolled, toy_head, capsys):
     words = ["-f", enrolled / "features", "-c", toy_head, "--identification", "--gallery_sizes", 2, 5, 1000]
     assert run(*words, "-o", enrolled / "report", "--bootstrap", 10) == 0
@@ -135,6 +137,7 @@ def test_head_without_held_out_people_causes_a_warning(enrolled, toy_head, capsy
     assert captured.out.startswith("24 people, 72 same") and "the figures are too good" in captured.err
 
 
+@pytest.mark.slow
 def test_two_people_are_reported_without_false_precision(enrolled, toy_head, capsys):
     save_head(toy_head / "similarity.keras", load_head(toy_head).model, {"held_out_people": ["p01", "p02"]})
     words = ["-f", enrolled / "features", "-c", toy_head, "-o", enrolled / "report", "--faces_path", enrolled]
@@ -147,6 +150,7 @@ def test_two_people_are_reported_without_false_precision(enrolled, toy_head, cap
     assert "1 person held out by the head enrolled with 3 photos" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_few_drawn_people_are_evaluated(suite, tmp_path, capsys):
     words = ["-f", suite["features"], "-c", suite["head"], "-o", tmp_path, "--faces_path", suite["faces"]]
     assert run(*words, "--bootstrap", 20) == 0
@@ -166,6 +170,7 @@ def test_strangers_in_the_folder_are_impostors(enrolled, toy_head, capsys):
     assert "each of 13 strangers" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_cross_validation_trains_heads_and_leaves_no_file(enrolled, capsys, monkeypatch):
     monkeypatch.chdir(enrolled)
     before = sorted(enrolled.rglob("*"))

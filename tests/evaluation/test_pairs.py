@@ -56,6 +56,7 @@ def test_errors_in_pairs_files_name_the_line(tmp_path, lines, part):
         read_pairs(tmp_path / "pairs.txt")
 
 
+@pytest.mark.slow
 def test_people_count_the_same_in_sampled_pairs():
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(30), np.r_[60, rng.integers(1, 6, 29)])

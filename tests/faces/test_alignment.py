@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 
 from utils.faces.alignment import CHIP_SIZE, Face, align_crop, face_chip, similarity_transform, warp_chip
 from utils.faces.boxes import intersection_over_union
@@ -19,6 +20,7 @@ def nearest(face: Face, others: list[Face]) -> Face | None:
     return best if best and intersection_over_union(face.box, best.box) > 0.4 else None
 
 
+@pytest.mark.slow
 def test_both_detectors_give_similar_chips(real_data, embed):
     paths = sorted((real_data / "selfies").glob("*/*")) + sorted((real_data / "photos").glob("*.jpg"))
     retinaface, dlib = load_detector("retinaface", 20), load_detector("dlib", 20)
@@ -34,6 +36,7 @@ def test_both_detectors_give_similar_chips(real_data, embed):
     assert np.median(distances) < 0.25
 
 
+@pytest.mark.slow
 def test_our_chip_equals_dlibs(photos, embed):
     import dlib
 

@@ -10,6 +10,7 @@ from utils.faces.detection import load_detector, main_faces
 from utils.media.images import read_image
 
 
+@pytest.mark.slow
 def test_each_selfie_has_one_main_face(real_data):
     paths = sorted((real_data / "selfies").glob("*/*"))
     assert len(paths) == 12
@@ -41,6 +42,7 @@ def test_min_size_and_empty_images(photos, name):
         assert load_detector(name, 20)(np.zeros(shape, np.uint8)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["retinaface", "dlib"])
 def test_detectors_work_in_several_threads(photos, name):
     from concurrent.futures import ThreadPoolExecutor

@@ -43,6 +43,7 @@ def encode(image: np.ndarray, file_format: str, orientation: int | None = None, 
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file_format", "orientation", "mode", "shrunk"),
     [
@@ -107,6 +108,7 @@ def test_a_small_face_is_cut_from_the_full_photo(scene):
     assert cv2.Laplacian(chip, cv2.CV_64F).var() > 2 * cv2.Laplacian(coarse, cv2.CV_64F).var()
 
 
+@pytest.mark.slow
 def test_full_search_finds_large_and_small_faces(scene):
     """A face of over 1,000 px exceeds the detector's anchors, and one of 60 px is lost in a small copy."""
     tiny = cv2.resize(
@@ -120,6 +122,7 @@ def test_full_search_finds_large_and_small_faces(scene):
     assert min(face.box[2] for face in everything) < 80 and max(face.box[2] for face in everything) > 1000
 
 
+@pytest.mark.slow
 def test_jpeg_size_reads_the_header(scene):
     assert jpeg_size(encode(scene, "JPEG", 6)) == (1600, 2400)  # as stored
     assert jpeg_size(encode(scene, "JPEG", mode="CMYK")) is None

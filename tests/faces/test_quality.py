@@ -59,6 +59,7 @@ DEGRADED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [101, 103, 104])
 def test_good_faces_pass_and_degraded_ones_get_a_reason(detect, number):
     image = view(number=number)
@@ -75,6 +76,7 @@ def test_good_faces_pass_and_degraded_ones_get_a_reason(detect, number):
     assert [reason(small, face) for face in load_detector()(small)] == ["come closer"]
 
 
+@pytest.mark.slow
 def test_slight_turns_pass_and_large_ones_do_not(detect):
     for shot in (Shot(yaw=20.0), Shot(yaw=-20.0), Shot(pitch=8.0), Shot(roll=15.0)):
         image = view(shot)
@@ -94,6 +96,7 @@ def test_a_face_cut_by_the_border(detect):
     assert [reason(cut, face) for face in load_detector()(cut)] == ["move into the frame"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", ["yaw", "pitch", "roll"])
 def test_pose_follows_the_head(detect, angle):
     """Signs and order are right for both detectors. A frontal head is near 0, except for dlib's pitch."""
@@ -120,6 +123,7 @@ def test_the_detectors_points_can_be_distinguished():
     assert head_pose(np.zeros((5, 2))) is not None
 
 
+@pytest.mark.slow
 def test_turning_the_head_changes_the_thumbnail(detect):
     chips = []
     for index, shot in enumerate((Shot(), Shot(), Shot(yaw=12.0), Shot(pitch=10.0))):
@@ -131,6 +135,7 @@ def test_turning_the_head_changes_the_thumbnail(detect):
     assert thumbnail_distance(chips[0], chips[3]) > MIN_THUMBNAIL_DISTANCE
 
 
+@pytest.mark.slow
 def test_quality_grows_with_size_sharpness_and_frontality(detect):
     def largest_quality(image):
         return quality(image, main_faces(detect(image))[0])
@@ -147,6 +152,7 @@ def test_quality_grows_with_size_sharpness_and_frontality(detect):
     assert quality(flat, face) == 0.0
 
 
+@pytest.mark.slow
 def test_real_faces(real_data):
     """The gate passes nearly all photos that people chose to keep, and none of them once degraded."""
     detect = load_detector()

@@ -30,6 +30,7 @@ KERAS_2_ACTIVATIONS = [
 ]
 
 
+@pytest.mark.slow
 def test_activation_n_is_the_layer_old_keras_numbered_n(resnet):
     """Old Keras numbered activations from 1 as it built them. Number 46 ends the second block of the last stage."""
     from keras import applications
@@ -44,6 +45,7 @@ def test_activation_n_is_the_layer_old_keras_numbered_n(resnet):
     assert resnet.layers[-1].input.shape == (None, 7, 7, 2048)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["dlib", "resnet50"])
 def test_flip_averages_with_the_mirror_image(backbone, tmp_path):
     path, chips = tmp_path / "flip.keras", np.random.default_rng(0).integers(0, 256, (3, 150, 150, 3), np.uint8)
@@ -59,6 +61,7 @@ def test_flip_averages_with_the_mirror_image(backbone, tmp_path):
     np.testing.assert_allclose(flipped.embed(chips[:, :, ::-1]), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_old_and_new_layer_names_give_the_same_features(resnet):
     image = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
     old = resnet.predict_on_batch(image)
@@ -67,12 +70,14 @@ def test_old_and_new_layer_names_give_the_same_features(resnet):
     np.testing.assert_array_equal(new.predict_on_batch(image), old)
 
 
+@pytest.mark.slow
 def test_pooling_and_input_size():
     flat = build_extractor("mobilenetv2", "block_1_expand_relu", "none", 96, "none")
     assert flat.output_shape == (None, 48 * 48 * 96)
     assert build_extractor("mobilenetv2", None, "max", 96, "none").output_shape == (None, 1280)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", "VGG16"])
 def test_preprocessing_equals_that_of_keras(name):
     from keras import Model, applications
@@ -84,6 +89,7 @@ def test_preprocessing_equals_that_of_keras(name):
     np.testing.assert_allclose(front.predict_on_batch(image), own(image.copy()), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_from_a_file(tmp_path):
     from keras import applications
 
@@ -96,6 +102,7 @@ def test_weights_from_a_file(tmp_path):
     np.testing.assert_allclose(model.predict_on_batch(image), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["EfficientNetB0", "MobileNetV2"])
 def test_features_equal_those_of_the_network_itself(name, monkeypatch):
     """Even if Keras builds a network differently with its ImageNet weights than without (EfficientNet)."""
@@ -113,6 +120,7 @@ def test_features_equal_those_of_the_network_itself(name, monkeypatch):
     np.testing.assert_allclose(model.predict_on_batch(image), expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
@@ -132,6 +140,7 @@ def test_bad_arguments_are_one_line(tmp_path, words, parts, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_failed_download_names_the_ways_on(tmp_path):
     # With a proxy on a closed port no download can start.
     blocked = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "KERAS_HOME": str(tmp_path)}

@@ -25,6 +25,7 @@ def dlib_descriptors(chips: np.ndarray) -> np.ndarray:
     return np.array([reference.compute_face_descriptor(np.ascontiguousarray(chip)) for chip in chips])
 
 
+@pytest.mark.slow
 def test_descriptors_equal_dlibs_on_real_chips(real_data, extractor_path, tmp_path):
     paths = sorted((real_data / "johns").glob("*/*.jpg"))
     chips = np.stack([cv2.imread(str(path))[:, :, ::-1] for path in paths])
@@ -38,6 +39,7 @@ def test_descriptors_equal_dlibs_on_real_chips(real_data, extractor_path, tmp_pa
     assert again.fingerprint == loaded.fingerprint
 
 
+@pytest.mark.slow
 def test_descriptors_equal_dlibs_on_noise(extractor_path):
     chips = np.random.default_rng(0).integers(0, 256, (5, 150, 150, 3), np.uint8)
     np.testing.assert_allclose(load_extractor(extractor_path).embed(chips), dlib_descriptors(chips), rtol=0, atol=1e-5)

@@ -34,6 +34,7 @@ def library(suite, tmp_path):
     return faces, features, extract
 
 
+@pytest.mark.slow
 def test_a_second_run_does_only_what_changed(library, capsys):
     faces, features, extract = library
     assert extract() == 0
@@ -64,6 +65,7 @@ def test_a_second_run_does_only_what_changed(library, capsys):
     assert "10 embedded" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_whole_photos_cause_a_warning(library, capsys):
     faces, _, extract = library
     write_image(faces / "person 0" / "photo.png", np.full((300, 200, 3), 90, np.uint8))
@@ -75,6 +77,7 @@ def test_whole_photos_cause_a_warning(library, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_replacing_features_of_another_extractor_is_reported(library, capsys):
     faces, features, extract = library
     for number, extractor in ((2, "resnet50-2048-abc"), (3, "resnet50-2048-abc")):
@@ -97,6 +100,7 @@ def test_replacing_features_of_another_extractor_is_reported(library, capsys):
         assert "replacing" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_deleted_people_and_damaged_files(library, capsys):
     faces, features, extract = library
     assert extract() == 0
@@ -110,6 +114,7 @@ def test_deleted_people_and_damaged_files(library, capsys):
     assert [person.name for person in iterate_people(features)] == ["person 0"]
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_named_and_skipped(library, capsys):
     faces, features, extract = library
     (faces / "person 0" / "broken.jpg").write_bytes(b"\xff\xd8 not really")
@@ -135,6 +140,7 @@ def interrupt_batch(monkeypatch, number: int) -> list[int]:
     return sizes
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     _, features, extract = library
     interrupt_batch(monkeypatch, 2)
@@ -145,6 +151,7 @@ def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     assert "6 embedded (" in out and ", 4 unchanged" in out
 
 
+@pytest.mark.slow
 def test_an_interrupted_overwrite_loses_nothing(library, monkeypatch):
     _, features, extract = library
     assert extract() == 0
@@ -157,6 +164,7 @@ def test_an_interrupted_overwrite_loses_nothing(library, monkeypatch):
     np.testing.assert_array_equal(load_person(features, "person 1").matrix, before.matrix[5:])
 
 
+@pytest.mark.slow
 def test_people_without_faces_are_named(library, capsys):
     faces, features, extract = library
     assert extract() == 0
@@ -166,6 +174,7 @@ def test_people_without_faces_are_named(library, capsys):
     assert "kept: 1 person" in (out := capsys.readouterr().out) and str(features / "person 1") in out
 
 
+@pytest.mark.slow
 def test_file_names_that_are_not_utf8(library, capsys):
     faces, _, extract = library
     (faces / "person 0").rename(faces / os.fsdecode(b"caf\xe9"))
@@ -177,6 +186,7 @@ def test_file_names_that_are_not_utf8(library, capsys):
     assert "0 embedded, 10 unchanged" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_align_fits_landmarks_to_the_whole_crop(library):
     faces, features, extract = library
     assert extract("--align", "1") == 0
@@ -196,6 +206,7 @@ def test_wrong_folders_are_one_line(library, tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
     _, features, extract = library
     assert extract() == 0
@@ -216,6 +227,7 @@ def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
     assert "0 embedded, 10 unchanged" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_slow_bfloat16_causes_a_warning(library, monkeypatch, capsys):
     _, _, extract = library
     monkeypatch.setattr(inference, "bfloat16_slow_reason", lambda: "this processor has no bfloat16 instructions")
@@ -223,6 +235,7 @@ def test_slow_bfloat16_causes_a_warning(library, monkeypatch, capsys):
     assert "warning: this processor has no bfloat16 instructions" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failed_write_does_not_stop_other_people(library, capsys):
     _, features, extract = library
     (features / "person 0" / "person 0_features.json").mkdir(parents=True)
@@ -232,6 +245,7 @@ def test_a_failed_write_does_not_stop_other_people(library, capsys):
     assert len(load_person(features, "person 1").matrix) == 5
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_keeps_what_is_written(library, monkeypatch, capsys):
     _, features, extract = library
 
@@ -250,6 +264,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_written(library, monkeypatch
     assert len(load_features(features).matrix) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--overwrite"], ["--align", "1"], []], ids=["overwrite", "align", "touched"])
 def test_images_that_cannot_be_read_cost_no_row(library, monkeypatch, capsys, words):
     """A disk error says nothing about an image, so its stored row is kept."""
@@ -277,6 +292,7 @@ def test_images_that_cannot_be_read_cost_no_row(library, monkeypatch, capsys, wo
     assert "6 embedded" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_rows_of_touched_images(library, monkeypatch):
     faces, features, extract = library
     assert extract() == 0
@@ -288,6 +304,7 @@ def test_ctrl_c_keeps_rows_of_touched_images(library, monkeypatch):
     assert [len(person.matrix) for person in iterate_people(features)] == [4, 5]
 
 
+@pytest.mark.slow
 def test_a_broken_installation_deletes_nothing(library, monkeypatch, capsys):
     _, features, extract = library
     assert extract() == 0
@@ -298,6 +315,7 @@ def test_a_broken_installation_deletes_nothing(library, monkeypatch, capsys):
     assert len(load_features(features).matrix) == 10
 
 
+@pytest.mark.slow
 def test_changes_by_another_run_are_noticed(library, monkeypatch, capsys):
     faces, features, extract = library
     assert extract() == 0

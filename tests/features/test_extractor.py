@@ -31,6 +31,7 @@ def test_models_for_other_than_square_images_are_refused(tmp_path, shape):
         load_extractor(tmp_path / "odd")
 
 
+@pytest.mark.slow
 def test_embedding_does_not_depend_on_the_batch(extractor_path):
     chips = np.random.default_rng(4).integers(0, 256, (35, 150, 150, 3), np.uint8)
     extractor = load_extractor(extractor_path)

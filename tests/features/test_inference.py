@@ -39,6 +39,7 @@ def assert_same_features(model, fast, size: int, rtol: float = 1e-5) -> None:
     np.testing.assert_allclose(fast.predict_on_batch(images), expected, rtol=0, atol=rtol * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer", "size", "remaining"), [("resnet50", "activation_46", 224, 0), ("mobilenetv2", None, 96, 17)]
 )
@@ -80,6 +81,7 @@ def test_only_foldable_normalizations_are_folded(shape):
     assert_same_features(model, fast, 8)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_and_keeps_the_fingerprint(extractor_path):
     chips = list(np.random.default_rng(2).integers(0, 256, (4, 150, 150, 3), np.uint8))
     exact, half = (load_extractor(extractor_path, precision) for precision in ("float32", "bfloat16"))

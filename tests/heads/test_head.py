@@ -23,6 +23,7 @@ def heads() -> dict:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plda", "dense", "distance"])
 def test_heads_are_symmetric_and_score_galleries_as_pairs(kind, tmp_path):
     matrix, _ = gaussian_people(30, 4, seed=3)
@@ -69,6 +70,7 @@ def batches():
     return rng.normal(size=(2, 20, 6)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_normalization_and_difference_are_inside(batches, tmp_path):
     head = create_model((6,))
     a, b = batches
@@ -91,6 +93,7 @@ def test_normalization_and_difference_are_inside(batches, tmp_path):
         load_head(tmp_path, statistics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["old.h5", "old.keras"])
 def test_a_one_input_head_of_the_original_recipe_loads(batches, tmp_path, name):
     head = create_model((6,))
@@ -104,6 +107,7 @@ def test_a_one_input_head_of_the_original_recipe_loads(batches, tmp_path, name):
     np.testing.assert_allclose(load_head(tmp_path / name, statistics).score_pairs(a, b), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_heads_are_found_by_folder_file_and_bare_name(tmp_path):
     similarity = dense_similarity(create_model((3,)))
     assert head_path(tmp_path / "folder/") == tmp_path / "folder" / "similarity.keras"
@@ -118,6 +122,7 @@ def test_heads_are_found_by_folder_file_and_bare_name(tmp_path):
         load_head(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_other_models_are_refused(extractor_path):
     with pytest.raises(InputError, match="similarity head maps"):
         load_head(extractor_path)

@@ -25,6 +25,7 @@ def test_loss_counts_all_pairs_but_those_of_two_strangers():
     assert found == pytest.approx(np.mean(same) + 9 * np.mean(different), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_beats_distance_on_held_out_people():
     matrix, labels = gaussian_people(300, 4, dimension=16, spread=0.8)
     fitted = fit_head(matrix, labels, TrainingOptions(far=0.01), np.random.default_rng(0))
@@ -39,6 +40,7 @@ def test_training_beats_distance_on_held_out_people():
     np.testing.assert_array_equal(again.head.score_pairs(*pair), fitted.head.score_pairs(*pair))
 
 
+@pytest.mark.slow
 def test_training_learns_to_reject_strangers():
     matrix, labels = gaussian_people(120, 3, dimension=8)
     rng = np.random.default_rng(10)
@@ -51,6 +53,7 @@ def test_training_learns_to_reject_strangers():
     assert scores[1] < scores[0]
 
 
+@pytest.mark.slow
 def test_learning_curve_compares_like_with_like():
     """Training people who are like the held-out people have the same loss, up to the noise of the batches."""
     matrix, labels = gaussian_people(600, 3, dimension=4)

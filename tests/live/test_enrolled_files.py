@@ -20,6 +20,7 @@ def raise_denied(*_) -> None:
     raise PermissionError(13, "Permission denied", f"{DENIED}/.unfinished-1.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Zoë", "person 3"])
 @pytest.mark.parametrize(
     ("module", "function"),
@@ -63,6 +64,7 @@ def test_a_full_disk_keeps_what_was_saved_until_undone(home_setup, monkeypatch):
     assert enrollment.notice == "undone: person 3" and state_of(*home_setup) == before
 
 
+@pytest.mark.slow
 def test_features_of_unknown_origin_are_left_alone(home_setup):
     recognizer, enrollment, _, features = home_setup
     (features / "person 3" / "person 3_features.json").unlink()

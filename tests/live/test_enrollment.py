@@ -43,6 +43,7 @@ def load_models(suite, features, **options):
     return importlib.import_module("test").load_models(features, suite["extractor"], suite["head"], **options)
 
 
+@pytest.mark.slow
 def test_an_enrolled_person_is_recognized_and_stored(suite, home_setup, capsys):
     recognizer, enrollment, faces, features = home_setup
     pictures = draw_selfies(500, 6)
@@ -64,6 +65,7 @@ def test_an_enrolled_person_is_recognized_and_stored(suite, home_setup, capsys):
     np.testing.assert_array_equal(matrix, recognizer.gallery.matrix[-5:])
 
 
+@pytest.mark.slow
 def test_the_first_person_is_enrolled_in_a_window(suite, tmp_path):
     """Neither the folder of features nor that of faces exists beforehand."""
     faces, features = tmp_path / "faces", tmp_path / "features"
@@ -91,6 +93,7 @@ def test_without_a_window_somebody_must_be_enrolled_already(suite, tmp_path, cap
     assert "nobody is not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_undo_leaves_nothing_of_an_enrollment(home_setup):
     recognizer, enrollment, faces, features = home_setup
     before, people = (file_contents(faces), file_contents(features)), list(recognizer.gallery.names)
@@ -108,6 +111,7 @@ def test_undo_leaves_nothing_of_an_enrollment(home_setup):
     assert enrollment.notice == "nothing to undo"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "alone", "with_one_more"), [(None, 0.57, 0.58), (0.5, 0.5, 0.5)])
 def test_the_heads_threshold_follows_enrollment_and_undo(suite, home_setup, monkeypatch, given, alone, with_one_more):
     """The user's threshold, if one is given, does not."""
@@ -124,6 +128,7 @@ def test_the_heads_threshold_follows_enrollment_and_undo(suite, home_setup, monk
     assert gallery.threshold == before
 
 
+@pytest.mark.slow
 def test_a_rejected_face_goes_to_the_strangers_until_undone(home_setup):
     recognizer, enrollment, faces, features = home_setup
     pictures = draw_selfies(101, 4)
@@ -141,6 +146,7 @@ def test_a_rejected_face_goes_to_the_strangers_until_undone(home_setup):
     assert not (faces / "_strangers").exists() and not (features / "_strangers").exists()
 
 
+@pytest.mark.slow
 def test_a_bad_view_is_not_enrolled_and_the_reason_is_shown(home_setup):
     recognizer, _, faces, features = home_setup
     enrollment = Enrollment(recognizer, faces, features, lambda: recognizer.now, duration=0.2)
@@ -151,6 +157,7 @@ def test_a_bad_view_is_not_enrolled_and_the_reason_is_shown(home_setup):
     assert enrollment.notice == "Zoë not enrolled: too dark" and not (faces / "Zoë").exists()
 
 
+@pytest.mark.slow
 def test_faces_are_saved_no_closer_than_the_interval(home_setup):
     recognizer, _, faces, features = home_setup
     enrollment = Enrollment(recognizer, faces, features, lambda: recognizer.now, interval=0.5, judge=lambda *_: None)

@@ -79,6 +79,7 @@ def assert_a_blank_window_is_quit(url: str, size_wh: tuple[int, int]) -> None:
         assert (picture == DARK).all(axis=2).mean() > 0.6 and (picture != DARK).any()
 
 
+@pytest.mark.slow
 def test_a_camera_that_connects_but_sends_nothing_is_waited_for(gray_camera, capsys):
     gray_camera.silent = True
     assert_a_blank_window_is_quit(gray_camera.url, (640, 480))
@@ -96,6 +97,7 @@ def test_a_camera_that_connects_but_sends_nothing_is_waited_for(gray_camera, cap
     assert err.count("sends no pictures: trying again") == 3 and err.count("given up") == 1
 
 
+@pytest.mark.slow
 def test_a_blank_window_has_the_size_that_the_camera_declares():
     """The header of uncompressed video says everything, so the camera opens without a picture."""
     header = b"YUV4MPEG2 W320 H240 F30:1 Ip A1:1 C420\n"
@@ -179,6 +181,7 @@ class RecordingOutputs(Outputs):
         super().write_picture(frame, annotated)
 
 
+@pytest.mark.slow
 def test_a_paced_video_skips_frames_and_keeps_its_length(gray_video, tmp_path):
     """Every recognition takes until five more frames have passed."""
     source, before = PacedVideo(gray_video), time.monotonic()
@@ -229,6 +232,7 @@ def test_an_error_of_the_recognizer_ends_the_run(gray_camera):
         run(Camera(gray_camera.url), FakeRecognizer(fail), fake_screen())
 
 
+@pytest.mark.slow
 def test_people_are_recognized_again_after_the_camera_was_lost(suite, tmp_path, capsys):
     """All of test.py, with a camera that is switched off during the run, then on again, then off for good."""
     rng = np.random.default_rng(1)

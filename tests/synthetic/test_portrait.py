@@ -30,18 +30,21 @@ def selfies():
     ]
 
 
+@pytest.mark.slow
 def test_retinaface_finds_one_face(selfies):
     counts = [len(find_faces(photo)) for photos in selfies for photo in photos]
     assert len(counts) == PEOPLE * PHOTOS
     assert np.mean(np.equal(counts, 1)) >= 0.99
 
 
+@pytest.mark.slow
 def test_hog_finds_one_face(selfies):
     detect = load_detector("dlib", 20)
     counts = [len(detect(photo)) for photos in selfies for photo in photos]
     assert np.mean(np.equal(counts, 1)) >= 0.95
 
 
+@pytest.mark.slow
 def test_descriptors_tell_people_apart(selfies, extractor_path):
     chips = [face_chip(photo, main_faces(find_faces(photo))[0]) for photos in selfies for photo in photos]
     descriptors = load_extractor(extractor_path).embed(chips)
@@ -90,6 +93,7 @@ def test_a_person_outside_leaves_the_image_alone():
     assert (image == 180).all()
 
 
+@pytest.mark.slow
 def test_box_matches_the_detectors():
     rng, overlaps = np.random.default_rng(0), []
     for number in range(30):
@@ -112,6 +116,7 @@ def test_a_turned_face_moves_its_features_more_than_its_outline():
     assert nose > middle + 3
 
 
+@pytest.mark.slow
 def test_webcam_clip_shows_everyone():
     enrolled = {name: sample_identity(number) for number, name in enumerate(["Ada", "Ben", "Cem", "Dora"], 60)}
     strangers = [sample_identity(70), sample_identity(71)]
@@ -136,6 +141,7 @@ def test_webcam_clip_shows_everyone():
     assert wanted >= 20 and found / wanted >= 0.95
 
 
+@pytest.mark.slow
 def test_every_stranger_gets_a_turn():
     strangers = [sample_identity(number) for number in (80, 81, 82)]
     present = [len(truth) > 0 for _, truth in webcam_clip({}, strangers, 1, frame_count=90, size_wh=(320, 240))]
