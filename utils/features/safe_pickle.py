@@ -12,6 +12,7 @@ The opcodes are documented in Python's `pickletools`. All protocols load, from P
 import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class _Dtype:
     """Stands in for a numpy dtype."""
 
     code: str  # one of FLOATS, if it is the dtype of a feature matrix
-    byte_order: str | None = None  # None until the pickle sets it
+    byte_order: Any = None  # "<", ">", "=" or "|"; None until the pickle sets it
 
 
 @dataclass
@@ -47,7 +48,7 @@ class _Array:
 
     shape: tuple = ()
     dtype: _Dtype | None = None
-    order: str = "C"
+    order: Any = "C"  # or "F", for columns first
     data: bytes | None = None  # None until the pickle sets it
 
 
