@@ -135,17 +135,30 @@ needs_screen = pytest.mark.skipif(
 )
 
 
+SPARE_KEYCODE = 250  # no key of Xvfb's keyboard
+
+
 class Display:
     """A virtual screen of 1024×768 whose pixels can be read and whose keys can be pressed."""
 
     def __init__(self, folder: Path):
         read, write = os.pipe()
-        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
+        # -noreset keeps the keyboard when the last window closes.
+        command = ["Xvfb", "-noreset", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-fbdir", str(folder)]
         self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
         os.close(write)
         with os.fdopen(read) as pipe:
             self.env = {**os.environ, "DISPLAY": f":{pipe.readline().strip()}"}
         self.pixels = folder / "Xvfb_screen0"
+        self._add_key(SPARE_KEYCODE, "ediaeresis", "Ediaeresis")
+
+    def _add_key(self, keycode: int, *names: str) -> None:
+        """Give a letter a key. xdotool would lend it one for a moment, which a window on a busy machine misses."""
+        from Xlib import XK, display
+
+        keyboard = display.Display(self.env["DISPLAY"])
+        keyboard.change_keyboard_mapping(keycode, [[XK.string_to_keysym(name) for name in names]])
+        keyboard.close()
 
     def run(self, *words: str) -> str:
         """Run xdotool and return what it prints."""
