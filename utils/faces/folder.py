@@ -25,13 +25,26 @@ class FaceSaver:
 
     def save(self, chip: np.ndarray) -> Path:
         """Write an RGB uint8 chip (S, S, 3) to the next free number and print its path."""
-        while (path := self.folder / f"{self.person}_{self.next}.png").exists():  # written by another process
-            self.next += 1
-        write_image(path, chip)
+        path = self._claim()
+        try:
+            write_image(path, chip)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         print(f"{path} saved")
-        self.next += 1
         self.paths.append(path)
         return path
+
+    def _claim(self) -> Path:
+        """Create an empty file under the next free number, which no other process can then take."""
+        while True:
+            path = self.folder / f"{self.person}_{self.next}.png"
+            self.next += 1
+            try:
+                path.touch(0o600, exist_ok=False)
+            except FileExistsError:
+                continue
+            return path
 
     def undo(self) -> Path | None:
         """Delete the face saved last, if this run has saved any; returns its path."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from utils.faces.dlib_hog import RECOGNIZER_FILE, RECOGNIZER_SHA256
 from utils.files import package_file
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from keras import KerasTensor
 
 PACKAGE = "face_recognition_models"
-WEIGHTS_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
-WEIGHTS_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-
 INPUT_SIZE = 150  # pixels; the network was trained at this size only
 FEATURES = 128
 
@@ -113,7 +111,7 @@ class _Stream:
 
 def find_dlib_weights() -> Path:
     """The weights file of the installed package, checked by its sha256. Raises InputError."""
-    return package_file(PACKAGE, WEIGHTS_FILE, WEIGHTS_SHA256)
+    return package_file(PACKAGE, RECOGNIZER_FILE, RECOGNIZER_SHA256)
 
 
 def read_dlib_weights(data: bytes) -> DlibWeights:

@@ -1,0 +1,53 @@
+"""Saving faces under numbered names."""
+
+import errno
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils.faces import folder
+from utils.faces.folder import FaceSaver
+from utils.media.images import read_image
+
+CHIP = np.full((8, 8, 3), 90, np.uint8)
+
+
+def save_faces(path: Path, gray: int, count: int) -> None:
+    """What one run of capture.py does to the folder."""
+    saver = FaceSaver(path)
+    for _ in range(count):
+        saver.save(np.full((8, 8, 3), gray, np.uint8))
+
+
+def test_two_runs_on_one_folder_lose_no_face(tmp_path):
+    runs = [multiprocessing.Process(target=save_faces, args=(tmp_path, gray, 45)) for gray in (10, 200)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+        assert run.exitcode == 0
+    grays = [int(read_image(path)[0, 0, 0]) for path in tmp_path.iterdir()]
+    assert (grays.count(10), grays.count(200), len(grays)) == (45, 45, 90)
+
+
+def test_a_failed_save_leaves_no_file(tmp_path, monkeypatch):
+    def full_disk(path, image):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    saver = FaceSaver(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "write_image", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            saver.save(CHIP)
+    assert list(tmp_path.iterdir()) == [] and saver.saved == 0
+    assert saver.save(CHIP).is_file()
+
+
+def test_names_go_on_and_undo_deletes_only_own_faces(tmp_path):
+    (tmp_path / f"{tmp_path.name}_7.png").write_bytes(b"of an earlier run")
+    saver = FaceSaver(tmp_path)
+    assert saver.save(CHIP).name == f"{tmp_path.name}_8.png"
+    assert saver.undo().name == f"{tmp_path.name}_8.png" and saver.undo() is None
+    assert len(list(tmp_path.iterdir())) == 1
