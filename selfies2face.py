@@ -5,7 +5,8 @@
 Takes only photos with exactly one face. A face counts if it is at least --min_size wide and high, and at
 least half as high as the largest face in the photo, so passers-by in the background do not count. With
 --largest, takes the largest of several faces. Lists all other photos with the reason. A second run
-processes only new and changed photos. Reads JPEG, PNG, HEIC and most other formats, and applies EXIF rotation.
+processes only new and changed photos. Every file of the folder is counted: saved, unchanged, left out, or not
+read. Reads JPEG, PNG, HEIC and most other formats, and applies EXIF rotation.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from utils.cli import (
 
 if TYPE_CHECKING:
     from utils.faces.detection import Detector
+    from utils.media.albums import Album
 
 MIN_SIZE = 40  # pixels
 MAX_SIZE = 960  # pixels of the longer side of the copy that is searched
@@ -47,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-p", "--faces_path", "--face_path", required=True, type=file_path, help="folder to write the faces to"
     )
+    parser.add_argument("--recursive", action="store_true", help="also read the folders inside a person's folder")
     parser.add_argument("--largest", action="store_true", help="take the largest of several faces")
     parser.add_argument(
         "--overwrite",
@@ -74,18 +77,16 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.faces.detection import load_detector
     from utils.files import make_folder
-    from utils.media.images import list_images, list_people, png_name
+    from utils.media.albums import check_has_photos, read_album
     from utils.threads import map_ahead
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
         raise InputError(f"--faces_path {args.faces_path} is the folder of the selfies: choose another for the faces")
-    people = list_people(args.faces_selfies)
-    photos = [photo for person in people for photo in list_images(person)]
-    if not photos:
-        raise InputError(f"{args.faces_selfies} has no photos in its {len(people)} person folders")
+    album = read_album(args.faces_selfies, args.recursive)
+    check_has_photos(album, args.faces_selfies)
+    chips = plan_chips(album, args.faces_path)
     make_folder(args.faces_path)
-    chips = {photo: args.faces_path / photo.parent.name / png_name(photo.name) for photo in photos}
-    todo = [photo for photo in photos if args.overwrite or not is_done(photo, chips[photo])]
+    todo = [photo for photo in chips if args.overwrite or not is_done(photo, chips[photo])]
     search_size = args.max_size or UNLIMITED
     # The detector sees a small copy, but --min_size is in pixels of the photo, so the converter checks it.
     # Several photos at once with one thread each are faster than several threads for one photo.
@@ -94,13 +95,50 @@ def main(argv: list[str] | None = None) -> int:
     results = map_ahead(lambda photo: converter.convert(photo, chips[photo]), todo, args.jobs)
     progress = tqdm(results, total=len(todo), unit="photo", desc="cropping", disable=None)
     problems = [f"{photo}: {problem}" for photo, problem in zip(todo, progress, strict=True) if problem]
-    counts = f"{counted(len(people), 'person', 'people')}, {counted(len(photos), 'photo')}"
-    saved, unchanged = len(todo) - len(problems), len(photos) - len(todo)
-    print(f"{counts}: {counted(saved, 'face')} saved, {unchanged} unchanged")
+    counts = f"{counted(len(album.people), 'person', 'people')}, {counted(len(chips), 'photo')}"
+    saved, unchanged = len(todo) - len(problems), len(chips) - len(todo)
+    print(f"{counts}: {counted(saved, 'face')} saved, {unchanged} unchanged, {len(problems)} left out")
+    report_unread(album)
     if problems:
         print(f"left out: {len(problems)}")
         print(summarize(problems, limit=len(problems)))
     return 0
+
+
+def plan_chips(album: "Album", faces_path: Path) -> dict[Path, Path]:
+    """Where the face of each photo is saved."""
+    from utils.files import subfolder
+
+    return {
+        photo: subfolder(faces_path, person.name) / name
+        for person in album.people
+        for photo, name in person.chip_names.items()
+    }
+
+
+def report_unread(album: "Album") -> None:
+    """Print what is not read of the album, and who has no photo that is."""
+    from utils.media.albums import describe_unread
+
+    for person in album.people:
+        if len(person.folders) > 1:
+            spellings = counted(len(person.folders), "folder")
+            print(f"note: {person.name} has {spellings}, in spellings (NFC and NFD) that look alike: one person")
+    unread = album.all_unread
+    if unread:
+        total = unread.total()
+        files = counted(total + len(album.photos), "file")
+        print(f"not read: {total} of {files}: {describe_unread(unread)}")
+    for problem in album.problems:
+        print(f"not read: {problem}")
+    absent = [
+        f"{person.name}: {describe_unread(person.unread) or 'the folder is empty'}"
+        for person in album.people
+        if not person.chip_names
+    ]
+    if absent:
+        print(f"no photo read of {counted(len(absent), 'person', 'people')}")
+        print(summarize(absent, limit=len(absent)))
 
 
 def is_done(photo: Path, chip: Path) -> bool:

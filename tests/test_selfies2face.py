@@ -80,3 +80,26 @@ def test_any_search_size_finds_the_same_faces(extractor_path, tmp_path, capsys):
     assert "2 faces saved" in capsys.readouterr().out
     assert selfies2face.main([*line, str(tmp_path / "larger"), "--min_size", "2500"]) == 0
     assert "0 faces saved" in capsys.readouterr().out
+
+
+def test_every_file_is_accounted_for(tmp_path, capsys):
+    photo = draw_selfie(sample_identity(101), np.random.default_rng(1))
+    selfies, faces = tmp_path / "selfies", tmp_path / "faces"
+    for name in ("ada/a.jpg", "ada/2020/a.jpg", "eve/old/a.jpg", "loose.jpg"):
+        write_image(selfies / name, photo)
+    write_image(selfies / "ada" / "wall.jpg", np.full((300, 300, 3), 90, np.uint8))
+    for name in ("ada/clip.mp4", "bob/clip.mov"):
+        (selfies / name).parent.mkdir(exist_ok=True)
+        (selfies / name).write_bytes(b"a film")
+    line = ["--face_selfies", str(selfies), "--faces_path", str(faces)]
+    assert selfies2face.main(line) == 0
+    out = capsys.readouterr().out
+    assert "3 people, 2 photos: 1 face saved, 0 unchanged, 1 left out" in out
+    assert "not read: 5 of 7 files: " in out and "2 in nested folders" in out and "2 videos" in out
+    assert "no photo read of 2 people" in out and "  bob: 1 video" in out and "  eve: 1 in nested folders" in out
+    assert selfies2face.main([*line, "--recursive"]) == 0
+    out = capsys.readouterr().out
+    assert "3 people, 4 photos: 2 faces saved, 1 unchanged, 1 left out" in out and "not read: 3 of 7 files" in out
+    assert len(list((faces / "ada").iterdir())) == 2 and len(list((faces / "eve").iterdir())) == 1
+    assert selfies2face.main([*line, "--recursive"]) == 0
+    assert "0 faces saved, 3 unchanged" in capsys.readouterr().out

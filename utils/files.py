@@ -7,7 +7,8 @@ import importlib.util
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from utils.cli import InputError
@@ -60,6 +61,31 @@ def make_folder(path: Path) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{path} cannot be a folder: a file is in the way") from None
+
+
+def one_spelling(name: str) -> str:
+    """A name with composed letters (NFC). macOS writes é as e and an accent (NFD), which looks the same."""
+    return unicodedata.normalize("NFC", name)
+
+
+def spellings(folder: Path, name: str) -> list[Path]:
+    """The subfolders called `name` that exist, first in this spelling, then in NFC and NFD."""
+    names = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
+    return [path for path in (Path(folder) / spelling for spelling in names) if path.is_dir()]
+
+
+def subfolder(folder: Path, name: str) -> Path:
+    """The subfolder called `name`, in the spelling that it has on disk if there is one."""
+    path = Path(folder) / name
+    return path if name.isascii() else next(iter(spellings(folder, name)), path)
+
+
+def group_spellings(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names that are spellings of the same name, by that name (NFC), sorted. The NFC spelling comes first."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(one_spelling(name), []).append(name)
+    return {name: sorted(groups[name], key=lambda other: (other != name, other)) for name in sorted(groups)}
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from utils import interrupts
+
 
 def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahead: int = 64) -> Iterator:
     """Yield function(item) in order, computed by `jobs` threads up to `ahead` items early.
@@ -19,9 +21,11 @@ def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahea
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
+                interrupts.check()
                 if len(pending) >= ahead:
                     yield pending.popleft().result()
             while pending:
+                interrupts.check()
                 yield pending.popleft().result()
         finally:  # the caller stopped early: drop the work that has not started
             pool.shutdown(wait=False, cancel_futures=True)
