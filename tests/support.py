@@ -21,7 +21,7 @@ from utils.synthetic.identity import Shot, sample_identity
 from utils.synthetic.portrait import add_noise, draw_on, draw_selfie
 
 ROOT = Path(__file__).resolve().parent.parent
-DEADLINE = 120  # seconds that a test waits for a process, a thread or a window, so that busy machines pass
+DEADLINE = 600  # seconds that a test waits for a process, a thread or a window: a busy machine takes minutes for one
 
 
 def wait_until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:

@@ -41,7 +41,7 @@ def test_other_backends_agree_with_tensorflow(backend, suite, tmp_path):
     np.savez(tmp_path / "data.npz", chips=chips, a=a, b=b)
     words = (suite["extractor"], suite["head"], tmp_path / "data.npz")
     env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
-    result = run_script("-c", PROGRAM, *words, env=env, timeout=300)
+    result = run_script("-c", PROGRAM, *words, env=env)
     assert result.returncode == 0, result.stderr
     results = np.load(tmp_path / "data.npz")
     assert results["backend"] == backend

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from support import run_script
+from support import DEADLINE, run_script
 
 import demo
 
@@ -69,7 +69,7 @@ def test_a_foreign_folder_is_not_touched(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_short_demo_runs_from_start_to_end(tmp_path):
     out = tmp_path / "out"
-    result = run_script("demo.py", "--output", out, "--frames", "180", timeout=300)
+    result = run_script("demo.py", "--output", out, "--frames", "180", timeout=3 * DEADLINE)
     assert result.returncode == 0, result.stdout + result.stderr
     commands = [line for line in result.stdout.splitlines() if line.startswith("$ python ")]
     assert [command.split()[2] for command in commands] == [

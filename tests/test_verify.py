@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT
+from support import DEADLINE, ROOT
 
 import utils.features.extractor
 import verify
@@ -191,6 +191,6 @@ def test_a_closed_pipe_does_not_change_the_exit_status(models, photos):
     command = [sys.executable, "verify.py", *map(str, [photos / "ada/1.jpg", photos / "bea/1.jpg", *words])]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
-    assert process.wait(timeout=120) == 1
+    assert process.wait(timeout=DEADLINE) == 1
     assert process.stderr.read() == b""
     process.stderr.close()

@@ -3,14 +3,12 @@
 import threading
 
 import pytest
-from support import gray_pictures, wait_until
+from support import DEADLINE, gray_pictures, wait_until
 
 from utils.cli import InputError
 from utils.media import camera
 from utils.media.camera import DARK, SILENCE, Camera, LiveSource, without_password
 from utils.media.video import Frame
-
-DEADLINE = 120.0  # seconds
 
 
 def test_the_newest_frame_comes_without_backlog(gray_camera):
