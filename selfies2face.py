@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from utils.media.albums import Album
 
 MIN_SIZE = 40  # pixels
+MAX_NAMES = 20  # of people that are listed
 MAX_SIZE = 960  # pixels of the longer side of the copy that is searched
 
 
@@ -118,13 +119,17 @@ def plan_chips(album: "Album", faces_path: Path) -> dict[Path, Path]:
 
 def report_unread(album: "Album") -> None:
     """Print what is not read of the album, and who has no photo that is."""
-    from utils.media.albums import describe_unread
+    from utils.media.albums import LOOSE, NESTED, describe_unread
 
     for person in album.people:
         if len(person.folders) > 1:
             spellings = counted(len(person.folders), "folder")
             print(f"note: {person.name} has {spellings}, in spellings (NFC and NFD) that look alike: one person")
     unread = album.all_unread
+    if LOOSE in unread or NESTED in unread:  # the photos may not be sorted by person yet
+        names = ", ".join(person.name for person in album.people[:MAX_NAMES])
+        more = f" and {len(album.people) - MAX_NAMES} more" if len(album.people) > MAX_NAMES else ""
+        print(f"each folder is one person: {names}{more}")
     if unread:
         total = unread.total()
         files = counted(total + len(album.photos), "file")

@@ -32,6 +32,8 @@ from utils.cli import (
     counted,
     file_path,
     script_parser,
+    summarize,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -134,6 +136,10 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.realtime and not args.video_path:
         raise InputError("--realtime plays a video at its own speed: it needs --video_path")
+    if args.faces_path and args.image_path:
+        raise InputError("--faces_path is for people enrolled in the window of a camera or video, not for photos")
+    if args.faces_path and args.headless:
+        warn("nobody can be enrolled without a window: --faces_path is for runs without --headless")
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir needs tracked faces: a video or a camera instead of photos")
     from utils.display.window import check_screen
@@ -154,8 +160,10 @@ def main(argv: list[str] | None = None) -> int:
             normalize=bool(args.normalize),
             threshold=args.threshold,
             min_votes=args.min_votes,
-            can_enroll=bool(args.faces_path and not args.headless and not args.image_path),
+            can_enroll=bool(args.faces_path and not args.headless),
         )
+        if args.faces_path:
+            report_forgotten(gallery.names, args.faces_path, args.features)
         outputs = Outputs(args.output, args.events, source, cleanup)
         summary = Summary(timed=not args.image_path)
         cleanup.callback(summary.print)
@@ -203,6 +211,11 @@ def load_models(
     from utils.heads.head import load_head
     from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
 
+    if features_path.is_dir() and not has_people(features_path) and not can_enroll:
+        raise InputError(
+            f"{features_path} has no features of people: run extract_features.py first, or enroll people in the window "
+            "of a camera or video (--faces_path faces, without --headless)"
+        )
     features = None if can_enroll and not has_people(features_path) else load_features(features_path)
     normalization = None
     if normalize and features:
@@ -219,6 +232,17 @@ def load_models(
         f"accepted above {gallery.threshold:.3f} by {rule} of a person's images"
     )
     return gallery, extractor
+
+
+def report_forgotten(names: list[str], faces_path: Path, features_path: Path) -> None:
+    """Print the people who have features but no folder of faces: deleting their faces alone does not forget them."""
+    from utils.live.enrolled_files import people_without_faces
+
+    kept = people_without_faces(names, faces_path)
+    if kept:
+        people = counted(len(kept), "person", "people")
+        print(f"kept: {people} with features but without a folder in {faces_path}; delete these to forget them")
+        print(summarize([str(features_path / name) for name in kept]))
 
 
 def compare_photos(

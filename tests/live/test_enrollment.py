@@ -90,7 +90,12 @@ def test_without_a_window_somebody_must_be_enrolled_already(suite, tmp_path, cap
     line = ["-f", tmp_path / "nobody", "-m", suite["extractor"], "-c", suite["head"], "--headless"]
     line += ["--faces_path", tmp_path / "faces", "--video_path", tmp_path / "gray.mp4"]
     assert importlib.import_module("test").main(list(map(str, line))) == 2
-    assert "nobody is not a folder" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "nobody is not a folder" in err and "warning: nobody can be enrolled without a window" in err
+    (tmp_path / "nobody").mkdir()
+    for source in (line[6:], ["--headless", "--image_path", str(suite["faces"] / "person 0")]):
+        assert importlib.import_module("test").main([*map(str, line[:6]), *map(str, source)]) == 2
+        assert "has no features of people: run extract_features.py first, or enroll" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -13,7 +13,12 @@ import numpy as np
 from utils.cli import InputError
 from utils.faces.folder import FaceSaver
 from utils.features.feature_files import FeatureRow, PersonFeatures, image_entry, load_person, save_rows
-from utils.files import make_folder
+from utils.files import make_folder, spellings
+
+
+def people_without_faces(names: list[str], faces_path: Path) -> list[str]:
+    """The names without a folder in faces_path, in any spelling. None if that folder does not exist yet."""
+    return [name for name in names if not spellings(faces_path, name)] if faces_path.is_dir() else []
 
 
 @dataclass(frozen=True)
