@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         from utils.files import make_folder
         from utils.media.camera import LiveSource
 
-        make_folder(args.output)
+        make_folder(args.output, private=True)
         search_size = LIVE_SEARCH_SIZE if source.live else DETECTION_SIZE
         detect = load_detector(args.detector, args.min_size, bool(args.align), search_size)
         guide = Guide() if args.guide else None

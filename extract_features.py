@@ -67,18 +67,23 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.inference import bfloat16_slow_reason
     from utils.files import make_folder
     from utils.media.images import list_people
+    from utils.media.inventory import list_unread, report_unread
 
     folders = list_people(args.faces_path)
-    make_folder(args.features)  # fail early if the folder cannot be created
+    make_folder(args.features, private=True)  # fail early if the folder cannot be created
     extractor = load_extractor(args.model_path, args.precision, args.batch_size)
     if args.precision == "bfloat16" and (reason := bfloat16_slow_reason()):
         warn(f"{reason}: --precision bfloat16 may be slower than float32 here, and is never more exact")
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
-    people = [store.plan(folder, args.overwrite) for folder in folders]
+    people = [store.plan(group, args.overwrite) for group in by_person(folders)]
+    report_problems(people)
     report_replaced(people, extractor.fingerprint)
     embed_people(people, extractor, store, args.jobs)
-    report(people, time.monotonic() - start)
+    unread = list_unread(args.faces_path, folders)
+    report(people, time.monotonic() - start, sum(item.files for item in unread))
+    report_unread(unread)
+    report_shared(people)
     report_orphans(args.features, {folder.name for folder in folders})
     errors = [person.write_error for person in people if person.write_error]
     if errors:
@@ -95,15 +100,46 @@ def report_replaced(people: "list[PersonWork]", fingerprint: str) -> None:
         print(f"replacing the features of {', of '.join(parts)}: --model_path is {fingerprint}")
 
 
-def report(people: "list[PersonWork]", seconds: float) -> None:
-    """Print what the run did, how fast, and what it skipped and why."""
-    embedded = sum(len(person.todo) - len(person.skipped) for person in people)
+def by_person(folders: list[Path]) -> list[list[Path]]:
+    """Group folders whose names are spellings of the same name."""
+    from utils.files import group_spellings
+
+    paths = {folder.name: folder for folder in folders}
+    groups = [[paths[name] for name in names] for names in group_spellings(paths).values()]
+    for group in groups:
+        if len(group) > 1:
+            print(f"note: {group[0]} has {counted(len(group), 'folder')}, in spellings (NFC and NFD) that look alike")
+    return groups
+
+
+def report_problems(people: "list[PersonWork]") -> None:
+    """Warn of stored features that cannot be used."""
+    for person in people:
+        if person.problem:
+            warn(f"{person.name}: {person.problem}: extracting again")
+
+
+def report(people: "list[PersonWork]", seconds: float, unread: int) -> None:
+    """Print what the run did, how fast, and what it skipped and why. Every file is counted once.
+
+    unread: number of files that are not images of a person.
+    """
+    failed = sum(len(person.unusable) for person in people)
+    embedded = sum(len(person.todo) - len(person.skipped) - len(person.unusable) for person in people)
     images = sum(len(person.entries) for person in people)
     skipped = [line for person in people for line in person.skipped]
-    empty = [f"{person.folder}: no usable image" for person in people if not person.entries]
+    # Images that a disk error kept from being read stay in the entries, so that their stored rows are kept.
+    unchanged = images - embedded - failed - sum(len(person.unreadable) for person in people)
+    empty = [f"{person.folder}: {person.left_out or 'no usable image'}" for person in people if not person.entries]
     rate = f" ({embedded / seconds:.0f} per second)" if embedded else ""
     totals = f"{counted(len(people) - len(empty), 'person', 'people')}, {counted(images, 'image')}"
-    print(f"{totals}: {embedded} embedded{rate}, {images - embedded} unchanged")
+    print(f"{totals}: {embedded} embedded{rate}, {unchanged} unchanged")
+    if skipped or failed or unread:
+        files = embedded + unchanged + len(skipped) + failed + unread
+        parts = (
+            f"{embedded} embedded, {unchanged} unchanged, {len(skipped)} skipped, {failed} failed, {unread} not read"
+        )
+        print(f"{counted(files, 'file')} in all: {parts}")
     non_square = sum(len(person.non_square) for person in people)
     if non_square:
         warn(
@@ -115,17 +151,25 @@ def report(people: "list[PersonWork]", seconds: float) -> None:
         print(summarize(skipped + empty))
 
 
+def report_shared(people: "list[PersonWork]") -> None:
+    """Warn of images that stand under two people's names: at least one of the names is wrong."""
+    from utils.features.extraction import shared_images
+
+    pairs = [f"{first} = {second}" for first, second in shared_images(people)]
+    if pairs:
+        warn(f"{counted(len(pairs), 'image stands', 'images stand')} under two names, byte for byte:")
+        print(summarize(pairs), file=sys.stderr)
+
+
 def report_orphans(features: Path, people: set[str]) -> None:
     """Print the people who have features but no faces folder. They are still recognized."""
-    from utils.features.feature_files import feature_path
+    from utils.features.feature_files import folders_with_features
+    from utils.files import one_spelling
 
     if not features.is_dir():  # nothing was ever extracted
         return
-    orphans = sorted(
-        path.name
-        for path in features.iterdir()
-        if path.name not in people and feature_path(features, path.name).is_file()
-    )
+    known = {one_spelling(name) for name in people}
+    orphans = [name for name in folders_with_features(features) if one_spelling(name) not in known]
     if orphans:
         count = counted(len(orphans), "person", "people")
         print(f"kept: {count} with features but without a folder in --faces_path; delete these to forget them")

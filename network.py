@@ -13,7 +13,7 @@ weights come with the installed packages, so nothing is downloaded.
 import argparse
 import sys
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser, warn
 
 # Defaults that you may want to change. Each is also a flag.
 BACKBONE = "resnet50"
@@ -86,6 +86,8 @@ def main(argv: list[str] | None = None) -> int:
     layer = args.layer or (RESNET50_LAYER if backbone == "resnet50" else None)
     weights = "pretrained" if args.weights == "imagenet" else args.weights
     model = build_extractor(backbone, layer, args.pooling, args.input_size, weights, bool(args.flip))
+    if weights == "none":
+        warn("--weights none gives a network with random weights, which recognizes nobody: for tests, or to train on")
     if args.print_model:
         model.summary(expand_nested=True)
     save_model(model, path)

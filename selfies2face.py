@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     album = read_album(args.faces_selfies, args.recursive)
     check_has_photos(album, args.faces_selfies)
     chips = plan_chips(album, args.faces_path)
-    make_folder(args.faces_path)
+    make_folder(args.faces_path, private=True)
     todo = [photo for photo in chips if args.overwrite or not is_done(photo, chips[photo])]
     search_size = args.max_size or UNLIMITED
     # The detector sees a small copy, but --min_size is in pixels of the photo, so the converter checks it.
@@ -180,7 +180,7 @@ class PhotoConverter:
             decoded = Photo(photo.read_bytes(), self.search_size)
             faces = main_faces([face for face in decoded.faces(self.detect) if min(face.box[2:]) >= self.min_size])
             if len(faces) == 1 or (faces and self.largest):
-                write_image(chip, decoded.chip(faces[0]))
+                write_image(chip, decoded.chip(faces[0]), private=True)
                 return None
             problem = f"{len(faces)} faces (--largest takes the largest)" if faces else "no face found"
         except (ValueError, cv2.error) as exc:

@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.features.feature_files import load_features
     from utils.files import make_folder
-    from utils.heads.head import head_path, save_head
+    from utils.heads.head import head_path, is_own_head, save_head
     from utils.heads.training import fit_head, plot_learning_curve
     from utils.keras_models import import_keras
 
@@ -126,7 +126,9 @@ def main(argv: list[str] | None = None) -> int:
     features = load_features(args.features_path)
     options = complete_options(requested, features, args.features_path if args.normalize else None)
     path = head_path(args.output_model)
-    if path.is_file() and not path.with_suffix(".json").is_file():
+    if path.suffix.lower() != ".keras":
+        raise InputError(f"--output_model needs a .keras file, because HDF5 cannot store a head. Received: {path.name}")
+    if path.is_file() and not is_own_head(path):
         raise InputError(
             f"{path} exists and is not a head that train.py saved: move it, or give --output_model another name"
         )

@@ -1,12 +1,28 @@
-"""Keras files: names with and without extension, safe loading."""
+"""Keras files: names with and without extension, safe loading, bounds, finite numbers, notes."""
 
+import io
 import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
 
+import h5py
+import hypothesis.strategies as st
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+import extract_features
 from utils.cli import InputError
 from utils.features.extractor import load_extractor
-from utils.keras_models import find_model, new_model_path, padded_batch_size, save_model
+from utils.keras_models import (
+    find_model,
+    new_model_path,
+    padded_batch_size,
+    read_layer_names,
+    read_note,
+    save_model,
+)
 
 
 @pytest.mark.slow
@@ -44,3 +60,145 @@ def test_only_safe_models_load(tmp_path):
 
 def test_batches_are_padded_to_powers_of_two():
     assert [padded_batch_size(count) for count in (1, 2, 3, 4, 5, 64, 65)] == [1, 2, 4, 4, 8, 64, 128]
+
+
+def tiny_model(kernel: float = 0.5):
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3), name="rgb_0_255")
+    convolution = layers.Conv2D(4, 3, name="convolution")
+    model = Model(image, layers.GlobalAveragePooling2D()(convolution(image)), name="tiny")
+    convolution.set_weights([np.full((3, 3, 3, 4), kernel, np.float32), np.zeros(4, np.float32)])
+    return model
+
+
+def altered(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """A copy of a .keras file with other parts."""
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return target
+
+
+def declare_huge_weights(members: dict[str, bytes]) -> None:
+    data = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(data, "a") as file:  # takes no space until it is filled
+        file.create_dataset("huge", (1 << 20, 1 << 20), "f4", chunks=(1024, 1024))
+    members["model.weights.h5"] = data.getvalue()
+
+
+def link_foreign_weights(members: dict[str, bytes]) -> None:
+    data = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(data, "a") as file:
+        file["linked"] = h5py.ExternalLink("/etc/passwd", "/")
+    members["model.weights.h5"] = data.getvalue()
+
+
+def take_foreign_weights(members: dict[str, bytes]) -> None:
+    data = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(data, "a") as file:
+        file.create_dataset("read", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+    members["model.weights.h5"] = data.getvalue()
+
+
+HOSTILE = {
+    "config.json of 100 MB": lambda members: members.update({"config.json": b" " * 100_000_000}),
+    "metadata of 100 MB": lambda members: members.update({"metadata.json": b" " * 100_000_000}),
+    "2000 parts": lambda members: members.update({f"assets/{number}": b"" for number in range(2000)}),
+    "part of 300 MB": lambda members: members.update({"assets/zeros": bytes(300_000_000)}),
+    "weights of 4 TB": declare_huge_weights,
+    "linked weights": link_foreign_weights,
+    "weights in another file": take_foreign_weights,
+    "no weights": lambda members: members.pop("model.weights.h5"),
+    "no config": lambda members: members.pop("config.json"),
+    "empty config": lambda members: members.update({"config.json": b"{}"}),
+    "nested config": lambda members: members.update({"config.json": b"[" * 100_000}),
+    "odd config": lambda members: members.update({"config.json": b"\xff"}),
+    "damaged weights": lambda members: members.update({"model.weights.h5": members["model.weights.h5"][:500]}),
+    "unknown class": lambda members: members.update(
+        {"config.json": members["config.json"].replace(b'"Conv2D"', b'"system"').replace(b'"keras.layers"', b'"os"')}
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_models_are_one_line(tmp_path, name, capfd):
+    save_model(tiny_model(), tmp_path / "good.keras")
+    hostile = altered(tmp_path / "good.keras", tmp_path / "hostile.keras", HOSTILE[name])
+    line = ["--faces_path", str(tmp_path), "--model_path", str(hostile), "--features", str(tmp_path / "features")]
+    (tmp_path / "ada").mkdir()
+    capfd.readouterr()  # building the model may have started TensorFlow
+    assert extract_features.main(line) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"error: {hostile} ") and err.count("\n") == 1 and len(err) < 600
+    assert load_extractor(tmp_path / "good").dimension == 4
+
+
+@pytest.mark.slow
+def test_notes_and_more_parts_do_not_disturb_a_model(tmp_path):
+    for name in ("a.keras", "a.h5"):
+        save_model(tiny_model(), tmp_path / name, {"note": {"threshold": 0.5, "people": ["Zoë"] * 10_000}})
+        assert load_extractor(tmp_path / name).dimension == 4
+        assert read_note(tmp_path / name, "note")["people"][-1] == "Zoë"
+        assert read_note(tmp_path / name, "other") is None
+        assert {"convolution", "rgb_0_255"} <= read_layer_names(tmp_path / name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_models_with_odd_weights_are_neither_saved_nor_loaded(tmp_path, value, suffix):
+    path = tmp_path / f"model{suffix}"
+    save_model(tiny_model(), path)
+    with pytest.raises(InputError, match=r"not written: the weights of convolution/kernel .* not finite"):
+        save_model(tiny_model(value), path)
+    assert load_extractor(path).dimension == 4
+    tiny_model(value).save(path)
+    with pytest.raises(InputError, match="not finite"):
+        load_extractor(path)
+
+
+@pytest.mark.slow
+def test_models_with_odd_settings_are_refused(tmp_path):
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3), name="rgb_0_255")
+    model = Model(image, layers.GlobalAveragePooling2D()(layers.Rescaling(float("nan"))(image)), name="NaN")
+    with pytest.raises(InputError, match="settings of a layer"):
+        save_model(model, tmp_path / "odd.keras")
+
+
+@pytest.mark.slow
+def test_absurdly_large_inputs_are_one_line(tmp_path):
+    from keras import Input, Model, layers
+
+    image = Input((60_000, 60_000, 3), name="rgb_0_255")
+    save_model(Model(image, layers.GlobalAveragePooling2D()(image)), tmp_path / "large.keras")
+    with pytest.raises(InputError, match="takes images of 60000 px: at most 2048"):
+        load_extractor(tmp_path / "large")
+
+
+def test_a_saved_model_folder_is_recognized(tmp_path):
+    (tmp_path / "old" / "variables").mkdir(parents=True)
+    (tmp_path / "old" / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(InputError, match=r"SavedModel format wrote.*model\.save\('old\.keras'\)"):
+        find_model(tmp_path / "old")
+
+
+@pytest.mark.slow
+@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(position=st.floats(0, 1), part=st.binary(min_size=1, max_size=40), keep=st.booleans())
+def test_damaged_models_are_a_model_or_one_line(tmp_path_factory, position, part, keep):
+    folder = tmp_path_factory.mktemp("damaged")
+    save_model(tiny_model(), folder / "model.keras")
+    data = (folder / "model.keras").read_bytes()
+    at = int(position * len(data))
+    (folder / "model.keras").write_bytes(data[:at] + part + (data[at + len(part) :] if keep else b""))
+    try:
+        assert load_extractor(folder / "model").dimension
+    except InputError as error:
+        assert len(str(error)) < 500

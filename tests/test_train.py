@@ -10,11 +10,14 @@ from support import DEADLINE, ROOT, assert_one_error_line, gaussian_people, run_
 
 import compute_mean
 import train
+from utils.cli import InputError
 from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
+from utils.heads import training
 from utils.heads.distance import CONSTANTS
 from utils.heads.head import load_head
 from utils.heads.pairs import positive_pairs
+from utils.keras_models import save_model
 from utils.recognition.gallery import Gallery
 
 EXTRACTOR = next(iter(CONSTANTS))  # dlib's, without --flip
@@ -186,3 +189,44 @@ def test_tensorboard_is_optional(tmp_path):
         assert result.returncode == 2 and result.stderr.count("\n") == 1 and "pip install tensorboard" in result.stderr
     else:
         assert result.returncode == 0 and any((tmp_path / "log").rglob("events*"))
+
+
+def test_a_head_without_its_description_can_be_trained_again(tmp_path, capsys):
+    separable_people(tmp_path / "features", people=3, images=3)
+    head = tmp_path / "head" / "similarity.keras"
+    line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "1"]
+    assert train.main(line) == 0
+    save_model(load_head(head).model, head)  # as an earlier version saved it, and then was killed
+    head.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"train the head again with train\.py"):
+        load_head(head)
+    assert train.main(line) == 0
+    assert load_head(head).extractor == "toy-16-abc"
+    head.write_text("my notes")
+    head.with_suffix(".json").unlink()
+    capsys.readouterr()
+    assert train.main(line) == 2
+    assert "is not a head that train.py saved" in capsys.readouterr().err and head.read_text() == "my notes"
+    assert train.main([*line[:2], "-o", str(tmp_path / "head.h5")]) == 2
+    assert "needs a .keras file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["plda", "dense"])
+def test_training_that_fails_keeps_the_head(tmp_path, capsys, kind):
+    separable_people(tmp_path / "features", people=12, images=4)
+    line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "2", "--head", kind]
+    assert train.main(line) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "head").iterdir()}
+    capsys.readouterr()
+
+    def fill_with_nan(similarity, *words):
+        similarity.set_weights([weight * np.nan for weight in similarity.get_weights()])
+        return similarity, {}, False
+
+    with pytest.MonkeyPatch.context() as patch:
+        train_kind = getattr(training, f"_train_{kind}")
+        patch.setattr(training, f"_train_{kind}", lambda *words: fill_with_nan(*train_kind(*words)))
+        assert train.main(line) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: training failed") and "not finite" in error
+    assert before == {path: path.read_bytes() for path in (tmp_path / "head").iterdir()}

@@ -16,6 +16,7 @@ from utils import interrupts
 from utils.telemetry import disable_telemetry
 
 INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
+UNFINISHED = ".unfinished-"  # prefix of the temporary files of utils.files
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
@@ -110,8 +111,19 @@ def _failure_status(exc: Exception) -> int:
         _leave_stdout()
         return 0
     if isinstance(exc, InputError | OSError):
-        return _fail(str(exc))
+        return _fail(describe_error(exc))
+    if isinstance(exc, MemoryError):  # numpy says how much it asked for; Python says nothing
+        return _fail(f"not enough memory{f': {exc}' if str(exc) else ''}")
     raise exc
+
+
+def describe_error(error: InputError | OSError) -> str:
+    """Describe a failed write without error numbers and names of temporary files."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
+        return str(error)
+    # A failed rename of a temporary file has two names.
+    path = Path(os.fsdecode(error.filename if error.filename2 is None else error.filename2))
+    return f"{error.strerror}: {path.parent if path.name.startswith(UNFINISHED) else path}"
 
 
 def _fail(message: str) -> int:

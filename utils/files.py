@@ -2,18 +2,21 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from utils.cli import InputError
+from utils.cli import UNFINISHED, InputError
 
-UNFINISHED = ".unfinished-"  # prefix of temporary files
+STALE_SECONDS = 24 * 3600  # no run writes one file for so long: what is older was left by a kill
 
 # Read once, since it can only be read by setting it, which affects all threads.
 _UMASK = os.umask(0)
@@ -21,14 +24,16 @@ os.umask(_UMASK)
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it replaces `path` if the block succeeds.
 
     A crash, a full disk or Ctrl-C leaves the old file unchanged. The temporary file keeps the suffix, because
-    Keras and OpenCV choose the format by it.
+    Keras and OpenCV choose the format by it. private: only the owner may read a new file, and a new folder for it;
+    a file that is replaced keeps its permissions. An OSError without a file name gets the path's.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, private)
+    remove_stale_files(path.parent)
     handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -36,10 +41,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide the file from other users
+        temporary.chmod(_permissions(path, private))
         os.replace(temporary, path)
+    except OSError as exc:
+        if exc.filename is None and exc.errno is not None:  # a failed write does not say where
+            exc.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _permissions(path: Path, private: bool) -> int:
+    """The mode that a file gets. mkstemp's 0600 would hide it from other users, who may read what is not private."""
+    if not private:
+        return 0o666 & ~_UMASK
+    return path.stat().st_mode & 0o777 if path.exists() else 0o600
+
+
+@functools.cache  # once a run for each folder, because listing a large folder at every write would take time
+def remove_stale_files(folder: Path) -> None:
+    """Delete unfinished files that a kill left in a folder over a day ago."""
+    with contextlib.suppress(OSError):  # they are in nobody's way
+        for entry in os.scandir(folder):
+            old = time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS
+            if entry.name.startswith(UNFINISHED) and entry.is_file(follow_symlinks=False) and old:
+                os.unlink(entry.path)
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -47,20 +73,27 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def describe_error(error: InputError | OSError) -> str:
-    """Describe a failed write without error numbers and names of temporary files."""
-    if not isinstance(error, OSError) or error.filename is None:
-        return str(error)
-    path = Path(os.fsdecode(error.filename))
-    return f"{error.strerror}: {path.parent if path.name.startswith(UNFINISHED) else path}"
+def make_folder(path: Path, private: bool = False) -> None:
+    """Make a folder and its parents. Raises InputError if a file is in the way.
 
-
-def make_folder(path: Path) -> None:
-    """Make a folder and its parents. Raises InputError if a file is in the way."""
+    private: only the owner may open the folders that are made. Existing ones keep their permissions.
+    """
+    path = Path(path)
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        if private and not path.is_dir():
+            make_folder(path.parent, private)
+            path.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{path} cannot be a folder: a file is in the way") from None
+
+
+def is_existing_file(path: Path) -> bool:
+    """Whether a file exists. A name that the file system cannot hold, such as one that is too long, does not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def one_spelling(name: str) -> str:
@@ -88,27 +121,59 @@ def group_spellings(names: Iterable[str]) -> dict[str, list[str]]:
     return {name: sorted(groups[name], key=lambda other: (other != name, other)) for name in sorted(groups)}
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
+    """Write a file atomically. private: see `atomic_path`."""
+    with atomic_path(path, private) as temporary:
         temporary.write_bytes(data)
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write a dict as indented UTF-8 JSON, atomically."""
+def write_json(path: Path, content: dict, private: bool = False) -> None:
+    """Write a dict as indented UTF-8 JSON, atomically. Numbers that are not finite become null, as JSON has none."""
+    write_bytes(path, json_bytes(content), private)
+
+
+def json_bytes(content: dict) -> bytes:
+    """A dict as indented UTF-8 JSON."""
+    try:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_without_nan(content), indent=1, ensure_ascii=False)
     # Undecodable bytes of file names become escapes, which JSON reads back as the same name.
-    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+    return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict:
     """Read a JSON object. Raises InputError if the file contains anything else."""
+    return parse_json(Path(path).read_bytes(), path)
+
+
+def parse_json(data: bytes, path: str | Path) -> dict:
+    """A JSON object from its bytes. Raises InputError, which names `path`, for anything else.
+
+    NaN, Infinity and numbers beyond float64, which Python's reader accepts, are refused.
+    """
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(data, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         raise InputError(f"{path} is not valid JSON: {exc}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object. Received: {type(content).__name__}")
     return content
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return number
 
 
 def sha256(data: bytes) -> str:

@@ -1,6 +1,7 @@
 """Extraction: what a second run does, what a crash or a bad image costs, what is reported."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_replacing_features_of_another_extractor_is_reported(library, capsys):
     assert {load_person(features, f"person {number}").manifest.extractor for number in range(4)} == {ours}
     for words in ([], ["--overwrite"], ["--align", "1"]):  # the same extractor
         assert extract(*words) == 0
-        assert "replacing" not in capsys.readouterr().out
+        assert "replacing the features" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -196,6 +197,160 @@ def test_align_fits_landmarks_to_the_whole_crop(library):
     expected = load_extractor(library[2].extractor).embed(crops)
     np.testing.assert_allclose(person.matrix, expected, atol=1e-5)
     assert manifest["align"] == 1 and manifest["dimension"] == 128
+
+
+def summary_of(out: str) -> dict[str, int]:
+    """The counts in "18 files in all: 10 embedded, 0 unchanged, …"."""
+    line = next(line for line in out.splitlines() if " in all: " in line)
+    return {words.split(" ", 1)[1]: int(words.split()[0]) for words in re.split(": |, ", line)}
+
+
+def test_every_file_is_accounted_for(library, capsys):
+    faces, _, extract = library
+    nested = faces / "person 0" / "holiday"
+    nested.mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(next((faces / "person 1").glob("*.png")), nested / name)
+    (faces / "person 0" / "film.mp4").write_bytes(b"film")
+    (faces / "person 1" / ".DS_Store").write_bytes(b"x")
+    (faces / "person 1" / "broken.jpg").write_bytes(b"\xff\xd8")
+    (faces / "__MACOSX").mkdir()
+    (faces / "__MACOSX" / "a.png").write_bytes(b"x")
+    (faces / "nobody").mkdir()
+    for embedded, unchanged in ((10, 0), (0, 10)):
+        assert extract() == 0
+        out = capsys.readouterr().out
+        counts = summary_of(out)
+        files = sum(path.is_file() for path in faces.rglob("*"))
+        assert counts["files in all"] == files == sum(counts.values()) - files
+        assert (counts["embedded"], counts["unchanged"], counts["skipped"]) == (embedded, unchanged, 1)
+        assert counts["not read"] == 6
+        for part in (
+            "holiday: ",
+            "film.mp4: .mp4 files are not read",
+            ".DS_Store: hidden",
+            "stray.txt: ",
+            "__MACOSX: ",
+        ):
+            assert part in out
+        assert "nobody: no usable image" in out
+
+
+def test_an_image_under_two_names_is_reported(library, capsys):
+    faces, _, extract = library
+    image = next((faces / "person 0").glob("*.png"))
+    shutil.copy(image, faces / "person 0" / "again.png")  # twice under one name is nothing to warn of
+    assert extract() == 0
+    assert "under two names" not in capsys.readouterr().err
+    shutil.copy(image, faces / "person 1" / "mixed up.png")
+    other = bytearray(image.read_bytes())
+    other[len(other) // 2] ^= 1
+    (faces / "person 1" / "same size.png").write_bytes(other)
+    for _ in range(2):  # in runs that embed nothing, too
+        assert extract() == 0
+        err = capsys.readouterr().err
+        assert "1 image stands under two names" in err and "mixed up.png" in err and "same size" not in err
+
+
+def test_a_name_that_is_too_long_stops_nobody(library, capsys):
+    faces, features, extract = library
+    long_name = "x" * 250
+    shutil.copytree(faces / "person 0", faces / long_name)
+    image = next((faces / "person 1").glob("*.png"))
+    shutil.copy(image, image.with_name("y" * 251 + ".png"))
+    assert extract() == 0
+    out = capsys.readouterr().out
+    assert "11 embedded" in out and f"{long_name}: File name too long" in out
+    assert [path.name for path in sorted(features.iterdir())] == ["person 0", "person 1"]
+    (features / long_name).mkdir()  # what an earlier version left behind
+    (features / "leftover").mkdir()
+    assert [person.name for person in iterate_people(features)] == ["person 0", "person 1"]
+    assert extract() == 0
+
+
+def test_two_spellings_of_a_name_are_one_person(library, capsys):
+    faces, features, extract = library
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    (faces / "person 0").rename(faces / decomposed)
+    assert extract() == 0
+    assert [path.name for path in sorted(features.iterdir())] == [composed, "person 1"]
+    assert [person.name for person in iterate_people(features)] == [composed, "person 1"]
+    (faces / composed).mkdir()
+    for image in sorted((faces / decomposed).iterdir())[:2]:  # the same file names in both folders
+        image.rename(faces / composed / image.name)
+        shutil.copy(next((faces / "person 1").iterdir()), image)
+    capsys.readouterr()
+    for expected in ("5 embedded", "0 embedded"):  # the two that moved within the name are known
+        assert extract() == 0
+        out = capsys.readouterr().out
+        assert "note: " in out and "2 folders" in out and expected in out and "2 people, 12 images" in out
+        assert "kept: " not in out
+    person = load_features(features)
+    assert person.names == [composed, "person 1"] and len(person.matrix) == 12
+    assert all((faces / composed / name).is_file() for name in person.images[:7])
+
+
+def test_two_spellings_in_the_features_are_one_person(library, capsys):
+    _, features, extract = library
+    assert extract() == 0
+    for number, spelling in enumerate(("Jos\u00e9", "Jose\u0301")):
+        for suffix in ("cPickle", "json"):
+            old = features / f"person {number}" / f"person {number}_features.{suffix}"
+            old.rename(old.with_name(f"{spelling}_features.{suffix}"))
+        (features / f"person {number}").rename(features / spelling)
+    capsys.readouterr()
+    merged = load_features(features)
+    assert merged.names == ["Jos\u00e9"] and len(merged.matrix) == len(merged.images) == 10
+    assert capsys.readouterr().out.startswith("note: ")
+
+
+def test_features_that_are_not_finite_replace_nothing(library, monkeypatch, capsys):
+    _, features, extract = library
+    assert extract() == 0
+    before = load_features(features).matrix
+    embed = Extractor.embed
+
+    def embed_badly(self, images, padded):
+        rows = embed(self, images, padded)
+        rows[3, 7] = np.nan  # of person 0
+        return rows
+
+    monkeypatch.setattr(Extractor, "embed", embed_badly)
+    capsys.readouterr()
+    assert extract("--overwrite") == 2
+    captured = capsys.readouterr()
+    assert "person 0 keeps the features stored so far" in captured.err.splitlines()[-1]
+    assert "1 failed" in captured.out
+    np.testing.assert_array_equal(load_features(features).matrix[:5], before[:5])
+    assert len(load_features(features).matrix) == 10
+
+
+def test_a_checksum_that_does_not_fit_is_reported(library, capsys):
+    _, features, extract = library
+    assert extract() == 0
+    path = feature_path(features, "person 1")
+    save_person(features, "person 1", load_person(features, "person 1").matrix * 2, [["a.png", 1, 1]] * 5, "any", 0)
+    shutil.copy(path.with_suffix(".json"), path.with_suffix(".old"))
+    save_person(features, "person 1", load_person(features, "person 1").matrix / 2, [["a.png", 1, 1]] * 5, "any", 0)
+    shutil.move(path.with_suffix(".old"), path.with_suffix(".json"))
+    capsys.readouterr()
+    assert len(load_features(features).names) == 2
+    assert "warning: person 1: " in (err := capsys.readouterr().err) and "checksum differs" in err
+    assert extract() == 0
+    assert "warning: person 1: " in capsys.readouterr().err
+    assert extract() == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_features_are_for_the_owner_alone(library):
+    _, features, extract = library
+    assert extract() == 0
+    modes = {path: path.stat().st_mode & 0o777 for path in (features, *features.rglob("*"))}
+    assert all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in modes.items() if path != features.parent)
+    path = feature_path(features, "person 0")
+    path.chmod(0o644)  # on purpose
+    assert extract("--overwrite") == 0
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_wrong_folders_are_one_line(library, tmp_path, capsys):

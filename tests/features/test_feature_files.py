@@ -84,7 +84,7 @@ def test_rows_are_saved_by_image_name(tmp_path):
 
 
 def test_a_failed_manifest_restores_the_matrix(tmp_path, monkeypatch):
-    def fail(path, content):
+    def fail(path, content, private):
         raise OSError(28, "No space left on device")
 
     save_rows(tmp_path, "ada", [row("a.png", 1)], "one-3-abc", 0)
@@ -94,7 +94,37 @@ def test_a_failed_manifest_restores_the_matrix(tmp_path, monkeypatch):
     assert load_person(tmp_path, "ada").manifest.images == [("a.png", 1, 2)]
     with pytest.raises(OSError, match="No space left"):
         save_rows(tmp_path, "bea", [row("a.png", 1)], "one-3-abc", 0)
-    assert not feature_path(tmp_path, "bea").exists()
+    assert not (tmp_path / "bea").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, 1e30])
+def test_numbers_that_are_not_usable_are_never_written(tmp_path, value):
+    save_rows(tmp_path, "ada", [row("a.png", 1)], "one-3-abc", 0)
+    with pytest.raises(InputError, match="must be finite"):
+        save_rows(
+            tmp_path, "ada", [row("a.png", 1), FeatureRow(ImageEntry("b.png", 1, 2), np.array([0, value, 0]))], "e", 0
+        )
+    assert load_person(tmp_path, "ada").matrix.tolist() == [[1, 1, 1]]
+    with pytest.raises(InputError):
+        save_person(tmp_path, "bea", np.array([[value]]), [["a", 1, 2]], "e", 0)
+    assert not (tmp_path / "bea").exists()
+
+
+def test_large_numbers_are_not_read(tmp_path):
+    path = feature_path(tmp_path, "ada")
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps(np.full((1, 3), 1e30, np.float32), 2))
+    with pytest.raises(InputError, match="must be finite and at most 1e"):
+        load_person(tmp_path, "ada")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_manifests_with_odd_numbers_are_refused(tmp_path, number):
+    save_person(tmp_path, "ada", MATRIX, [["a", 1, 2]] * 2, "one-3-abc", 0)
+    path = feature_path(tmp_path, "ada").with_suffix(".json")
+    path.write_text(path.read_text().replace('"align": 0', f'"align": {number}'))
+    with pytest.raises(InputError, match="is not a finite number"):
+        load_person(tmp_path, "ada")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from support import gaussian_people
 
 from utils.cli import InputError
 from utils.features.normalization import Normalization
-from utils.heads.head import Head, head_path, load_head, save_head
+from utils.heads.head import Head, head_path, is_own_head, load_head, save_head
 from utils.heads.models import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
 from utils.heads.plda import fit_plda
 from utils.heads.threshold import thresholds_by_rate
@@ -144,3 +144,90 @@ def test_invalid_descriptions_are_refused(tmp_path, entry):
     save_head(tmp_path / "similarity.keras", dense_similarity(create_model((3,))), entry)
     with pytest.raises(InputError, match=r"Received: "):
         load_head(tmp_path)
+
+
+def toy_head(scale: float = 1.0):
+    return distance_similarity(3, scale, 0.0)
+
+
+class Killed(BaseException):
+    """Stands in for a kill: nothing after it runs."""
+
+
+@pytest.mark.parametrize("step", ["save_model", "write_json"])
+def test_a_crash_while_saving_leaves_one_whole_head(tmp_path, monkeypatch, capsys, step):
+    path = tmp_path / "similarity.keras"
+    save_head(path, toy_head(1), {"threshold": 0.6, "extractor": "old"})
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(f"utils.heads.head.{step}", die)
+        save_head(path, toy_head(2), {"threshold": 0.7, "extractor": "new"})
+    loaded = load_head(path)
+    is_new = step == "write_json"
+    assert (loaded.threshold, loaded.extractor) == ((0.7, "new") if is_new else (0.6, "old"))
+    assert loaded.model.get_weights()[0].item() == pytest.approx(-2 if is_new else -1)
+    assert ("describes another head" in capsys.readouterr().err) == is_new
+    save_head(path, toy_head(2), {"threshold": 0.7, "extractor": "new"})
+    assert load_head(path).threshold == 0.7 and capsys.readouterr().err == ""
+
+
+def test_a_full_disk_keeps_the_head(tmp_path, monkeypatch):
+    save_head(tmp_path / "similarity.keras", toy_head(), {"threshold": 0.6})
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr("zipfile.ZipFile.writestr", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        save_head(tmp_path / "similarity.keras", toy_head(2), {"threshold": 0.7})
+    assert load_head(tmp_path).threshold == 0.6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["similarity.json", "similarity.keras"]
+
+
+def test_the_description_is_inside_the_head(tmp_path):
+    path = tmp_path / "similarity.keras"
+    save_head(path, toy_head(), {"threshold": 0.6, "min_votes": None, "held_out_people": ["Jose\u0301"]})
+    path.with_suffix(".json").unlink()
+    head = load_head(tmp_path)
+    assert head.threshold == 0.6 and head.min_votes is None and head.held_out_people == ["Jos\u00e9"]
+
+
+def test_changes_of_the_readable_description_count(tmp_path):
+    path = tmp_path / "similarity.json"
+    save_head(path.with_suffix(".keras"), toy_head(), {"threshold": 0.6})
+    path.write_text(path.read_text().replace("0.6", "0.65"))
+    assert load_head(tmp_path).threshold == 0.65
+
+
+def test_heads_of_earlier_versions(tmp_path):
+    path = tmp_path / "similarity.keras"
+    save_model(toy_head(), path)  # the description was only beside the head
+    with pytest.raises(InputError, match=r"similarity\.keras has lost its description, similarity\.json.*train\.py"):
+        load_head(tmp_path)
+    assert is_own_head(path)  # so train.py may replace it
+    path.with_suffix(".json").write_text('{"threshold": 0.7, "dimension": 3}')
+    assert load_head(tmp_path).threshold == 0.7
+    path.with_suffix(".json").write_text('{"threshold": 0.7, "dimension": 4}')
+    with pytest.raises(InputError, match="description is another head's"):
+        load_head(tmp_path)
+
+
+def test_other_models_are_not_own_heads(tmp_path):
+    save_model(create_model((6,)), tmp_path / "recipe.keras")
+    save_model(create_model((6,)), tmp_path / "recipe.h5")
+    (tmp_path / "text.keras").write_text("my notes")
+    assert not any(is_own_head(path) for path in tmp_path.iterdir())
+
+
+def test_heads_with_odd_numbers_are_neither_saved_nor_loaded(tmp_path):
+    save_head(tmp_path / "similarity.keras", toy_head(), {"threshold": 0.6})
+    for value in (np.nan, np.inf):
+        with pytest.raises(InputError, match="not finite"):
+            save_head(tmp_path / "similarity.keras", toy_head(value), {"threshold": 0.7})
+        toy_head(value).save(tmp_path / "odd.keras")
+        with pytest.raises(InputError, match="not finite"):
+            load_head(tmp_path / "odd.keras")
+    assert load_head(tmp_path).threshold == 0.6
+    for text in ("NaN", "1e999"):
+        (tmp_path / "similarity.json").write_text(f'{{"threshold": {text}}}')
+        with pytest.raises(InputError, match="not a finite number"):
+            load_head(tmp_path)

@@ -19,7 +19,7 @@ def state_of(recognizer, enrollment, faces, features):
     return files, list(gallery.names), gallery.matrix.tolist(), list(enrollment.changes)
 
 
-def raise_denied(*_) -> None:
+def raise_denied(*_, **__) -> None:
     raise PermissionError(13, "Permission denied", f"{DENIED}/.unfinished-1.png")
 
 
@@ -54,7 +54,11 @@ def test_a_full_disk_keeps_what_was_saved_until_undone(home_setup, monkeypatch):
     before = state_of(*home_setup)
     with monkeypatch.context() as patch:
         writers = [feature_files.write_bytes] * 2
-        patch.setattr(feature_files, "write_bytes", lambda *what: writers.pop()(*what) if writers else raise_denied())
+        patch.setattr(
+            feature_files,
+            "write_bytes",
+            lambda *what, **how: writers.pop()(*what, **how) if writers else raise_denied(),
+        )
         enroll(recognizer, enrollment, "person 3", draw_selfies(500, 6))
         assert enrollment.notice.startswith("person 3 enrolled with only 2 faces: Permission denied")
         assert len(recognizer.gallery.matrix) == 37 and len(list((faces / "person 3").iterdir())) == 7

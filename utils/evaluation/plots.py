@@ -13,6 +13,7 @@ from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores
 from utils.evaluation.verification import REPORTED_FARS
 from utils.features.feature_files import FeatureSet
 from utils.figures import BLUE, CURVE_COLORS, DIFFERENT_PEOPLE_COLOR, GRAY, SAME_PERSON_COLOR, SKY_BLUE, save_figure
+from utils.files import subfolder
 from utils.media.images import read_image, resize_chip
 from utils.metrics import Roc, calibration_bins, roc
 
@@ -234,7 +235,9 @@ def _draw_pair(cell: "Axes", features: FeatureSet, pair: np.ndarray, faces_path:
     people = [features.names[label] for label in features.labels[pair]]
     images = [features.images[row] for row in pair]
     sides = list(zip(people, images, strict=True))
-    cell.imshow(np.hstack([_read_photo(faces_path / person / image if image else None) for person, image in sides]))
+    cell.imshow(
+        np.hstack([_read_photo(subfolder(faces_path, person) / image if image else None) for person, image in sides])
+    )
     for side, (person, image) in enumerate(sides):
         photo_name = Path(image).stem.removeprefix(person).lstrip("_")
         x, y = PHOTO_SIZE * (side + 0.5), PHOTO_SIZE + 8

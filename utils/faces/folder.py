@@ -27,7 +27,7 @@ class FaceSaver:
         """Write an RGB uint8 chip (S, S, 3) to the next free number and print its path."""
         path = self._claim()
         try:
-            write_image(path, chip)
+            write_image(path, chip, private=True)
         except BaseException:
             path.unlink(missing_ok=True)
             raise

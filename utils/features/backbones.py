@@ -138,7 +138,8 @@ def _pretrained(build: Builder, size: int, weights: str) -> "keras.Model":
     except Exception as exc:  # Keras raises a bare Exception when a download fails
         raise InputError(
             f"the ImageNet weights of {build.__name__} could not be downloaded ({exc}). There are three ways on: "
-            "try again online, give a file with --weights FILE, or use --backbone dlib, which needs no download"
+            "try again online; download the file at that address elsewhere and give it with --weights FILE; or use "
+            "--backbone dlib, which needs no download"
         ) from None
 
 

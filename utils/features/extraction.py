@@ -1,6 +1,7 @@
 """From folders of faces to feature files: plan the work, embed in full batches, save each person."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from utils.cli import InputError
+from utils import interrupts
+from utils.cli import InputError, describe_error
 from utils.faces.alignment import align_crop
 from utils.faces.dlib_hog import load_landmarks
 from utils.features.extractor import Extractor
@@ -16,12 +18,14 @@ from utils.features.feature_files import (
     FeatureRow,
     ImageEntry,
     PersonFeatures,
+    are_usable,
+    delete_person,
     feature_path,
     image_entry,
     load_person,
     save_rows,
 )
-from utils.files import is_disk_full
+from utils.files import is_disk_full, one_spelling, sha256, spellings
 from utils.keras_models import padded_batch_size
 from utils.media.images import decode_image, list_images, resize_chip
 from utils.threads import BackgroundWriter, map_ahead
@@ -43,18 +47,24 @@ class PersonWork:
     skipped: list[str] = field(default_factory=list)  # "path: reason" of images that could not be embedded
     unreadable: set[str] = field(default_factory=set)  # file names; they may be good, so stored rows are kept
     non_square: list[str] = field(default_factory=list)  # file names
+    unusable: list[str] = field(default_factory=list)  # file names that got features which are not finite
     write_error: str | None = None  # why the feature file could not be written
+    left_out: str | None = None  # why none of the person's images are read
+    problem: str | None = None  # what is wrong with the stored features
 
     def __post_init__(self):
         self.remaining = len(self.todo)  # images of todo that are neither embedded nor skipped
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return one_spelling(self.folder.name)
 
     def add_row(self, image: str, features: np.ndarray) -> None:
         """Keep the features (D,) of an image until they are saved."""
-        self.new_rows[image] = features
+        if are_usable(features[None])[0]:
+            self.new_rows[image] = features
+        else:
+            self.unusable.append(image)
         self.remaining -= 1
 
     def skip(self, image: str, reason: Exception) -> None:
@@ -75,11 +85,15 @@ class FeatureStore:
     extractor: str  # fingerprint
     align: int  # 1 to align images before they are embedded, else 0
 
-    def _load(self, person: str) -> PersonFeatures | None:
+    def _load(self, person: str) -> tuple[PersonFeatures | None, str | None]:
+        """A person's stored features, if they can be used, and what is wrong with them, if anything is."""
         try:
-            return load_person(self.folder, person)
-        except (ValueError, FileNotFoundError):
-            return None  # missing or damaged: extract again
+            stored = load_person(self.folder, person)
+        except FileNotFoundError:
+            return None, None
+        except ValueError as exc:  # damaged: extract again
+            return None, str(exc)
+        return stored, stored.problem
 
     def _valid_rows(self, stored: PersonFeatures | None) -> dict[str, FeatureRow]:
         """The stored rows computed with this extractor and alignment, by image file name."""
@@ -95,16 +109,31 @@ class FeatureStore:
         extractor = stored.manifest.extractor if stored.manifest else "an unknown extractor"
         return None if extractor == self.extractor else extractor
 
-    def plan(self, folder: Path, overwrite: bool) -> PersonWork:
-        """Find out which images of a person have to be embedded. Keeps no features in memory."""
-        stored = self._load(folder.name)
+    def plan(self, folders: Sequence[Path], overwrite: bool) -> PersonWork:
+        """Find out which images of a person have to be embedded. Keeps no features in memory.
+
+        folders: the person's; several if they are spellings of the same name.
+        """
+        folder = folders[0]
+        try:
+            # In the features folder itself, because a folder that is missing would hide that the name is too long.
+            (self.folder / feature_path(self.folder, folder.name).name).is_file()
+            entries = _image_entries(folders)
+        except OSError as exc:
+            return PersonWork(folder, {}, [], False, False, left_out=exc.strerror)
+        stored, problem = self._load(one_spelling(folder.name))
         valid = {} if overwrite else self._valid_rows(stored)
-        entries = {path.name: entry for path in list_images(folder) if (entry := image_entry(path))}
         todo = [name for name, entry in entries.items() if name not in valid or valid[name].image != entry]
         replaces_all = not valid and feature_path(self.folder, folder.name).is_file()
         must_rewrite = bool(valid.keys() - entries.keys()) or (replaces_all and not entries)
+        must_rewrite |= bool(self._other_spellings(folder.name))
         previous_extractor = self._previous_extractor(stored) if todo else None
-        return PersonWork(folder, entries, todo, must_rewrite, replaces_all, previous_extractor)
+        return PersonWork(folder, entries, todo, must_rewrite, replaces_all, previous_extractor, problem=problem)
+
+    def _other_spellings(self, name: str) -> list[str]:
+        """Other spellings of a name, for which an earlier run made features."""
+        used = feature_path(self.folder, one_spelling(name)).parent.name
+        return [path.name for path in spellings(self.folder, name) if path.name != used]
 
     def save(self, person: PersonWork) -> None:
         """Write a person's new rows together with the stored rows that are still valid.
@@ -115,7 +144,7 @@ class FeatureStore:
         """
         # Taken in one step: after a second Ctrl-C another thread may still be saving this person.
         new_rows, person.new_rows, person.must_rewrite = person.new_rows, {}, False
-        valid = self._valid_rows(self._load(person.name))
+        valid = self._valid_rows(self._load(person.name)[0])
         kept = {name: row for name, row in valid.items() if name in person.entries and name not in new_rows}
         lost = person.entries.keys() - new_rows.keys() - kept.keys() - set(person.todo)
         if lost and not person.replaces_all:
@@ -123,12 +152,21 @@ class FeatureStore:
         rows = [*kept.values(), *(FeatureRow(person.entries[name], row) for name, row in new_rows.items())]
         if rows or not person.unreadable:
             save_rows(self.folder, person.name, rows, self.extractor, self.align)
+            for other in self._other_spellings(person.folder.name):
+                delete_person(self.folder, other)
 
     def try_save(self, person: PersonWork) -> None:
         """Save a person. A failure is kept in `write_error`, so that the other people are still saved.
 
         Raises OSError if the disk is full.
         """
+        if person.unusable:  # the stored features are good, and the new ones would be incomplete
+            person.new_rows, person.must_rewrite = {}, False
+            image = person.folder / person.unusable[0]
+            person.write_error = f"{person.name} keeps the features stored so far, if any: those of {image} " + (
+                "are not finite, or too large"
+            )
+            return
         try:
             self.save(person)
         except InputError as exc:
@@ -136,7 +174,53 @@ class FeatureStore:
         except OSError as exc:
             if is_disk_full(exc):
                 raise
-            person.write_error = str(exc)
+            person.write_error = describe_error(exc)
+
+
+def _image_entries(folders: Sequence[Path]) -> dict[str, ImageEntry]:
+    """The images of a person by name, sorted. A name in another folder than the first is relative to the first."""
+    entries = {path.name: entry for path in list_images(folders[0]) if (entry := image_entry(path))}
+    for folder in folders[1:]:
+        for path in list_images(folder):
+            name, entry = f"../{folder.name}/{path.name}", image_entry(path)
+            if entry:
+                entries[name] = entry._replace(name=name)
+    return entries
+
+
+def shared_images(people: list[PersonWork]) -> list[tuple[Path, Path]]:
+    """Images that stand byte for byte under two people's names."""
+    by_size: dict[int, list[tuple[PersonWork, Path]]] = {}
+    for person in people:
+        for name, entry in person.entries.items():
+            by_size.setdefault(entry.size, []).append((person, person.folder / name))
+    found = []
+    for same_size in by_size.values():
+        if len({person.name for person, _ in same_size}) < 2:
+            continue
+        # The end of an image file differs as good as always. It is read first, because reading all files takes long.
+        for same_end in _group_equal(same_size, _read_end):
+            for same in _group_equal(same_end, Path.read_bytes):
+                first, path = same[0]
+                found += [(path, other) for person, other in same[1:] if person is not first]
+    return found
+
+
+def _group_equal(
+    images: list[tuple[PersonWork, Path]], read: Callable[[Path], bytes]
+) -> list[list[tuple[PersonWork, Path]]]:
+    """Groups of images of at least two people with equal content, or equal parts of it, as `read` returns them."""
+    groups: dict[str, list[tuple[PersonWork, Path]]] = {}
+    for person, path in images:
+        with contextlib.suppress(OSError):  # an image that cannot be read is reported where it is embedded
+            groups.setdefault(sha256(read(path)), []).append((person, path))
+    return [group for group in groups.values() if len({person.name for person, _ in group}) > 1]
+
+
+def _read_end(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 256))
+        return file.read()
 
 
 LoadedChip = tuple[PersonWork, str, np.ndarray]  # person, image file name, RGB uint8 (S, S, 3)
@@ -158,6 +242,7 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
         with BackgroundWriter() as writer, tqdm(total=total, unit="img", desc="extracting", disable=None) as progress:
             for person, name, chip in _load_chips(people, store.align, extractor.size, jobs, size):
                 progress.update()
+                interrupts.check()
                 if isinstance(chip, Exception):
                     person.skip(name, chip)
                     if not person.remaining:

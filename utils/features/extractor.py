@@ -27,6 +27,7 @@ FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
 # need only half as many, and more would only take memory. A GPU has more cores to fill.
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
 LARGE_INPUT = 160  # pixels, side of the input
+MAX_INPUT = 2048  # pixels, side of the input; a face chip has 150-256, and a batch takes memory for all its pixels
 
 
 def model_fingerprint(model: "keras.Model") -> str:
@@ -119,6 +120,8 @@ def load_extractor(path: str | Path, precision: str = "float32", batch_size: int
         raise InputError(
             f"{path}: a feature extractor maps square images (N, S, S, 3) to (N, D). Received: {inputs} to {outputs}"
         )
+    if images[0][1] > MAX_INPUT:
+        raise InputError(f"{path} takes images of {images[0][1]} px: at most {MAX_INPUT} px are supported")
     if model.inputs[0].name != INPUT_NAME:
         model = _with_resnet_preprocessing(model)
     return Extractor(model, precision, batch_size)

@@ -3,13 +3,17 @@
   features/<person>/<person>_features.cPickle   the matrix, in the original recipe's format
   features/<person>/<person>_features.json      image names in row order, extractor, D
 
+Only the owner may read new files and folders. The two spellings of a name such as José, with an accented letter (NFC)
+or with an accent after the letter (NFD, on macOS), are the same person: names are NFC, folders keep their spelling.
+
 The reserved folder `_strangers` holds faces of people who are not enrolled. No face is ever named after it.
 
-A pickle can run code when it is loaded, so these files are read by an unpickler that accepts numpy
-arrays and nothing else. Files written by Python 2's cPickle load too.
+A pickle can run code when it is loaded, so these files are read by an interpreter that knows matrices
+and nothing else. Files written by Python 2's cPickle load too.
 """
 
 import contextlib
+import dataclasses
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,11 +22,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, warn
 from utils.features.safe_pickle import unpickle_matrix
-from utils.files import read_json, sha256, write_bytes, write_json
+from utils.files import (
+    group_spellings,
+    is_existing_file,
+    one_spelling,
+    read_json,
+    sha256,
+    subfolder,
+    write_bytes,
+    write_json,
+)
 
 STRANGERS = "_strangers"  # the folder, in faces and in features, for people who are not enrolled
+
+
+# Features this large come from a broken network: in float32 the square of their length is infinite.
+MAX_FEATURE = 1e15
 
 
 class ImageEntry(NamedTuple):
@@ -57,6 +74,7 @@ class PersonFeatures:
     name: str
     matrix: np.ndarray  # float32 (n, D)
     manifest: Manifest | None  # None if there is no valid one
+    problem: str | None = None  # why a manifest that exists is not valid
 
     def rows(self) -> list[FeatureRow]:
         """The matrix's rows with their images; none if there is no valid manifest."""
@@ -67,7 +85,8 @@ class PersonFeatures:
 
 def feature_path(folder: Path, person: str) -> Path:
     """The path of a person's matrix. The manifest has the same name with `.json`."""
-    return Path(folder) / person / f"{person}_features.cPickle"
+    path = subfolder(folder, person)
+    return path / f"{path.name}_features.cPickle"
 
 
 def image_entry(path: Path) -> ImageEntry | None:
@@ -91,6 +110,7 @@ def save_rows(folder: Path, person: str, rows: Iterable[FeatureRow], extractor: 
     ordered = [by_name[name] for name in sorted(by_name)]
     path = feature_path(folder, person)
     former = path.read_bytes() if path.is_file() else None
+    is_new = not path.parent.exists()
     try:
         matrix = np.stack([row.features for row in ordered])
         save_person(folder, person, matrix, [row.image for row in ordered], extractor, align)
@@ -100,7 +120,9 @@ def save_rows(folder: Path, person: str, rows: Iterable[FeatureRow], extractor: 
             if former is None:
                 delete_person(folder, person)
             else:
-                write_bytes(path, former)
+                write_bytes(path, former, private=True)
+            if is_new:
+                path.parent.rmdir()
         raise
 
 
@@ -109,12 +131,16 @@ def save_person(
 ) -> None:
     """Write a person's matrix (n, D), then its manifest. Each write is atomic.
 
-    After a crash between the two, the old manifest's checksum does not match, and it is ignored.
+    After a crash between the two, the old manifest's checksum does not match, and it is ignored. Raises InputError,
+    before anything is written, for numbers that are not finite or too large.
     """
     path = feature_path(folder, person)
     # Protocol 2 is the newest that Python 2 reads, so the original recipe's scripts can read our files.
-    data = pickle.dumps(np.ascontiguousarray(matrix, np.float32), protocol=2)
-    write_bytes(path, data)
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(matrix, np.float32)
+    _check_numbers(matrix, path)
+    data = pickle.dumps(matrix, protocol=2)
+    write_bytes(path, data, private=True)
     manifest = {
         "extractor": extractor,
         "dimension": int(matrix.shape[1]),
@@ -122,7 +148,17 @@ def save_person(
         "data_sha256": sha256(data),
         "images": images,
     }
-    write_json(path.with_suffix(".json"), manifest)
+    write_json(path.with_suffix(".json"), manifest, private=True)
+
+
+def are_usable(matrix: np.ndarray) -> np.ndarray:
+    """Which rows of a feature matrix (n, D) are finite, and small enough to compute with: bool (n,)."""
+    return (np.abs(matrix) <= MAX_FEATURE).all(axis=1)  # comparisons with NaN are false
+
+
+def _check_numbers(matrix: np.ndarray, path: Path) -> None:
+    if not are_usable(matrix).all():
+        raise InputError(f"{path}: features must be finite and at most {MAX_FEATURE:g}: the extractor is broken")
 
 
 def delete_person(folder: Path, person: str) -> None:
@@ -140,13 +176,18 @@ def load_person(folder: Path, person: str) -> PersonFeatures:
         matrix = unpickle_matrix(data)
     except ValueError as exc:
         raise InputError(f"{path}: {exc}") from None
-    return PersonFeatures(person, matrix, _read_manifest(path.with_suffix(".json"), data, len(matrix)))
+    _check_numbers(matrix, path)
+    manifest, problem = _read_manifest(path.with_suffix(".json"), data, len(matrix))
+    return PersonFeatures(one_spelling(person), matrix, manifest, problem)
 
 
-def _read_manifest(path: Path, data: bytes, count: int) -> Manifest | None:
-    """The manifest of a matrix of `count` rows with this file content. None if missing or of another matrix."""
+def _read_manifest(path: Path, data: bytes, count: int) -> tuple[Manifest | None, str | None]:
+    """The manifest of a matrix of `count` rows with this file content, or None and what is wrong with it, if it exists.
+
+    Raises InputError for a file that is not a manifest.
+    """
     if not path.is_file():
-        return None
+        return None, None
     content = read_json(path)
     kinds = {"images": list, "extractor": str, "align": int, "data_sha256": str}
     values = {key: content.get(key) for key in kinds}
@@ -154,8 +195,10 @@ def _read_manifest(path: Path, data: bytes, count: int) -> Manifest | None:
     if not all(isinstance(values[key], kind) for key, kind in kinds.items()) or not all(map(_is_entry, entries)):
         raise InputError(f"{path} was not written by extract_features.py: delete it or extract again")
     manifest = Manifest(**values | {"images": [ImageEntry(*entry) for entry in entries]})
-    fits = manifest.data_sha256 == sha256(data) and len(manifest.images) == count
-    return manifest if fits else None
+    if manifest.data_sha256 == sha256(data) and len(manifest.images) == count:
+        return manifest, None
+    # After a crash between two writes, or if one of the files was copied or damaged.
+    return None, f"{path} does not fit its matrix (the checksum differs)"
 
 
 def _is_entry(entry: object) -> bool:
@@ -163,13 +206,14 @@ def _is_entry(entry: object) -> bool:
     return isinstance(entry, list) and [type(part) for part in entry] == [str, int, int]
 
 
-def _folders_with_features(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and feature_path(folder, p.name).is_file())
+def folders_with_features(folder: Path) -> list[str]:
+    """The names of the subfolders with a feature matrix, as they are on disk, sorted. Others are leftovers."""
+    return sorted(p.name for p in folder.iterdir() if is_existing_file(p / f"{p.name}_features.cPickle"))
 
 
 def has_people(folder: Path) -> bool:
     """Whether a folder exists and holds features of at least one person, not counting strangers."""
-    return folder.is_dir() and bool(set(_folders_with_features(folder)) - {STRANGERS})
+    return folder.is_dir() and bool(set(folders_with_features(folder)) - {STRANGERS})
 
 
 def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
@@ -182,16 +226,36 @@ def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    names = _folders_with_features(folder)
+    names = folders_with_features(folder)
     if not set(names) - {STRANGERS}:
         raise InputError(f"{folder} has no features of people: expected <person>/<person>_features.cPickle")
     first = first_known = None  # the first person, and the first with a known extractor
-    for name in names:
-        person = load_person(folder, name)
+    for spellings in group_spellings(names).values():
+        person = _load_spellings(folder, spellings)
         first = first or person
         first_known = first_known or (person if person.manifest else None)
         _check_same_extractor(first, first_known, person)
         yield person
+
+
+def _load_spellings(folder: Path, names: list[str]) -> PersonFeatures:
+    """One person's features from all folders whose names are spellings of the same name."""
+    found = [load_person(folder, name) for name in names]
+    for person in found:
+        if person.problem:
+            warn(f"{person.name}: {person.problem}: the extractor of these features is unknown; extract them again")
+    if len(found) == 1:
+        return found[0]
+    for person in found[1:]:
+        _check_same_extractor(found[0], found[0] if found[0].manifest else person, person)
+    print(f"note: {folder} has {found[0].name} in {len(found)} spellings (NFC and NFD), which are one person")
+    manifests = [person.manifest for person in found]
+    merged = None
+    if all(manifests):
+        merged = dataclasses.replace(
+            manifests[0], images=[image for manifest in manifests for image in manifest.images]
+        )
+    return PersonFeatures(found[0].name, np.concatenate([person.matrix for person in found]), merged)
 
 
 def _check_same_extractor(first: PersonFeatures, first_known: PersonFeatures | None, other: PersonFeatures) -> None:

@@ -24,7 +24,7 @@ NDARRAY, DTYPE, ENCODE = ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "
 RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
 FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
 KNOWN_NAMES = {NDARRAY, DTYPE, ENCODE} | RECONSTRUCT | FROM_BUFFER
-FLOATS = {"f2": np.float16, "f4": np.float32, "f8": np.float64}
+FLOATS = ("f2", "f4", "f8")  # float16, float32, float64
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,14 @@ def unpickle_matrix(data: bytes) -> np.ndarray:
     sides_fit = len(shape) == 2 and all(type(side) is int and 0 < side <= len(array.data) for side in shape)
     if array.dtype.code not in FLOATS or not sides_fit:
         raise ValueError("expected a matrix (n, D) of floats. Received: an array of another kind or shape")
-    kind = np.dtype(FLOATS[array.dtype.code]).newbyteorder(array.dtype.byte_order or "=")
-    if shape[0] * shape[1] * kind.itemsize != len(array.data):
-        raise ValueError(f"not a feature matrix: {len(array.data)} bytes do not fill {shape[0]} × {shape[1]} numbers")
+    kind = np.dtype((array.dtype.byte_order or "=") + array.dtype.code)
+    rows, columns = shape
+    if rows * columns * kind.itemsize != len(array.data):
+        raise ValueError(f"not a feature matrix: {len(array.data)} bytes do not fill {rows} × {columns} numbers")
+    flat = np.frombuffer(array.data, kind)
+    stored = flat.reshape(rows, columns) if array.order == "C" else flat.reshape(columns, rows).T
     with np.errstate(over="ignore"):  # float64 values beyond float32 become infinite and are refused
-        matrix = np.array(np.frombuffer(array.data, kind).reshape(shape, order=array.order), np.float32, order="C")
+        matrix = np.array(stored, np.float32, order="C")
     if not np.isfinite(matrix).all():
         raise ValueError("the feature matrix contains numbers that are not finite in float32")
     return matrix

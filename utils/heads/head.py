@@ -1,19 +1,21 @@
 """The similarity head as a file and as a function: two batches of features in, probabilities of "same person" out.
 
 `similarity.keras` takes features (n, D) and (n, D). Normalization, comparison and calibration are inside, so no
-numbers have to be passed along with it. `similarity.json` beside it holds the extractor of the features it was
-trained on, its threshold and how the threshold was chosen.
+numbers have to be passed along with it. Its description says which extractor's features it was trained on, its
+threshold and how the threshold was chosen. It is stored in the same file, so that no crash can separate them, and for
+reading in `similarity.json` beside it. Changes made there count.
 """
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError
+from utils.cli import InputError, warn
 from utils.features.normalization import Normalization
-from utils.files import read_json, write_json
+from utils.files import json_bytes, one_spelling, read_json, write_json
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
 from utils.heads.threshold import (
     RECIPE_MIN_VOTES,
@@ -22,13 +24,22 @@ from utils.heads.threshold import (
     read_share,
     read_threshold_table,
 )
-from utils.keras_models import MODEL_SUFFIXES, find_model, load_model, padded_batch_size, save_model
+from utils.keras_models import (
+    MODEL_SUFFIXES,
+    find_model,
+    load_model,
+    padded_batch_size,
+    read_layer_names,
+    read_note,
+    save_model,
+)
 from utils.log_odds import probabilities
 
 if TYPE_CHECKING:
     import keras
 
 HEAD_FILE_NAME = "similarity.keras"
+DESCRIPTION = "siamese_faces_head"  # the key of the description inside the file
 MAX_VALUES = 1 << 22  # on each side of the pairs scored in one call; limits memory
 MAX_STRANGERS_NAMED = 0.01  # share of strangers' faces that may get a name, however many people are enrolled
 
@@ -40,11 +51,51 @@ def head_path(path: str | Path) -> Path:
 
 
 def save_head(path: Path, similarity: "keras.Model", description: dict) -> None:
-    """Write the head and then its `.json`, each atomically."""
-    # For a moment the head has no description, which is better than the previous head's.
-    path.with_suffix(".json").unlink(missing_ok=True)
-    save_model(similarity, path)
+    """Write the head, with its description inside, then the description's copy, each atomically.
+
+    A crash between the two leaves the copy of the previous head, which `load_head` recognizes by its `id`.
+    """
+    description = description | {"id": _head_id(similarity, description)}
+    save_model(similarity, path, {DESCRIPTION: description})
     write_json(path.with_suffix(".json"), description)
+
+
+def _head_id(similarity: "keras.Model", description: dict) -> str:
+    digest = hashlib.sha256(json_bytes(description))
+    for array in similarity.get_weights():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def is_own_head(path: Path) -> bool:
+    """Whether train.py saved this head, even if its description is lost, so that it may be replaced."""
+    if path.with_suffix(".json").is_file():
+        return True
+    try:
+        return read_note(path, DESCRIPTION) is not None or {TWIN, ENERGY} <= read_layer_names(path)
+    except InputError:
+        return False
+
+
+def _load_description(path: Path, has_parts: bool) -> dict:
+    """The description of the head in a file. Raises InputError if train.py saved the head and it is lost.
+
+    has_parts: whether the head has the parts of those that train.py saves.
+    """
+    inside, json_path = read_note(path, DESCRIPTION), path.with_suffix(".json")
+    beside = read_json(json_path) if json_path.is_file() else None
+    if inside is None and beside is None and has_parts:  # an earlier version stored it only beside the head
+        raise InputError(
+            f"{path} has lost its description, {json_path.name}, without which its threshold and its extractor are "
+            "unknown: copy it back, or train the head again with train.py"
+        )
+    if inside is None:
+        return beside or {}  # a head of the original recipe never had one
+    if beside is not None and beside.get("id") == inside.get("id"):
+        return beside
+    if beside is not None:
+        warn(f"{json_path} describes another head and is ignored: {path.name} holds its own description")
+    return inside
 
 
 class Head:
@@ -71,10 +122,14 @@ class Head:
             )
         self.model = similarity
         # Heads that train.py saved have two parts, so that a gallery has to be projected only once.
-        parts = {layer.name: layer for layer in similarity.layers if hasattr(layer, "layers")}
-        has_parts = {TWIN, ENERGY} <= parts.keys()
-        self._twin, self._energy = (parts[TWIN], parts[ENERGY]) if has_parts else (None, similarity)
+        parts = _parts_of(similarity)
+        self._twin, self._energy = (parts[TWIN], parts[ENERGY]) if parts else (None, similarity)
         self.dimension = shapes[0][1]
+        if description.get("dimension", self.dimension) != self.dimension:
+            raise InputError(
+                f"the description is another head's: the head takes {self.dimension} features. "
+                f"Received: {description['dimension']!r}"
+            )
         self.extractor = description.get("extractor")
         self.threshold = read_share(description, "threshold", RECIPE_THRESHOLD)
         no_vote = "min_votes" in description and description["min_votes"] is None
@@ -88,6 +143,7 @@ class Head:
             raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")
         if not isinstance(self.extractor, str | None):
             raise InputError(f"the head's extractor must be a name. Received: {self.extractor!r}")
+        self.held_out_people = [one_spelling(str(name)) for name in self.held_out_people]
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n,), of two feature matrices (n, D), row by row."""
@@ -152,6 +208,12 @@ class Head:
         return max(self.threshold, float(probabilities(log_odds_for_far(named / people, self._thresholds))))
 
 
+def _parts_of(similarity: "keras.Model") -> dict[str, "keras.Model"]:
+    """The twin and the energy by name, of heads that train.py saved. Empty for others."""
+    parts = {layer.name: layer for layer in similarity.layers if hasattr(layer, "layers")}
+    return parts if {TWIN, ENERGY} <= parts.keys() else {}
+
+
 def _parts(rows: int, width: int) -> list[slice]:
     step = max(1, MAX_VALUES // width)
     return [slice(start, start + step) for start in range(0, rows, step)]
@@ -175,9 +237,9 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     """
     path = head_path(path) if head_path(path).is_file() else find_model(path)
     model = load_model(path)
+    description = _load_description(path, bool(_parts_of(model)))
     if len(model.inputs or ()) == 1 and len(model.inputs[0].shape) == 2 and model.inputs[0].shape[1]:
         model = dense_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} has its own normalization: --normalize 1 is for heads of the original recipe")
-    json_path = path.with_suffix(".json")
-    return Head(model, read_json(json_path) if json_path.is_file() else {})
+    return Head(model, description)

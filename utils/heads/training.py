@@ -23,6 +23,7 @@ from utils.heads.operating_point import choose_operating_point
 from utils.heads.options import TrainingOptions
 from utils.heads.pairs import STRANGER_LABEL, split_people
 from utils.heads.plda import fit_plda
+from utils.keras_models import check_finite
 from utils.metrics import VerificationFigures
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def fit_head(
     keras.utils.set_random_seed(int(rng.integers(2**32)))  # for initial weights and dropout, which Keras draws itself
     train = {"plda": _train_plda, "dense": _train_dense}[options.head]
     similarity, history, interrupted = train(data, options, rng, callbacks, verbose)
+    check_finite(similarity, "training failed (a lower --learning_rate may help)")
     rule, figures = choose_operating_point(similarity, data.matrix, data.labels, data.held, options.far, rng)
     description = {"head": options.head, **rule}
     head = Head(similarity, description)

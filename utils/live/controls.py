@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.cli import describe_error
 from utils.display import drawing
 from utils.display.viewers import PAUSED_KEYS, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
-from utils.files import describe_error
 from utils.live.enrollment import MESSAGE_SECONDS, Enrollment, check_name
 from utils.live.outputs import annotate, face_area
 from utils.media.images import write_image
@@ -73,7 +73,7 @@ class LiveControls:
     def _save(self, picture: np.ndarray) -> None:
         path = self.snapshots / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
         try:
-            write_image(path, picture)
+            write_image(path, picture, private=True)
         except OSError as exc:
             self.show_message(f"snapshot not saved: {describe_error(exc)}")
         else:

@@ -13,7 +13,7 @@ import numpy as np
 from utils.cli import InputError
 from utils.faces.folder import FaceSaver
 from utils.features.feature_files import FeatureRow, PersonFeatures, image_entry, load_person, save_rows
-from utils.files import make_folder, spellings
+from utils.files import make_folder, spellings, subfolder
 
 
 def people_without_faces(names: list[str], faces_path: Path) -> list[str]:
@@ -34,9 +34,9 @@ class EnrolledFiles:
 
         Raises InputError or OSError if one of them cannot be written.
         """
-        folder, saver = self.faces_path / name, None
+        folder, saver = subfolder(self.faces_path, name), None
         try:
-            make_folder(folder)
+            make_folder(folder, private=True)
             saver = FaceSaver(folder)
             path = saver.save(chip)
             self._add_features(name, path, embedding)
@@ -80,6 +80,6 @@ class EnrolledFiles:
             save_rows(self.features_path, name, rows, stored.manifest.extractor, stored.manifest.align)
 
     def _remove_if_empty(self, name: str) -> None:
-        for folder in (self.faces_path / name, self.features_path / name):
+        for folder in (subfolder(self.faces_path, name), subfolder(self.features_path, name)):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

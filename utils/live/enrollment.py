@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError, counted
+from utils.cli import InputError, counted, describe_error
 from utils.faces.alignment import face_chip
 from utils.faces.quality import OUT_OF_FRAME, TOO_SIMILAR, rejection_reason, thumbnail
 from utils.features.feature_files import STRANGERS
-from utils.files import describe_error
 from utils.live.enrolled_files import EnrolledFiles
 from utils.recognition.naming import add_observation
 from utils.recognition.recognizer import Recognizer

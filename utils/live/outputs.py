@@ -175,7 +175,7 @@ class UnknownFaces:
     """Collects the best chip of every face that is never named, and saves them as PNG files."""
 
     def __init__(self, folder: Path):
-        make_folder(folder)  # fail early
+        make_folder(folder, private=True)  # fail early
         self.folder = folder
         self.by_track: dict[int, _UnknownFace] = {}
         self.stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
@@ -198,7 +198,7 @@ class UnknownFaces:
             if face.chip is not None and face.sightings >= MIN_SIGHTINGS
         }
         for track_id, chip in chips.items():
-            write_image(self.folder / f"unknown_{self.stamp}_{track_id}.png", chip)
+            write_image(self.folder / f"unknown_{self.stamp}_{track_id}.png", chip, private=True)
         return len(chips)
 
 

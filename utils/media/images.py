@@ -138,12 +138,15 @@ def png_name(photo_name: str) -> str:
     return f"{path.stem}_{path.suffix[1:]}.png"
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an RGB uint8 image (H, W, 3) atomically; the suffix chooses the format."""
+def write_image(path: Path, image: np.ndarray, private: bool = False) -> None:
+    """Write an RGB uint8 image (H, W, 3) atomically; the suffix chooses the format.
+
+    private: only the owner may read it, see `utils.files.atomic_path`.
+    """
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise InputError(f"{path} cannot be written as {path.suffix}")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, data.tobytes(), private)
 
 
 def resize_chip(image: np.ndarray, size: int) -> np.ndarray:
