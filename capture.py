@@ -13,9 +13,9 @@ to a face saved before in this run. Otherwise the window says why not, and a sav
 until the face is good. With several faces in view, the largest must be at least twice as high as the others.
 
 If a face is unlike those saved so far and those already in the folder, the window asks whether this is still
-the same person, and s saves it; without a window it is left out. This notices another person, not a twin or a
-photo of the person. --same_person saves every face unasked. New files are numbered after the existing ones;
-nothing is overwritten.
+the same person, and s saves it; without a window it is left out. --same_person saves every face unasked. This
+notices another person, but neither a twin nor a photo of the person; a photo that is tilted may pass for a nod.
+New files are numbered after the existing ones; nothing is overwritten.
 """
 
 import argparse

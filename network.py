@@ -11,6 +11,7 @@ weights come with the installed packages, so nothing is downloaded.
 """
 
 import argparse
+import os
 import sys
 
 from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser, warn
@@ -57,6 +58,7 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
+        type=os.path.expanduser,  # no shell expands the one in --weights=~/weights.h5
         default="imagenet",
         help="imagenet (for dlib: the weights in its package), none (random), or a file",
     )

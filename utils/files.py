@@ -103,8 +103,9 @@ def one_spelling(name: str) -> str:
 
 def spellings(folder: Path, name: str) -> list[Path]:
     """The subfolders called `name` that exist, first in this spelling, then in NFC and NFD."""
+    # Path.is_dir would raise OSError for a spelling that is too long for the file system.
     names = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
-    return [path for path in (Path(folder) / spelling for spelling in names) if path.is_dir()]
+    return [path for path in (Path(folder) / spelling for spelling in names) if os.path.isdir(path)]
 
 
 def subfolder(folder: Path, name: str) -> Path:

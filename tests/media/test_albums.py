@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from utils.cli import InputError
+from utils.files import spellings, subfolder
 from utils.media.albums import check_has_photos, describe_unread, read_album
 
 
@@ -69,6 +70,12 @@ def test_two_spellings_of_a_name_are_one_person(tmp_path):
     (person,) = read_album(tmp_path, False).people
     assert person.name == names[0] and len(person.folders) == 2
     assert len(set(person.chip_names.values())) == len(person.chip_names) == 2
+
+
+def test_a_name_that_one_spelling_makes_too_long_is_one_person(tmp_path):
+    name = "é" * 127  # 254 bytes, 381 in NFD
+    make_files(tmp_path, f"{name}/a.jpg")
+    assert spellings(tmp_path, name) == [tmp_path / name] and subfolder(tmp_path / "missing", name).name == name
 
 
 def test_a_link_to_the_album_itself_ends(tmp_path):
