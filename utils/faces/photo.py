@@ -7,6 +7,7 @@ import numpy as np
 from utils.faces.alignment import CHIP_SIZE, Face, warp_chip
 from utils.faces.boxes import clip_box
 from utils.faces.detection import Detector
+from utils.faces.photo_search import PhotoFaces, PhotoSearch, searched_length
 from utils.media.images import decode_image, jpeg_size
 
 
@@ -17,11 +18,14 @@ class Photo:
         """Decode a copy to search. Raises ValueError if the photo cannot be decoded.
 
         A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves at least `search_size`
-        pixels on its longer side, which is up to three times as fast. Other formats are decoded in full.
+        pixels on the longer side of what is searched at once, which is up to three times as fast. Other
+        formats are decoded in full.
         """
         self.data = data
         size_wh = jpeg_size(data)
-        shrink = next((factor for factor in (8, 4, 2) if size_wh and max(size_wh) >= factor * search_size), 1)
+        shrink = next(
+            (factor for factor in (8, 4, 2) if size_wh and searched_length(size_wh) >= factor * search_size), 1
+        )
         self.small = decode_image(data, shrink)  # RGB uint8 (h, w, 3)
         small_wh = self.small.shape[1::-1]
         if shrink == 1:
@@ -35,6 +39,11 @@ class Photo:
     def full(self) -> np.ndarray:
         """The full photo, RGB uint8 (H, W, 3), decoded on first use."""
         return self.small if (self.scale == 1).all() else decode_image(self.data)
+
+    def search(self, search: PhotoSearch) -> PhotoFaces:
+        """Find faces in the small copy; they are returned in pixels of the full photo."""
+        found = search.search(self.small)
+        return PhotoFaces(self.size_wh, [self._to_full(face) for face in found.faces], found.doubtful)
 
     def faces(self, detect: Detector) -> list[Face]:
         """Find faces in the small copy; they are returned in pixels of the full photo."""

@@ -1,0 +1,194 @@
+"""Find the faces of a photo: of any size, turned any way, in long panoramas too, and only what is a face.
+
+A camera's frame is searched once. A photo is worth more: it is searched in a small copy as well, around each
+face once more, in overlapping tiles if it is long, and turned if nothing is found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.cli import counted
+from utils.faces.alignment import Face
+from utils.faces.boxes import clip_box, covers_center, overlap_matrix
+from utils.faces.detection import (
+    DETECTION_SIZE,
+    MIN_SCORE,
+    RELIABLE_SIZE,
+    Detector,
+    find_dlib,
+    find_retinaface,
+    unaligned,
+)
+from utils.faces.plausibility import confirm_face
+from utils.faces.retinaface import MAX_OVERLAP, load_retinaface
+
+CLOSE_UP_SIZE = 480  # pixels of the small copy: 36 of 36 close-ups are right in it, 17 in a copy of 1,280
+CLOSE_UP_SHARE = 1 / 3  # of the photo's longer side, from which a face is taken from the small copy
+LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
+TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
+
+
+@dataclass(frozen=True)
+class PhotoFaces:
+    """What a search found in one photo."""
+
+    size_wh: tuple[int, int]  # of the photo, in pixels
+    faces: list[Face]  # best first
+    doubtful: int  # what looked like a face at first, but at a second glance from no direction
+
+    def large_enough(self, min_size: int) -> list[Face]:
+        """The faces whose shorter side has at least `min_size` pixels, best first."""
+        return [face for face in self.faces if min(face.box[2:]) >= min_size]
+
+    def why_none(self, min_size: int) -> str:
+        """Why no face is large enough, in words."""
+        if self.faces:
+            sizes = sorted(min(face.box[2:]) for face in self.faces)
+            span = f"{sizes[0]} px is" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} px are"
+            return f"no face found: {counted(len(sizes), 'face')} of {span} smaller than --min_size {min_size}"
+        if self.doubtful:
+            spots = f"{counted(self.doubtful, 'spot')} looked like one"
+            return f"no face found: {spots}, but not on a second look, from any direction"
+        return "no face found"
+
+
+@dataclass(frozen=True)
+class PhotoSearch:
+    """Finds the faces of RGB uint8 images (H, W, 3) thoroughly. Several threads may use it at once."""
+
+    detector: str  # "retinaface" or "dlib"
+    align: bool  # whether chips are upright; otherwise they are the box, made square
+    search_size: int  # pixels; a longer image is searched in a copy of this size, or a long one in tiles
+    threads: int  # RetinaFace's for one image, 0 for one per processor core
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """The faces of an image of any size, best first: as a `Detector`."""
+        return self.search(image).faces
+
+    def search(self, image: np.ndarray) -> PhotoFaces:
+        """Find the faces of an image, and count what only looked like one."""
+        faces, doubtful = self._search_upright(image)
+        if not any(max(face.box[2:]) >= RELIABLE_SIZE for face in faces):
+            turned, more = self._search_turned(image)
+            faces, doubtful = (turned, more) if turned else (faces, max(doubtful, more))
+        faces.sort(key=lambda face: -face.score)
+        height, width = image.shape[:2]
+        return PhotoFaces((width, height), faces if self.align else [unaligned(face) for face in faces], doubtful)
+
+    def _search_upright(self, image: np.ndarray) -> tuple[list[Face], int]:
+        """The faces of an image, and how many more did not turn out to be one."""
+        if self.detector == "dlib":
+            return search_tiles(image, self.search_size, lambda tile: find_dlib(tile, self.search_size)), 0
+        found = search_tiles(image, self.search_size, self._find)
+        if max(image.shape[:2]) > CLOSE_UP_SIZE:
+            found = merge_close_ups(found, self._find_small(image), CLOSE_UP_SHARE * max(image.shape[:2]))
+        checked = [confirm_face(image, face, self.threads) for face in found]
+        faces = [face for face in checked if face]
+        return without_doubles(faces), len(found) - len(faces)
+
+    def _find(self, image: np.ndarray) -> list[Face]:
+        return find_retinaface(image, self.search_size, MIN_SCORE, self.threads)
+
+    def _find_small(self, image: np.ndarray) -> list[Face]:
+        return find_retinaface(image, CLOSE_UP_SIZE, MIN_SCORE, self.threads)
+
+    def _search_turned(self, image: np.ndarray) -> tuple[list[Face], int]:
+        """The faces in the direction, of 90, 180 and 270 degrees, that shows the best ones."""
+        results = []
+        for quarters in (1, 2, 3):
+            faces, doubtful = self._search_upright(np.ascontiguousarray(np.rot90(image, quarters)))
+            results.append(([_turn_back(face, quarters, image.shape) for face in faces], doubtful))
+        faces = max((faces for faces, _ in results), key=lambda faces: max((f.score for f in faces), default=0.0))
+        return faces, max(doubtful for _, doubtful in results)
+
+
+def load_photo_search(
+    name: str, align: bool = True, search_size: int = DETECTION_SIZE, threads: int = 0
+) -> PhotoSearch:
+    """Make a search for photos. The arguments are those of `load_detector`."""
+    if name == "retinaface":
+        load_retinaface(threads)  # now, before several threads try to at once
+    return PhotoSearch(name, align, search_size, threads)
+
+
+def searched_length(size_wh: Sequence[int]) -> float:
+    """The longer side of what is searched at once, in pixels of a photo of this size: less than a panorama's."""
+    return min(max(size_wh), LONG_RATIO * min(size_wh))
+
+
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles start along a side of `length` pixels, so that they cover it and overlap by at least `overlap`."""
+    if tile >= length:
+        return [0]
+    count = -(-(length - overlap) // (tile - overlap))
+    return [round(index * (length - tile) / (count - 1)) for index in range(count)]
+
+
+def search_tiles(image: np.ndarray, search_size: int, find: Detector) -> list[Face]:
+    """Find the faces of an image, a long one in overlapping tiles, one after the other, so that memory is bounded.
+
+    In a copy of 1,280 px, the faces of a panorama of 20,000 px would be 1/16 of their size.
+    """
+    longer, shorter = max(image.shape[:2]), min(image.shape[:2])
+    least = min(search_size, DETECTION_SIZE)
+    if longer <= max(least, LONG_RATIO * shorter):
+        return find(image)
+    tile = max(TILE_RATIO * shorter, least)
+    wide = image.shape[1] == longer
+    faces = []
+    for start in tile_starts(longer, tile, shorter):
+        part = image[:, start : start + tile] if wide else image[start : start + tile]
+        for face in find(np.ascontiguousarray(part)):
+            first, side = (face.box[0], face.box[2]) if wide else (face.box[1], face.box[3])
+            # A face cut by the end of its tile is whole in the next one.
+            if (first > 0 or start == 0) and (first + side < tile or start + tile >= longer):
+                faces.append(_moved(face, (start, 0) if wide else (0, start)))
+    return without_doubles(faces)
+
+
+def merge_close_ups(found: list[Face], in_small: list[Face], min_side: float) -> list[Face]:
+    """Take the large faces from the small copy and the others from the first search.
+
+    RetinaFace's largest anchor has 512 px: in a larger face it sees several wrong ones. min_side: pixels, from
+    which a face is large.
+    """
+    large = [face for face in in_small if max(face.box[2:]) >= min_side]
+    inside = [any(covers_center(close_up.box, face.box) for close_up in large) for face in found]
+    return [*large, *(face for face, covered in zip(found, inside, strict=True) if not covered)]
+
+
+def without_doubles(faces: list[Face]) -> list[Face]:
+    """Of faces that overlap by more than MAX_OVERLAP, only the best."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        others = np.array([other.box for other in kept])
+        if not kept or overlap_matrix(np.array(face.box), others).max() <= MAX_OVERLAP:
+            kept.append(face)
+    return kept
+
+
+def _moved(face: Face, offset_xy: tuple[int, int]) -> Face:
+    """A face of a tile in pixels of the image that the tile starts in at `offset_xy`."""
+    x, y, w, h = face.box
+    transform = face.transform.copy()
+    transform[:, 2] -= transform[:, :2] @ offset_xy
+    landmarks = face.landmarks + np.array(offset_xy, np.float32)
+    return Face((x + offset_xy[0], y + offset_xy[1], w, h), face.score, landmarks, transform)
+
+
+def _turn_back(face: Face, quarters: int, image_shape: tuple[int, ...]) -> Face:
+    """A face of `np.rot90(image, quarters)` in pixels of the image, of shape (H, W, …)."""
+    height, width = image_shape[:2]
+    # rot90 turns counterclockwise: pixel (x, y) goes to (y, W − 1 − x).
+    corner = {1: (width - 1, 0), 2: (width - 1, height - 1), 3: (0, height - 1)}[quarters]
+    turn = {1: ((0, -1), (1, 0)), 2: ((-1, 0), (0, -1)), 3: ((0, 1), (-1, 0))}[quarters]
+    matrix = np.array(turn, float)
+    x, y, w, h = face.box
+    ends = np.array([[x - 0.5, y - 0.5], [x + w - 0.5, y + h - 0.5]]) @ matrix.T + corner
+    low, high = ends.min(0) + 0.5, ends.max(0) + 0.5
+    linear = face.transform[:, :2] @ matrix.T  # the inverse of a rotation is its transpose
+    transform = np.column_stack([linear, face.transform[:, 2] - linear @ corner])
+    landmarks = (face.landmarks @ matrix.T + corner).astype(np.float32)
+    return Face(clip_box([*low, *(high - low)], image_shape), face.score, landmarks, transform)
