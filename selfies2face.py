@@ -2,17 +2,16 @@
 
   python selfies2face.py --face_selfies selfies --faces_path faces
 
-Takes only photos with exactly one face. A face counts if it is at least --min_size wide and high, and at
-least half as high as the largest face in the photo, so passers-by in the background do not count. With
---largest, takes the largest of several faces. Lists all other photos with the reason. A second run
-processes only new and changed photos. Every file of the folder is counted: saved, unchanged, left out, or not
+Takes only photos with exactly one face, turned in any way. A face counts if it is at least --min_size wide and
+high, and at least half as high as the main face, so passers-by in the background do not count. The main face is
+large, near the middle and not cut by the border. With --largest, takes the main one of several faces and lists
+these photos as unsure; with --largest --model_path, takes the face that agrees with the person's other photos,
+and none if that is unsure. Lists all other photos with the reason. A second run processes only new and changed photos. Every file of the folder is counted: saved, unchanged, left out, or not
 read. Reads JPEG, PNG, HEIC and most other formats, and applies EXIF rotation.
 """
 
 import argparse
-import contextlib
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,6 @@ from utils.cli import (
 )
 
 if TYPE_CHECKING:
-    from utils.faces.detection import Detector
     from utils.media.albums import Album
 
 MIN_SIZE = 40  # pixels
@@ -51,7 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
         "-p", "--faces_path", "--face_path", required=True, type=file_path, help="folder to write the faces to"
     )
     parser.add_argument("--recursive", action="store_true", help="also read the folders inside a person's folder")
-    parser.add_argument("--largest", action="store_true", help="take the largest of several faces")
+    parser.add_argument("--largest", action="store_true", help="take the main one of several faces")
+    parser.add_argument(
+        "-m",
+        "--model_path",
+        type=file_path,
+        help="with --largest: extractor saved by network.py, to choose the face that a person's photos have in common",
+    )
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -76,30 +80,42 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from tqdm import tqdm
 
-    from utils.faces.detection import load_detector
+    from utils.faces.photo_search import load_photo_search
+    from utils.features.extractor import load_extractor
     from utils.files import make_folder
     from utils.media.albums import check_has_photos, read_album
+    from utils.recognition.photo_conversion import PhotoConverter, choose_faces
     from utils.threads import map_ahead
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
         raise InputError(f"--faces_path {args.faces_path} is the folder of the selfies: choose another for the faces")
     album = read_album(args.faces_selfies, args.recursive)
     check_has_photos(album, args.faces_selfies)
+    if args.model_path and not args.largest:
+        raise InputError("--model_path chooses one of several faces: it needs --largest")
+    extractor = load_extractor(args.model_path) if args.model_path else None
     chips = plan_chips(album, args.faces_path)
     make_folder(args.faces_path, private=True)
     todo = [photo for photo in chips if args.overwrite or not is_done(photo, chips[photo])]
     search_size = args.max_size or UNLIMITED
-    # The detector sees a small copy, but --min_size is in pixels of the photo, so the converter checks it.
+    # The search sees a small copy, but --min_size is in pixels of the photo, so the converter checks it.
     # Several photos at once with one thread each are faster than several threads for one photo.
-    detect = load_detector(args.detector, 1, bool(args.align), search_size, threads=1)
-    converter = PhotoConverter(detect, search_size, args.min_size, args.largest)
+    search = load_photo_search(args.detector, bool(args.align), search_size, threads=1)
+    converter = PhotoConverter(search, search_size, args.min_size, args.largest, extractor is not None)
     results = map_ahead(lambda photo: converter.convert(photo, chips[photo]), todo, args.jobs)
     progress = tqdm(results, total=len(todo), unit="photo", desc="cropping", disable=None)
-    problems = [f"{photo}: {problem}" for photo, problem in zip(todo, progress, strict=True) if problem]
+    outcomes = dict(zip(todo, progress, strict=True))
+    if extractor:
+        outcomes |= choose_faces(converter, extractor, chips, outcomes)
+    problems = [f"{photo}: {outcome.problem}" for photo, outcome in outcomes.items() if outcome.problem]
+    doubts = [f"{photo}: {outcome.doubt}" for photo, outcome in outcomes.items() if outcome.doubt]
     counts = f"{counted(len(album.people), 'person', 'people')}, {counted(len(chips), 'photo')}"
     saved, unchanged = len(todo) - len(problems), len(chips) - len(todo)
     print(f"{counts}: {counted(saved, 'face')} saved, {unchanged} unchanged, {len(problems)} left out")
     report_unread(album)
+    if doubts:
+        print(f"saved, but perhaps somebody else's face (--model_path compares the photos): {len(doubts)}")
+        print(summarize(doubts, limit=len(doubts)))
     if problems:
         print(f"left out: {len(problems)}")
         print(summarize(problems, limit=len(problems)))
@@ -152,46 +168,6 @@ def is_done(photo: Path, chip: Path) -> bool:
         return chip.stat().st_mtime >= photo.stat().st_mtime
     except OSError:  # there is none yet, or its name is not possible
         return False
-
-
-@dataclass(frozen=True)
-class PhotoConverter:
-    """Turns photos into chips. Several threads may use it at once."""
-
-    detect: "Detector"
-    search_size: int  # pixels: a photo with a longer side is searched in a copy
-    min_size: int  # pixels of the photo: smaller faces are ignored
-    largest: bool  # whether to take the largest of several faces
-
-    def convert(self, photo: Path, chip: Path) -> str | None:
-        """Save the face of a photo; returns None, or the reason why there is none.
-
-        If the photo has no usable face, an older chip of it is deleted. If it cannot be processed for other
-        reasons, such as a lack of memory, the older chip stays. Raises OSError if the disk is full.
-        """
-        import cv2
-
-        from utils.faces.detection import main_faces
-        from utils.faces.photo import Photo
-        from utils.files import is_disk_full
-        from utils.media.images import write_image
-
-        try:
-            decoded = Photo(photo.read_bytes(), self.search_size)
-            faces = main_faces([face for face in decoded.faces(self.detect) if min(face.box[2:]) >= self.min_size])
-            if len(faces) == 1 or (faces and self.largest):
-                write_image(chip, decoded.chip(faces[0]), private=True)
-                return None
-            problem = f"{len(faces)} faces (--largest takes the largest)" if faces else "no face found"
-        except (ValueError, cv2.error) as exc:
-            problem = str(exc)
-        except (OSError, MemoryError) as exc:
-            if isinstance(exc, OSError) and is_disk_full(exc):
-                raise
-            return str(exc) or type(exc).__name__
-        with contextlib.suppress(OSError):  # for example, its name is too long for a file
-            chip.unlink()
-        return problem
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
   python verify.py passport.jpg photos/ada --model models/dlib --classification models/similarity --output answer.png
 
 If a photo shows several faces, the best pair counts and the answer says so. With many pairs the threshold rises,
-as it does for many people in test.py. A folder must show one person: the largest face of each photo is used.
-Folders are compared photo by photo, and the answer is the mean of the log odds of these pairs. So no single photo
+as it does for many people in test.py. A folder must show one person: of several faces in a photo, the one that
+agrees with the other photos is used. Folders are compared photo by photo, and the answer is the mean of the log odds of these pairs. So no single photo
 decides, and the threshold errs on the side of "different".
 
 The exit status is 0 for the same person, 1 for different people and 2 for an error.
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def verify(options: VerifyOptions) -> int:
     """Compare the two sides and print the answer. Returns the exit status."""
-    from utils.faces.detection import load_detector
+    from utils.faces.photo_search import load_photo_search
     from utils.features.extractor import load_extractor
     from utils.heads.head import load_head
     from utils.recognition.gallery import check_head
@@ -87,12 +87,14 @@ def verify(options: VerifyOptions) -> int:
     head = load_head(options.classification)
     extractor = load_extractor(options.model)
     check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
-    detect = load_detector(options.detector, options.min_size, bool(options.align))
-    first, second = (load_side(path, detect) for path in paths)
+    search = load_photo_search(options.detector, bool(options.align))
+    first, second = (load_side(path, search, options.min_size, extractor.embed) for path in paths)
     sides = [first, second]
     for side in sides:
         for message in side.skipped:
             warn(f"skipped: {message}")
+        for message in side.unsure:
+            warn(message)
     comparison = compare_sides(first, second, extractor, head)
     # The more pairs there are, the higher is the best of them by chance.
     threshold = head.threshold_for(comparison.candidate_pairs) if options.threshold is None else options.threshold
@@ -141,11 +143,11 @@ def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
     photo_pairs = len(compared[0]) * len(compared[1])
     if photo_pairs > 1:
         lines.append(f"log odds and distances averaged over {photo_pairs} pairs of photos")
-    lines += [
-        f"{side.path}: {counted(side.crowded_photos, 'photo')} with several faces; the largest one is used"
-        for side in sides
-        if side.crowded_photos
-    ]
+    for side in sides:
+        agreed = side.crowded_photos - len(side.unsure)
+        if agreed:
+            used = "the one that agrees with the other photos is used"
+            lines.append(f"{side.path}: {counted(agreed, 'photo')} with several faces; {used}")
     return "\n".join(lines)
 
 
@@ -164,6 +166,7 @@ def as_dict(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
             "faces_found": sum(map(len, side.candidates)),
             "compared": [{"photo": str(face.photo), "box": list(face.face.box)} for face in faces],
             "left_out": side.skipped,
+            "unsure": side.unsure,
         }
     return answer
 

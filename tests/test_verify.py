@@ -118,7 +118,7 @@ def test_bad_photos_of_a_folder_are_named_and_skipped(models, photos, capsys, tm
     captured = capsys.readouterr()
     assert captured.err.count("warning: skipped: ") == captured.err.count("\n") == 2
     assert "3.jpg: no face found" in captured.err and "4.jpg: " in captured.err
-    assert "1 photo with several faces; the largest one is used" in captured.out
+    assert "1 photo with several faces; the one that agrees with the other photos is used" in captured.out
     assert "over 3 pairs of photos" in captured.out
 
 

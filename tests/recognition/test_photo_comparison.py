@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.faces.detection import load_detector
+from utils.faces.photo_search import load_photo_search
 from utils.log_odds import mean_log_odds
 from utils.media.images import write_image
 from utils.recognition.photo_comparison import PhotoFace, Side, compare_sides, load_side
@@ -44,15 +44,15 @@ def test_the_pair_with_the_highest_log_odds_is_the_answer():
     assert mean_log_odds(np.array([1.0, 0.0])) == pytest.approx(0.5)
 
 
-def test_a_folder_has_the_largest_face_of_each_photo(tmp_path):
+def test_a_folder_has_the_main_face_of_each_photo(tmp_path):
     rng = np.random.default_rng(20)
     ada, bea = (draw_selfie(sample_identity(number), rng) for number in (900, 901))
     photo = np.full((480, 960, 3), 120, np.uint8)
     photo[:, :480] = ada[:480, :480]
     photo[100:340, 600:840] = bea[:480:2, :480:2]
     write_image(tmp_path / "two.png", photo)
-    detect = load_detector()
-    side = load_side(tmp_path, detect)
+    search = load_photo_search()
+    side = load_side(tmp_path, search)
     assert len(side.candidates) == 1 and len(side.candidates[0]) == 1 and side.crowded_photos == 1
     assert side.candidates[0][0].face.box[0] < 480
-    assert len(load_side(tmp_path / "two.png", detect).candidates) == 2
+    assert len(load_side(tmp_path / "two.png", search).candidates) == 2

@@ -1,6 +1,7 @@
 """Compare two sides, each a photo or a folder with photos of one person: how likely do they show the same person?"""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ import numpy as np
 from utils import interrupts
 from utils.cli import InputError, counted
 from utils.faces.alignment import Face, face_chip
-from utils.faces.detection import Detector, main_faces
+from utils.faces.detection import main_faces
+from utils.faces.photo_search import PhotoSearch
 from utils.features.extractor import Extractor
 from utils.heads.head import Head
 from utils.log_odds import mean_log_odds
 from utils.media.images import list_images, read_image
+from utils.recognition.face_choice import choose_own_faces
+
+Embed = Callable[[list[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,10 @@ class Side:
     """The faces of one side of a comparison."""
 
     path: Path  # a photo or a folder
-    candidates: list[list[PhotoFace]]  # each face of a photo is one; a folder has one, the largest face of each photo
+    candidates: list[list[PhotoFace]]  # each face of a photo is one; a folder has one, a face of each photo
     skipped: list[str]  # why photos of a folder were skipped, one message each
     crowded_photos: int  # photos of a folder that show several faces
+    unsure: list[str] = field(default_factory=list)  # of these, whose main face may be somebody else's; messages
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,23 @@ class Comparison:
     candidate_pairs: int  # that were compared
 
 
-def load_side(path: Path, detect: Detector) -> Side:
-    """Detect the faces in a photo or in the photos of a folder. Raises InputError if there are none."""
+def load_side(path: Path, search: PhotoSearch, min_size: int = 1, embed: Embed | None = None) -> Side:
+    """Detect the faces in a photo or in the photos of a folder. Raises InputError if there are none.
+
+    Args:
+        path: of a photo, whose faces are all candidates, or of a folder with photos of one person.
+        search: finds the faces of a photo.
+        min_size: pixels; faces with a shorter side below it do not count.
+        embed: from a list of chips to features (n, D). With it, a folder's photo with several faces shows
+            the person in the face that agrees with the other photos, otherwise in the main one.
+    """
     if path.is_dir():
-        return _load_folder(path, detect)
+        return _load_folder(path, search, min_size, embed)
     image = read_image(path)
-    faces = [PhotoFace(path, face, face_chip(image, face)) for face in detect(image)]
+    found = search.search(image)
+    faces = [PhotoFace(path, face, face_chip(image, face)) for face in found.large_enough(min_size)]
     if not faces:
-        raise InputError(f"{path}: no face found")
+        raise InputError(f"{path}: {found.why_none(min_size)}")
     return Side(path, [[face] for face in faces], [], 0)
 
 
@@ -66,9 +81,10 @@ def list_photos(folder: Path) -> list[Path]:
     return photos
 
 
-def _load_folder(folder: Path, detect: Detector) -> Side:
+def _load_folder(folder: Path, search: PhotoSearch, min_size: int, embed: Embed | None) -> Side:
     photos = list_photos(folder)
-    largest_faces, skipped, crowded_photos = [], [], 0
+    groups: list[list[PhotoFace]] = []  # the main faces of each photo
+    skipped = []
     for photo in photos:
         interrupts.check()
         try:
@@ -76,15 +92,31 @@ def _load_folder(folder: Path, detect: Detector) -> Side:
         except (InputError, OSError) as exc:
             skipped.append(str(exc))
             continue
-        faces = main_faces(detect(image))
-        if not faces:
-            skipped.append(f"{photo}: no face found")
-            continue
-        crowded_photos += len(faces) > 1
-        largest_faces.append(PhotoFace(photo, faces[0], face_chip(image, faces[0])))
-    if not largest_faces:
+        found = search.search(image)
+        faces = main_faces(found.large_enough(min_size), found.size_wh)
+        if faces:
+            groups.append([PhotoFace(photo, face, face_chip(image, face)) for face in faces])
+        else:
+            skipped.append(f"{photo}: {found.why_none(min_size)}")
+    if not groups:
         raise InputError(f"{folder}: no face found in {counted(len(photos), 'photo')}, {skipped[0]}")
-    return Side(folder, [largest_faces], skipped, crowded_photos)
+    crowded = sum(len(group) > 1 for group in groups)
+    choices = _choose_faces(groups, embed) if crowded else [0] * len(groups)
+    unsure = [
+        f"{group[0].photo}: unsure which of {len(group)} faces is the person's, the main one is used; crop the photo"
+        for group, choice in zip(groups, choices, strict=True)
+        if choice is None
+    ]
+    faces_used = [group[choice or 0] for group, choice in zip(groups, choices, strict=True)]
+    return Side(folder, [faces_used], skipped, crowded, unsure)
+
+
+def _choose_faces(groups: list[list[PhotoFace]], embed: Embed | None) -> list[int | None]:
+    """The person's own face in each photo of a folder; None if it is unsure."""
+    if embed is None:
+        return [0 if len(group) == 1 else None for group in groups]
+    matrix = embed([face.chip for group in groups for face in group])
+    return choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
 
 
 def compare_sides(first: Side, second: Side, extractor: Extractor, head: Head) -> Comparison:

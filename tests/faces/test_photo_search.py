@@ -1,0 +1,145 @@
+"""Photos searched thoroughly: turned faces, close-ups, panoramas, and the messages where there is no face."""
+
+import cv2
+import numpy as np
+import pytest
+
+from utils.faces.alignment import Face, face_chip
+from utils.faces.boxes import intersection_over_union
+from utils.faces.detection import main_faces
+from utils.faces.photo import Photo
+from utils.faces.photo_search import PhotoFaces, load_photo_search, tile_starts
+from utils.media.images import read_image
+from utils.synthetic.identity import sample_identity
+from utils.synthetic.portrait import draw_selfie
+
+search = load_photo_search(search_size=960)
+
+
+def selfie(number: int) -> np.ndarray:
+    return draw_selfie(sample_identity(number), np.random.default_rng(number))
+
+
+def rotate(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Turn an image on a larger gray canvas. Returns it and the matrix (2, 3) that moved its pixels."""
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), degrees, 1)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = np.ceil([height * sine + width * cosine, height * cosine + width * sine]).astype(int)
+    matrix[:, 2] += (size - [width, height]) / 2
+    return cv2.warpAffine(image, matrix, size.tolist(), borderValue=(128, 128, 128)), matrix
+
+
+def landmark_error(face: Face, truth: np.ndarray) -> float:
+    """Mean distance of a face's points from the true ones (5, 2), in eye distances."""
+    return float(np.hypot(*(face.landmarks - truth).T).mean() / np.hypot(*(truth[1] - truth[0])))
+
+
+def test_turned_faces_come_out_upright(embed):
+    photo = selfie(101)
+    (upright,) = search(photo)
+    reference = face_chip(photo, upright)
+    chips = []
+    for angle in range(0, 360, 45):
+        turned, matrix = rotate(photo, angle)
+        (face,) = search(turned)
+        truth = upright.landmarks @ matrix[:, :2].T + matrix[:, 2]
+        assert landmark_error(face, truth) < 0.2, angle
+        x, y, w, h = face.box
+        assert x < truth[2, 0] < x + w and y < truth[2, 1] < y + h
+        chips.append(face_chip(turned, face))
+    first, *others = embed([reference, *chips])
+    assert np.linalg.norm(np.array(others) - first, axis=1).max() < 0.35  # two people are over 0.6 apart
+
+
+@pytest.mark.slow
+def test_every_selfie_is_right_at_every_angle(real_data):
+    for path in sorted((real_data / "selfies").glob("*/*")):
+        photo = read_image(path)
+        scale = min(1, 480 / max(photo.shape[:2]))
+        photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        found = search.search(photo)
+        upright = main_faces(found.faces, found.size_wh)[0]
+        for angle in range(15, 360, 30):
+            turned, matrix = rotate(photo, angle)
+            found = search.search(turned)
+            face = main_faces(found.faces, found.size_wh)[0]
+            assert landmark_error(face, upright.landmarks @ matrix[:, :2].T + matrix[:, 2]) < 0.2, (path, angle)
+
+
+@pytest.mark.parametrize("share", [1.15, 1.0, 0.8])
+def test_a_close_up_is_one_face(share):
+    photo = cv2.resize(selfie(102), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    (face,) = search(photo)
+    x, y, w, h = face.box
+    height = share * h
+    scale = 1600 / height
+    matrix = np.array([[scale, 0, 600 - scale * (x + w / 2)], [0, scale, 800 - scale * (y + h / 2)]])
+    close = cv2.warpAffine(photo, matrix, (1200, 1600), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    (large,) = search(close)
+    assert landmark_error(large, face.landmarks @ matrix[:, :2].T + matrix[:, 2]) < 0.2
+
+
+def test_a_panorama_is_searched_in_tiles():
+    image = np.full((600, 9000, 3), 120, np.uint8)
+    people = [(300, 0, 600), (3950, 200, 120), (8800, 100, 200)]  # x, y, side; the second is in two tiles
+    for number, (x, y, side) in enumerate(people):
+        face = cv2.resize(selfie(103 + number), (side, side), interpolation=cv2.INTER_AREA)
+        image[y : y + side, x : x + side] = face[:, : 9000 - x]
+    for turned in (image, np.ascontiguousarray(np.rot90(image))):
+        faces = search(turned)
+        assert len(faces) == 3
+        places = sorted(x if turned is image else 9000 - y - h for x, y, w, h in (face.box for face in faces))
+        assert all(x <= place <= x + side for (x, _, side), place in zip(people, places, strict=True))
+    data = cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes()
+    assert len(Photo(data, 300).faces(load_photo_search(search_size=300))) == 3
+
+
+def test_tiles_cover_everything():
+    for length, tile, overlap in ((100, 100, 50), (101, 100, 50), (20_000, 2400, 1200), (65_000, 1280, 10)):
+        starts = tile_starts(length, tile, overlap)
+        assert starts[0] == 0 and starts[-1] + tile >= length
+        assert all(second - first <= tile - overlap for first, second in zip(starts, starts[1:], strict=False))
+
+
+def test_a_large_and_a_tiny_face_in_one_photo():
+    image = np.full((1600, 2400, 3), 120, np.uint8)
+    image[:1600, :1600] = cv2.resize(selfie(101), (1600, 1600), interpolation=cv2.INTER_CUBIC)
+    image[300:420, 2000:2120] = cv2.resize(selfie(102), (120, 120), interpolation=cv2.INTER_AREA)
+    heights = sorted(face.box[3] for face in search(image))
+    assert len(heights) == 2 and heights[0] < 100 and heights[1] > 700
+
+
+def face_at(x: int, y: int, w: int, h: int) -> Face:
+    return Face((x, y, w, h), 0.9, np.zeros((5, 2), np.float32), np.eye(2, 3))
+
+
+def test_the_main_face_is_large_central_and_whole():
+    person, neighbor, passer_by = face_at(80, 80, 90, 100), face_at(200, 60, 50, 140), face_at(120, 10, 20, 24)
+    faces = [neighbor, passer_by, person]
+    assert main_faces(faces) == [neighbor, person]  # by height alone
+    assert main_faces(faces, (250, 250)) == [person, neighbor]
+    assert main_faces([face_at(0, 75, 100, 100), face_at(140, 75, 98, 98)], (250, 250))[0].box[0] == 140
+    assert main_faces([], (250, 250)) == []
+
+
+def test_reasons_name_what_was_found():
+    small = PhotoFaces((500, 500), [face_at(0, 0, 31, 40)], 1)
+    assert small.why_none(40) == "no face found: 1 face of 31 px is smaller than --min_size 40"
+    assert small.large_enough(31) and not small.large_enough(32)
+    several = PhotoFaces((500, 500), [face_at(0, 0, 31, 40), face_at(0, 0, 30, 19)], 0)
+    assert several.why_none(40) == "no face found: 2 faces of 19 to 31 px are smaller than --min_size 40"
+    assert PhotoFaces((9, 9), [], 0).why_none(40) == "no face found"
+    assert "1 spot looked like one" in PhotoFaces((9, 9), [], 1).why_none(40)
+
+
+def test_turning_a_photo_keeps_boxes_and_chips():
+    photo = selfie(104)
+    (face,) = search(photo)
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(photo, quarters))
+        (back,), _ = search._search_turned(turned)
+        chips = face_chip(photo, face), face_chip(turned, back)
+        assert np.abs(chips[0].astype(int) - chips[1]).mean() < 3
+        (other,) = search(turned)
+        assert intersection_over_union(other.box, back.box) > 0.6

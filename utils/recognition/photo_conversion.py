@@ -1,0 +1,119 @@
+"""Turn photos into chips: one face each, and of several faces the one that a person's photos have in common."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils import interrupts
+from utils.faces.alignment import Face
+from utils.faces.detection import main_faces
+from utils.faces.photo import Photo
+from utils.faces.photo_search import PhotoSearch
+from utils.features.extractor import Extractor
+from utils.files import is_disk_full
+from utils.media.images import read_image, write_image
+from utils.recognition.face_choice import choose_own_faces
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo."""
+
+    problem: str = ""  # why there is no chip
+    doubt: str = ""  # why the chip may be somebody else's
+    undecided: bool = False  # there is no chip yet: the person's other photos decide which face it shows
+
+
+@dataclass(frozen=True)
+class PhotoConverter:
+    """Turns photos into chips. Several threads may use it at once."""
+
+    search: PhotoSearch
+    search_size: int  # pixels: a photo with a longer side is searched in a copy
+    min_size: int  # pixels of the photo: smaller faces are ignored
+    largest: bool  # whether to take one of several faces
+    compares: bool  # whether to leave that choice to `choose_faces`
+
+    def convert(self, photo: Path, chip: Path) -> Outcome:
+        """Save the face of a photo.
+
+        If the photo has no usable face, an older chip of it is deleted. If it cannot be processed for other
+        reasons, such as a lack of memory, the older chip stays. Raises OSError if the disk is full.
+        """
+        try:
+            decoded, faces, reason = self.main_faces(photo)
+            if len(faces) > 1 and self.compares:
+                return Outcome(undecided=True)
+            if len(faces) == 1 or (faces and self.largest):
+                write_image(chip, decoded.chip(faces[0]), private=True)
+                return Outcome(doubt=f"took the main one of {len(faces)} faces" if len(faces) > 1 else "")
+            problem = f"{len(faces)} faces (--largest takes the main one)" if faces else reason
+        except (ValueError, cv2.error) as exc:
+            problem = str(exc)
+        except (OSError, MemoryError) as exc:
+            if isinstance(exc, OSError) and is_disk_full(exc):
+                raise
+            return Outcome(str(exc) or type(exc).__name__)
+        remove_chip(chip)
+        return Outcome(problem)
+
+    def main_faces(self, photo: Path) -> tuple[Photo, list[Face], str]:
+        """A photo, its main faces, and why there are none. Raises ValueError or OSError if it cannot be read."""
+        decoded = Photo(photo.read_bytes(), self.search_size)
+        found = decoded.search(self.search)
+        return decoded, main_faces(found.large_enough(self.min_size), found.size_wh), found.why_none(self.min_size)
+
+
+def remove_chip(chip: Path) -> None:
+    """Delete a chip that does not belong to its photo any more."""
+    with contextlib.suppress(OSError):  # for example, its name is too long for a file
+        chip.unlink()
+
+
+def choose_faces(
+    converter: PhotoConverter, extractor: Extractor, chips: dict[Path, Path], outcomes: dict[Path, Outcome]
+) -> dict[Path, Outcome]:
+    """Save, of each photo that is undecided, the face that agrees with the person's other photos.
+
+    chips: where the chip of each photo of all people is or will be. Returns the outcomes of the photos that were
+    undecided. A person's photos are read again, one person after the other, so that memory is bounded.
+    """
+    undecided = [photo for photo, outcome in outcomes.items() if outcome.undecided]
+    decided: dict[Path, Outcome] = {}
+    for folder in dict.fromkeys(chips[photo].parent for photo in undecided):
+        interrupts.check()
+        crowded = {photo: chips[photo] for photo in undecided if chips[photo].parent == folder}
+        alone = [chip for photo, chip in chips.items() if chip.parent == folder and photo not in crowded]
+        decided |= _choose_faces_of(crowded, alone, converter, extractor)
+    return decided
+
+
+def _choose_faces_of(
+    crowded: dict[Path, Path], alone: list[Path], converter: PhotoConverter, extractor: Extractor
+) -> dict[Path, Outcome]:
+    """The same for one person. crowded: chips of the undecided photos; alone: chips of the others, if there are any."""
+    outcomes: dict[Path, Outcome] = {}
+    candidates: dict[Path, list] = {}
+    for photo in crowded:
+        try:
+            decoded, faces, _ = converter.main_faces(photo)
+            candidates[photo] = [decoded.chip(face) for face in faces]
+        except (ValueError, OSError, MemoryError, cv2.error) as exc:  # changed since it was searched
+            outcomes[photo] = Outcome(str(exc) or type(exc).__name__)
+    others = [[read_image(chip)] for chip in alone if chip.is_file()]
+    groups = [*candidates.values(), *others]
+    matrix = extractor.embed([chip for group in groups for chip in group])
+    choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
+    for (photo, own), choice in zip(candidates.items(), choices, strict=False):  # the others are saved already
+        if choice is None:
+            remove_chip(crowded[photo])
+            name = crowded[photo].parent.name
+            reason = f"unsure which of {len(own)} faces is {name}'s: crop the photo, or add photos of {name} alone"
+            outcomes[photo] = Outcome(reason)
+        else:
+            write_image(crowded[photo], own[choice], private=True)
+            outcomes[photo] = Outcome()
+    return outcomes
