@@ -5,8 +5,8 @@
 
 If a photo shows several faces, the best pair counts and the answer says so. With many pairs the threshold rises,
 as it does for many people in test.py. A folder must show one person: of several faces in a photo, the one that
-agrees with the other photos is used. Folders are compared photo by photo, and the answer is the mean of the log odds of these pairs. So no single photo
-decides, and the threshold errs on the side of "different".
+agrees with the other photos is used. Folders are compared photo by photo, and the answer is the mean of the log
+odds of these pairs. So no single photo decides, and the threshold errs on the side of "different".
 
 The exit status is 0 for the same person, 1 for different people and 2 for an error.
 """

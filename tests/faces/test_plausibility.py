@@ -7,8 +7,6 @@ import pytest
 from utils.faces.alignment import RETINAFACE_CHIP_POINTS, similarity_transform
 from utils.faces.detection import load_detector
 from utils.faces.plausibility import confirm_face, disagreement, looks_upright, roll_degrees
-from utils.synthetic.identity import sample_identity
-from utils.synthetic.portrait import draw_selfie
 
 
 def upright(points: np.ndarray) -> bool:
@@ -25,7 +23,8 @@ def test_points_in_impossible_places_are_refused():
     above[2, 1] = 0  # the nose on the forehead
     flat = points * [1, 0.2]
     assert not any(upright(wrong) for wrong in (crossed, above, flat, points[[3, 4, 2, 0, 1]], np.zeros((5, 2))))
-    assert disagreement(points, points) == 0 and disagreement(points, points + [35.5, 0]) == pytest.approx(1, abs=0.01)
+    aside = points + np.array([35.5, 0])
+    assert disagreement(points, points) == 0 and disagreement(points, aside) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("angle", [0, 20, 45, 60, 90, 135, 180, 270])

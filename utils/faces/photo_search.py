@@ -4,6 +4,7 @@ A camera's frame is searched once. A photo is worth more: it is searched in a sm
 face once more, in overlapping tiles if it is long, and turned if nothing is found.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,11 @@ from utils.faces.detection import (
     find_retinaface,
     unaligned,
 )
-from utils.faces.plausibility import confirm_face
+from utils.faces.plausibility import MAX_ROLL, confirm_face
 from utils.faces.retinaface import MAX_OVERLAP, load_retinaface
 
-CLOSE_UP_SIZE = 480  # pixels of the small copy: 36 of 36 close-ups are right in it, 17 in a copy of 1,280
-CLOSE_UP_SHARE = 1 / 3  # of the photo's longer side, from which a face is taken from the small copy
+CLOSE_UP_SIZE = 320  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 or 480, 17 of 36 without
+CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken from the small copy
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
 
@@ -49,8 +50,7 @@ class PhotoFaces:
             span = f"{sizes[0]} px is" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} px are"
             return f"no face found: {counted(len(sizes), 'face')} of {span} smaller than --min_size {min_size}"
         if self.doubtful:
-            spots = f"{counted(self.doubtful, 'spot')} looked like one"
-            return f"no face found: {spots}, but not on a second look, from any direction"
+            return f"no face found: {counted(self.doubtful, 'candidate')} looked like no whole face from any direction"
         return "no face found"
 
 
@@ -70,9 +70,9 @@ class PhotoSearch:
     def search(self, image: np.ndarray) -> PhotoFaces:
         """Find the faces of an image, and count what only looked like one."""
         faces, doubtful = self._search_upright(image)
-        if not any(max(face.box[2:]) >= RELIABLE_SIZE for face in faces):
-            turned, more = self._search_turned(image)
-            faces, doubtful = (turned, more) if turned else (faces, max(doubtful, more))
+        if not any(is_upright(face) and max(face.box[2:]) >= RELIABLE_SIZE for face in faces):
+            turned, doubtful_turned = self._search_turned(image)
+            faces, doubtful = without_doubles([*faces, *turned]), max(doubtful, doubtful_turned)
         faces.sort(key=lambda face: -face.score)
         height, width = image.shape[:2]
         return PhotoFaces((width, height), faces if self.align else [unaligned(face) for face in faces], doubtful)
@@ -95,17 +95,23 @@ class PhotoSearch:
         return find_retinaface(image, CLOSE_UP_SIZE, MIN_SCORE, self.threads)
 
     def _search_turned(self, image: np.ndarray) -> tuple[list[Face], int]:
-        """The faces in the direction, of 90, 180 and 270 degrees, that shows the best ones."""
-        results = []
+        """The faces that searches of the image turned by 90, 180 and 270 degrees find; some may be doubles."""
+        found: list[Face] = []
+        doubtful = 0
         for quarters in (1, 2, 3):
-            faces, doubtful = self._search_upright(np.ascontiguousarray(np.rot90(image, quarters)))
-            results.append(([_turn_back(face, quarters, image.shape) for face in faces], doubtful))
-        faces = max((faces for faces, _ in results), key=lambda faces: max((f.score for f in faces), default=0.0))
-        return faces, max(doubtful for _, doubtful in results)
+            faces, more = self._search_upright(np.ascontiguousarray(np.rot90(image, quarters)))
+            found += [_turn_back(face, quarters, image.shape) for face in faces]
+            doubtful = max(doubtful, more)
+        return found, doubtful
+
+
+def is_upright(face: Face) -> bool:
+    """Whether a face's chip is cut without turning it by more than MAX_ROLL."""
+    return abs(math.degrees(math.atan2(-face.transform[1, 0], face.transform[0, 0]))) <= MAX_ROLL
 
 
 def load_photo_search(
-    name: str, align: bool = True, search_size: int = DETECTION_SIZE, threads: int = 0
+    name: str = "retinaface", align: bool = True, search_size: int = DETECTION_SIZE, threads: int = 0
 ) -> PhotoSearch:
     """Make a search for photos. The arguments are those of `load_detector`."""
     if name == "retinaface":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # A face's distance from the other photos is the mean over them of the distance to the nearest face there.
-MAX_RATIO = 0.8  # of the nearest face's distance to the second nearest's; above it the choice is unsure
+MAX_RATIO = 0.7  # of the nearest face's distance to the second nearest's; above it the choice is unsure
 MAX_SPREAD = 1.5  # of a face's distance, in medians of all photos' nearest faces; above it nobody is the person
 
 
