@@ -6,8 +6,9 @@ Takes only photos with exactly one face, turned in any way. A face counts if it 
 high, and at least half as high as the main face, so passers-by in the background do not count. The main face is
 large, near the middle and not cut by the border. With --largest, takes the main one of several faces and lists
 these photos as unsure; with --largest --model_path, takes the face that agrees with the person's other photos,
-and none if that is unsure. Lists all other photos with the reason. A second run processes only new and changed photos. Every file of the folder is counted: saved, unchanged, left out, or not
-read. Reads JPEG, PNG, HEIC and most other formats, and applies EXIF rotation.
+and none if that is unsure. Lists all other photos with the reason. A second run processes only new and changed
+photos. Every file of the folder is counted: saved, unchanged, left out, or not read. Reads JPEG, PNG, HEIC and
+most other formats, and applies EXIF rotation.
 """
 
 import argparse

@@ -1,10 +1,14 @@
 """selfies2face.py: which photos it takes, what a second run does, and what --max_size changes."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 
 import selfies2face
+from utils.faces.detection import load_detector
+from utils.faces.quality import head_pose
 from utils.features.extractor import load_extractor
 from utils.media.images import read_image, write_image
 from utils.synthetic.identity import sample_identity
@@ -103,4 +107,57 @@ def test_every_file_is_accounted_for(tmp_path, capsys):
     assert "3 people, 4 photos: 2 faces saved, 1 unchanged, 1 left out" in out and "not read: 3 of 7 files" in out
     assert len(list((faces / "ada").iterdir())) == 2 and len(list((faces / "eve").iterdir())) == 1
     assert selfies2face.main([*line, "--recursive"]) == 0
+    assert "0 faces saved, 3 unchanged" in capsys.readouterr().out
+
+
+def test_turned_small_and_missing_faces_have_a_reason(tmp_path, capsys):
+    photo = draw_selfie(sample_identity(101), np.random.default_rng(1))
+    folder = tmp_path / "selfies" / "ada"
+    write_image(folder / "upside down.png", photo[::-1, ::-1])
+    write_image(folder / "small.png", cv2.resize(photo, (90, 90), interpolation=cv2.INTER_AREA))
+    write_image(folder / "wall.png", np.full((300, 300, 3), 90, np.uint8))
+    line = ["--face_selfies", str(tmp_path / "selfies"), "--faces_path", str(tmp_path / "faces")]
+    assert selfies2face.main([*line, "--detector", "retinaface"]) == 0
+    out = capsys.readouterr().out
+    assert "1 face saved" in out and "left out: 2" in out
+    assert re.search(r"small.png: no face found: 1 face of \d+ px is smaller than --min_size 40", out)
+    assert "wall.png: no face found\n" in out
+    (face,) = load_detector()(read_image(tmp_path / "faces" / "ada" / "upside down_png.png"))
+    assert abs(head_pose(face.landmarks).roll) < 15
+
+
+def test_the_largest_of_several_faces_is_called_unsure(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    ada, bea = (draw_selfie(sample_identity(number), rng) for number in (900, 901))
+    write_image(tmp_path / "selfies" / "ada" / "pair.png", np.hstack([bea, ada]))
+    line = ["--face_selfies", str(tmp_path / "selfies"), "--faces_path", str(tmp_path / "faces")]
+    assert selfies2face.main([*line, "--largest"]) == 0
+    out = capsys.readouterr().out
+    assert "1 face saved" in out and "pair.png: took the main one of 2 faces" in out
+    assert selfies2face.main([*line, "--model_path", "anything"]) == 2
+    assert "it needs --largest" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_persons_photos_say_which_face_is_theirs(extractor_path, tmp_path, capsys):
+    rng = np.random.default_rng(3)
+
+    def pair(left: int, right: int) -> np.ndarray:
+        return np.hstack([draw_selfie(sample_identity(number), rng) for number in (left, right)])
+
+    folder = tmp_path / "selfies"
+    write_image(folder / "ada" / "alone.png", draw_selfie(sample_identity(900), rng))
+    write_image(folder / "ada" / "left.png", pair(900, 901))
+    write_image(folder / "ada" / "right.png", pair(902, 900))
+    write_image(folder / "cem" / "once.png", pair(903, 904))
+    faces = tmp_path / "faces"
+    line = ["--face_selfies", str(folder), "--faces_path", str(faces), "--largest", "--model_path", str(extractor_path)]
+    assert selfies2face.main(line) == 0
+    out = capsys.readouterr().out
+    assert "3 faces saved" in out and "once.png: unsure which of 2 faces is cem's" in out
+    paths = sorted((faces / "ada").iterdir())
+    assert len(paths) == 3 and not list((faces / "cem").glob("*"))
+    first, *others = load_extractor(extractor_path).embed([read_image(path) for path in paths])
+    assert np.linalg.norm(np.array(others) - first, axis=1).max() < 0.5
+    assert selfies2face.main(line) == 0
     assert "0 faces saved, 3 unchanged" in capsys.readouterr().out

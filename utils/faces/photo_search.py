@@ -25,7 +25,7 @@ from utils.faces.detection import (
 from utils.faces.plausibility import MAX_ROLL, confirm_face
 from utils.faces.retinaface import MAX_OVERLAP, load_retinaface
 
-CLOSE_UP_SIZE = 320  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 or 480, 17 of 36 without
+CLOSE_UP_SIZE = 320  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 and 480, 35 without it
 CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken from the small copy
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
