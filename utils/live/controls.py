@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import describe_error
+from utils.cli import InputError, describe_error
 from utils.display import drawing
 from utils.display.viewers import PAUSED_KEYS, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
@@ -74,7 +74,7 @@ class LiveControls:
         path = self.snapshots / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
         try:
             write_image(path, picture, private=True)
-        except OSError as exc:
+        except (InputError, OSError) as exc:
             self.show_message(f"snapshot not saved: {describe_error(exc)}")
         else:
             self.show_message(f"{path} saved")
