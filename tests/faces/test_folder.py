@@ -33,7 +33,7 @@ def test_two_runs_on_one_folder_lose_no_face(tmp_path):
 
 
 def test_a_failed_save_leaves_no_file(tmp_path, monkeypatch):
-    def full_disk(path, image):
+    def full_disk(path, image, private):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     saver = FaceSaver(tmp_path)
