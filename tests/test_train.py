@@ -191,6 +191,7 @@ def test_tensorboard_is_optional(tmp_path):
         assert result.returncode == 0 and any((tmp_path / "log").rglob("events*"))
 
 
+@pytest.mark.slow
 def test_a_head_without_its_description_can_be_trained_again(tmp_path, capsys):
     separable_people(tmp_path / "features", people=3, images=3)
     head = tmp_path / "head" / "similarity.keras"
@@ -211,6 +212,7 @@ def test_a_head_without_its_description_can_be_trained_again(tmp_path, capsys):
     assert "needs a .keras file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plda", "dense"])
 def test_training_that_fails_keeps_the_head(tmp_path, capsys, kind):
     separable_people(tmp_path / "features", people=12, images=4)

@@ -60,6 +60,7 @@ def test_a_guide_without_a_window_says_what_is_missing(tmp_path, capsys):
     assert "1 of 5 poses; missing: left, right, up, down\n" in out
 
 
+@pytest.mark.slow
 def test_headless_saves_only_good_faces_and_says_why_not(tmp_path, capsys):
     good = webcam_view()
     write_clip(tmp_path / "dark.avi", [(good * 0.2).astype(np.uint8)] * 4 + [good])

@@ -77,6 +77,7 @@ def test_held_out_people_are_verified_and_plotted(enrolled, toy_head, capsys):
     assert len(people) == 17 and people[0].startswith("person,same_pairs,false_rejects,")
 
 
+@pytest.mark.slow
 def test_json_is_complete_and_reproducible(enrolled, toy_head, capsys):
     words = ["-f", enrolled / "features", "-c", toy_head, "--json", "--bootstrap", 10]
     printed = []

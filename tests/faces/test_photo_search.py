@@ -81,6 +81,7 @@ def test_a_close_up_is_one_face(share):
     assert landmark_error(large, face.landmarks @ matrix[:, :2].T + matrix[:, 2]) < 0.2
 
 
+@pytest.mark.slow
 def test_a_panorama_is_searched_in_tiles():
     people = [(150, 0, 300), (1980, 100, 90), (3880, 50, 120)]  # where along, where across, and side, in pixels
     wide, tall = np.full((300, 4000, 3), 120, np.uint8), np.full((4000, 300, 3), 120, np.uint8)
@@ -134,6 +135,7 @@ def test_reasons_name_what_was_found():
     assert "1 candidate looked like no whole face" in PhotoFaces((9, 9), [], 1).why_none(40)
 
 
+@pytest.mark.slow
 def test_turning_a_photo_keeps_boxes_and_chips():
     photo = selfie(104)
     (face,) = search(photo)

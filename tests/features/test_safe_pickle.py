@@ -316,6 +316,7 @@ PARTS = st.one_of(
 EDITS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 8), PARTS), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(seed=st.sampled_from(SEEDS), edits=EDITS)
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")

@@ -42,6 +42,7 @@ def test_heads_are_symmetric_and_score_galleries_as_pairs(kind, tmp_path):
     np.testing.assert_allclose(logits(head.score_pairs(a, b))[inside], 0.5 * logits(scores)[inside] - 1, atol=0.05)
 
 
+@pytest.mark.slow
 def test_threshold_rises_with_the_number_enrolled():
     impostors = probabilities(np.random.default_rng(8).normal(-6, 3.5, 100_000))  # similar to LFW's
     table = thresholds_by_rate(impostors, 1e-5)

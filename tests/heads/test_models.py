@@ -10,6 +10,7 @@ from utils.heads.plda import fit_plda
 from utils.log_odds import logits
 
 
+@pytest.mark.slow
 def test_layers_compute_the_models_formula():
     matrix, labels = gaussian_people(30, 4)
     plda = fit_plda(matrix, labels)
