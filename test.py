@@ -256,12 +256,13 @@ def compare_photos(
 ) -> None:
     """Recognize photos, each by itself."""
     from utils.display.viewers import PhotoWindow
-    from utils.faces.detection import DETECTION_SIZE, load_detector
+    from utils.faces.detection import DETECTION_SIZE
+    from utils.faces.photo_search import load_photo_search
     from utils.live.loops import run_photos
     from utils.recognition.recognizer import recognize_photo
 
     width = options.detect_width or DETECTION_SIZE
-    detect = load_detector(options.detector, options.min_size, options.align, width)
+    detect = load_photo_search(options.detector, options.align, width, min_size=options.min_size)
     window = None if options.headless else PhotoWindow(cleanup)
     summary.start()
     recognize = partial(recognize_photo, detect=detect, extractor=extractor, gallery=gallery)

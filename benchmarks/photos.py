@@ -165,11 +165,12 @@ def face_recognition_pipeline() -> tuple[str, Callable[[Path], list]]:
 def compare_sizes(photos: list[Path]) -> list[dict]:
     """Count the main faces found at several --max_size, and how many of them a search in full finds too."""
     from utils.faces.boxes import intersection_over_union
-    from utils.faces.detection import load_detector, main_faces
+    from utils.faces.detection import main_faces
     from utils.faces.photo import Photo
+    from utils.faces.photo_search import load_photo_search
 
     def search(size: int) -> tuple[list, float]:
-        detect = load_detector(min_size=1, search_size=size)
+        detect = load_photo_search(search_size=size)
         boxes = []
 
         def run() -> None:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from utils.faces import detection
 from utils.faces.alignment import CHIP_SIZE, Face, face_chip
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector, main_faces
@@ -62,3 +63,19 @@ def test_passers_by_do_not_count():
     faces = [face_of_height(height) for height in (49, 100, 50)]
     assert [face.box[3] for face in main_faces(faces)] == [100, 50]
     assert main_faces([]) == []
+
+
+def test_frames_of_upright_faces_are_searched_once(photos, monkeypatch):
+    searches = []
+    monkeypatch.setattr(detection, "confirm_face", lambda *_: searches.append(1))
+    assert all(load_detector()(photo) for photo in photos)
+    assert not searches
+
+
+def test_a_face_on_its_side_is_turned_in_frames_too(photos):
+    (upright,) = load_detector()(photos[1])
+    turned = np.ascontiguousarray(np.rot90(photos[1]))
+    (face,) = load_detector()(turned)
+    roll = np.degrees(np.arctan2(-face.transform[1, 0], face.transform[0, 0]))
+    assert abs(roll) == pytest.approx(90, abs=20)
+    assert face.box[2] == pytest.approx(upright.box[3], rel=0.25)

@@ -9,6 +9,7 @@ import numpy as np
 from utils.faces.alignment import DLIB_CHIP_POINTS, RETINAFACE_CHIP_POINTS, Face, similarity_transform
 from utils.faces.boxes import clip_box, covers_center
 from utils.faces.dlib_hog import detect_dlib, dlib_landmarks
+from utils.faces.plausibility import confirm_face, looks_upright
 from utils.faces.retinaface import detect_retinaface, load_retinaface
 
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
@@ -29,6 +30,7 @@ def load_detector(
 ) -> Detector:
     """Make a function from an RGB uint8 image (H, W, 3) to its list of Faces, best first.
 
+    It is made for the frames of cameras and videos: for photos see `load_photo_search`, which is more thorough.
     Several threads may call the function at once.
 
     Args:
@@ -47,10 +49,24 @@ def load_detector(
         find = functools.partial(find_dlib, search_size=search_size)
 
     def detect(image: np.ndarray) -> list[Face]:
-        faces = [face for face in find(image) if min(face.box[2:]) >= min_size]
+        found = find(image)
+        if name == "retinaface":
+            found = [face for face in (_upright_face(image, face, threads) for face in found) if face]
+        faces = [face for face in found if min(face.box[2:]) >= min_size]
         return faces if align else [unaligned(face) for face in faces]
 
     return detect
+
+
+def _upright_face(image: np.ndarray, face: Face, threads: int) -> Face | None:
+    """A face whose points look upright, as it is, at a cost of 20 µs; any other is searched again in a crop.
+
+    Of 207 faces in a film with profiles, none is searched again. Turned faces that look upright all the same, as
+    some do that are upside down, are not noticed here.
+    """
+    if looks_upright(face.landmarks, face.transform):
+        return face
+    return confirm_face(image, face, threads)
 
 
 def find_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:

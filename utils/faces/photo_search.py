@@ -62,10 +62,11 @@ class PhotoSearch:
     align: bool  # whether chips are upright; otherwise they are the box, made square
     search_size: int  # pixels; a longer image is searched in a copy of this size, or a long one in tiles
     threads: int  # RetinaFace's for one image, 0 for one per processor core
+    min_size: int = 1  # pixels; what is called as a `Detector` drops faces with a shorter side below it
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        """The faces of an image of any size, best first: as a `Detector`."""
-        return self.search(image).faces
+        """The large enough faces of an image, best first: as a `Detector`."""
+        return self.search(image).large_enough(self.min_size)
 
     def search(self, image: np.ndarray) -> PhotoFaces:
         """Find the faces of an image, and count what only looked like one."""
@@ -111,12 +112,16 @@ def is_upright(face: Face) -> bool:
 
 
 def load_photo_search(
-    name: str = "retinaface", align: bool = True, search_size: int = DETECTION_SIZE, threads: int = 0
+    name: str = "retinaface",
+    align: bool = True,
+    search_size: int = DETECTION_SIZE,
+    threads: int = 0,
+    min_size: int = 1,
 ) -> PhotoSearch:
     """Make a search for photos. The arguments are those of `load_detector`."""
     if name == "retinaface":
         load_retinaface(threads)  # now, before several threads try to at once
-    return PhotoSearch(name, align, search_size, threads)
+    return PhotoSearch(name, align, search_size, threads, min_size)
 
 
 def searched_length(size_wh: Sequence[int]) -> float:
