@@ -140,7 +140,7 @@ def film(
     enrolled: dict[str, "Identity"], strangers: list["Identity"], seed: int, frame_count: int, path: Path
 ) -> list[list[dict]]:
     """Render the webcam video. Returns the people in each frame, as `webcam_clip` describes them."""
-    from utils.media.video import VideoOutput
+    from utils.media.video_output import VideoOutput
     from utils.synthetic.scenes import FRAME_RATE, webcam_clip
 
     truth = []

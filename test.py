@@ -107,8 +107,18 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faces_path", type=file_path, help="folder of person folders for the faces that the window enrolls"
     )
-    parser.add_argument("--output", type=file_path, help="annotated video to write (for photos, a folder)")
-    parser.add_argument("--events", type=file_path, help="JSON lines to write: one line per frame with its faces")
+    parser.add_argument(
+        "--output",
+        type=file_path,
+        help="annotated video to write: .mp4, .webm, .mkv, .mov or .m4v, which browsers play, or .avi; for photos, a "
+        "folder. Sound is not copied. A killed run leaves a playable .unfinished-* file beside it",
+    )
+    parser.add_argument(
+        "--events",
+        type=file_path,
+        help="JSON lines to write: one line per frame with its faces; - for standard output, and the summary goes to "
+        "stderr. The file takes its name at the end: a killed run leaves an .unfinished-* file beside it",
+    )
     parser.add_argument(
         "--unknown_dir",
         type=file_path,
@@ -153,6 +163,7 @@ def main(argv: list[str] | None = None) -> int:
         source = open_source(args.camera, args.video_path, args.image_path, args.realtime, args.give_up)
         cleanup.callback(source.close)
         check_outputs(args.output, args.events, source, args.video_path or args.image_path)
+        outputs = Outputs(args.output, args.events, source, cleanup)
         gallery, extractor = load_models(
             features_path=args.features,
             model_path=args.model,
@@ -164,7 +175,6 @@ def main(argv: list[str] | None = None) -> int:
         )
         if args.faces_path:
             report_forgotten(gallery.names, args.faces_path, args.features)
-        outputs = Outputs(args.output, args.events, source, cleanup)
         summary = Summary(timed=not args.image_path)
         cleanup.callback(summary.print)
         options = Options(

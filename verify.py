@@ -110,13 +110,19 @@ def verify(options: VerifyOptions) -> int:
 
 def check_paths(inputs: tuple[Path, Path], output: Path | None) -> None:
     """Raise InputError for a path that cannot be used, before the models are loaded."""
+    from utils.media.pipes import is_pipe
+    from utils.media.sources import is_address
     from utils.recognition.photo_comparison import list_photos
 
     for path in inputs:
+        if is_address(path):  # not repeated, because it may hold a password
+            raise InputError("expected a photo or a folder. Received: an address")
         if not path.exists():
             raise InputError(f"{path} does not exist")
         if path.is_dir():
             list_photos(path)
+        else:
+            is_pipe(path)  # raises for a device
     if output:
         if output.suffix.lower() not in (".png", ".jpg", ".jpeg") or output.is_dir():
             raise InputError(f"--output {output}: expected a .png or .jpg file")

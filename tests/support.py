@@ -15,7 +15,8 @@ from utils.faces.detected import MeasuredFace
 from utils.features.feature_files import FeatureSet
 from utils.heads.plda import Plda
 from utils.live.enrollment import Enrollment
-from utils.media.video import Frame, VideoOutput
+from utils.media.video import Frame
+from utils.media.video_output import VideoOutput
 from utils.recognition.recognizer import NamedFace, Recognizer
 from utils.synthetic.identity import Shot, sample_identity
 from utils.synthetic.portrait import add_noise, draw_on, draw_selfie

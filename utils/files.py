@@ -68,6 +68,25 @@ def remove_stale_files(folder: Path) -> None:
                 os.unlink(entry.path)
 
 
+def start_file(path: Path) -> Path:
+    """Make an empty temporary file beside `path` for a result that grows during a run; see `take_name`.
+
+    Unlike that of `atomic_path`, it stays if the run is killed, because what it holds by then is useful.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    remove_stale_files(path.parent)
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def take_name(unfinished: Path, path: Path) -> None:
+    """Give a finished temporary file its name; it replaces an older file."""
+    unfinished.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide the file from other users
+    os.replace(unfinished, path)
+
+
 def is_disk_full(error: OSError) -> bool:
     """Whether the disk takes no more writes at all, so that the next file would fail, too."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -87,9 +87,9 @@ def test_from_a_network_camera(tmp_path, capsys):
 def test_a_silent_camera_is_given_up(gray_camera, tmp_path, capsys):
     gray_camera.silent = True
     line = ["-o", str(tmp_path / "ada"), "--camera", gray_camera.url, "--headless", "--every", "1", "--give_up", "0.5"]
-    assert capture.main(line) == 0
+    assert capture.main(line) == 2
     captured = capsys.readouterr()
-    assert "0 faces saved" in captured.out and "given up after 0.5 s" in captured.err
+    assert "0 faces saved" in captured.out and "no picture within 0.5 s" in captured.err
 
 
 class WaitingDetector:

@@ -15,6 +15,7 @@ from support import DEADLINE, FakeWindow, gray_pictures, wait_until, write_clip
 
 from utils.cli import InputError
 from utils.display.viewers import Screen
+from utils.files import UNFINISHED
 from utils.live.controls import LiveControls
 from utils.live.loops import run_camera, run_video
 from utils.live.outputs import Outputs, Summary
@@ -90,11 +91,11 @@ def test_a_camera_that_connects_but_sends_nothing_is_waited_for(gray_camera, cap
     source.close()
     gray_camera.silent = True
     source = Camera(gray_camera.url, give_up=0.1, timeout=1.0)
-    assert list(source.frames()) == []
+    with pytest.raises(InputError, match=r"no picture within 0\.1 s"):
+        list(source.frames())
     source.close()
     # Each of the three is reported once, however often it is tried.
-    err = capsys.readouterr().err
-    assert err.count("sends no pictures: trying again") == 3 and err.count("given up") == 1
+    assert capsys.readouterr().err.count("sends no pictures: trying again") == 3
 
 
 @pytest.mark.slow
@@ -195,7 +196,8 @@ def test_a_paced_video_skips_frames_and_keeps_its_length(gray_video, tmp_path):
     first, last = outputs.frames[0], outputs.frames[-1]
     assert last.index == 59
     written = list(VideoSource(tmp_path / "out.mp4").frames())
-    assert len(written) == 1 + round((last.time - first.time) * 30)  # skipped frames are replaced by repeated ones
+    # Skipped frames leave no gap: the ones before them are seen longer.
+    assert [frame.time for frame in written] == pytest.approx([f.time - first.time for f in outputs.frames], abs=0.002)
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in events] == recognizer.indices[: len(events)] and events
 
@@ -241,7 +243,7 @@ def test_people_are_recognized_again_after_the_camera_was_lost(suite, tmp_path, 
     events = tmp_path / "events.jsonl"
 
     def count() -> int:
-        return len(events.read_text().splitlines()) if events.exists() else 0
+        return sum(len(path.read_text().splitlines()) for path in tmp_path.glob(f"{UNFINISHED}*.jsonl"))
 
     def use_the_switch() -> None:
         wait_until(lambda: count() >= 8)

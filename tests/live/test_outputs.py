@@ -37,6 +37,7 @@ def test_the_best_chip_of_an_unknown_face_is_saved(home_setup, tmp_path):
     recognize_all(recognizer, draw_selfies(500, 4))
     recognizer.tracks.cut()
     recognize_all(recognizer, draw_selfies(101, 4), start=5)  # named, so not saved
+    assert len(unknown.by_track) == 1 and unknown.saved == 1  # saved when its track ended, and forgotten
     assert unknown.save() == 1
     (path,) = (tmp_path / "unknown").iterdir()
     assert read_image(path).shape == (224, 224, 3)

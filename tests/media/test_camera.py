@@ -111,3 +111,43 @@ def test_an_error_while_reading_is_raised_in_the_caller():
         next(frames)
     wait_until(lambda: source.ended)
     source.close()
+
+
+def test_seconds_of_silence_count_from_the_start(monkeypatch):
+    """No picture ever comes: the camera is given up when the time is over, and no attempt may take longer."""
+    now, timeouts = [0.0], []
+
+    class Silent(SilentCapture):
+        def read(self) -> tuple[bool, None]:
+            now[0] += timeouts[-1]
+            return False, None
+
+    def open_silent(_: str, timeout: float) -> Silent:
+        timeouts.append(timeout)
+        return Silent()
+
+    monkeypatch.setattr(camera, "_open_capture", open_silent)
+    monkeypatch.setattr(camera, "RETRY_WAITS", (0.0,))
+    source = Camera("http://host/cam", give_up=5, clock=lambda: now[0])
+    with pytest.raises(InputError, match="has sent no picture within 5 s"):
+        list(source.frames())
+    source.close()
+    assert now[0] == 5 and timeouts == [4, 1]
+
+
+@pytest.mark.parametrize("sign", "#/?")
+def test_a_password_must_be_quoted(sign):
+    for address in (f"rtsp://user:pa{sign}ss@127.0.0.1:9/cam", f"http://user:1{sign}ss@127.0.0.1:9/cam"):
+        with pytest.raises(InputError, match=r"write # as %23, / as %2F and \? as %3F") as info:
+            Camera(address, timeout=0.5)
+        assert "ss@" not in str(info.value) and ":pa" not in str(info.value)
+    with pytest.raises(InputError) as info:
+        Camera("http://user:secret@127.0.0.1:9/cam", timeout=0.5)
+    assert "%23" not in str(info.value)
+
+
+def test_a_recorders_pixels_become_square(gray_camera, monkeypatch):
+    monkeypatch.setattr(camera, "square_pixels", lambda image, _: image.repeat(2, axis=1))
+    source = Camera(gray_camera.url)
+    assert next(source.frames()).image.shape == (120, 320, 3)
+    source.close()

@@ -72,6 +72,62 @@ def test_gray_and_16_bit(picture):
     assert_close(decode_image(data.tobytes()), picture, 1.01)
 
 
+def with_opencv(levels: np.ndarray, suffix: str = ".tiff") -> bytes:
+    """Encode gray levels, RGB or RGBA of any type."""
+    done, data = cv2.imencode(suffix, levels[..., [2, 1, 0, 3][: levels.shape[2]]] if levels.ndim == 3 else levels)
+    assert done
+    return data.tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".jp2"])
+def test_12_bits_in_a_16_bit_file_fill_the_range(picture, suffix):
+    gray = picture[..., 0]
+    assert_close(decode_image(with_opencv(gray.astype(np.uint16) * 16, suffix)), np.repeat(gray[..., None], 3, 2), 1.01)
+    assert_close(decode_image(with_opencv(picture.astype(np.uint16) * 16, suffix)), picture, 1.01)
+    if suffix != ".jp2":
+        opaque = np.dstack([picture.astype(np.uint16) * 16, np.full(gray.shape, 65535, np.uint16)])
+        assert_close(decode_image(with_opencv(opaque, suffix)), picture, 1.01)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+@pytest.mark.parametrize("white", [1, 255, 4095])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_tiffs_of_real_numbers_are_read(picture, number, white):
+    levels = (picture * (white / 255)).astype(number)
+    assert_close(decode_image(with_opencv(levels)), picture, 1.01)
+    assert_close(decode_image(with_opencv(levels[..., 0].copy())), np.repeat(picture[..., :1], 3, 2), 1.01)
+    with pytest.raises(ValueError):
+        decode_image(with_opencv(levels)[:60])
+
+
+GARBAGE = (
+    b"garbage" * 9,
+    b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40,
+    b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\xff\xff\xff\xff\xff\xff",
+    b"II*\0\x08\0\0\0\x05\0\x12\x01\x02\0\xff\xff\xff\x7f",
+)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "HEIF"])
+@pytest.mark.parametrize("exif", GARBAGE)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_exif_loses_no_image(picture, file_format, exif):
+    register_heif_opener()
+    quality = {} if file_format == "PNG" else {"quality": 95}
+    assert_close(decode_image(encode(Image.fromarray(picture), file_format, exif=exif, **quality)), picture, 5)
+
+
+def test_a_lack_of_memory_is_named(picture, tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    path = tmp_path / "large.webp"
+    path.write_bytes(encode(Image.fromarray(picture), "WEBP"))
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(InputError, match=r"large\.webp: not enough memory"):
+        read_image(path)
+
+
 def test_cmyk_palette_and_heic(picture):
     image = Image.fromarray(picture)
     assert_close(decode_image(encode(image.convert("CMYK"), "JPEG", quality=95)), picture, 5)

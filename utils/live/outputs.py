@@ -1,9 +1,10 @@
 """The outputs of test.py: annotated pictures, event lines, unknown faces and a summary."""
 
-import json
+import os
+import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +15,11 @@ from utils.cli import InputError, counted
 from utils.display import drawing
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
+from utils.live.events import STDOUT, EventLog, event_line
 from utils.media.images import png_name, write_image
 from utils.media.sources import PhotoSource, Source
-from utils.media.video import CODECS, Frame, VideoOutput
+from utils.media.video import Frame
+from utils.media.video_output import FORMATS, VideoOutput
 from utils.recognition.recognizer import NamedFace, Recognizer
 
 MIN_SIGHTINGS = 3  # frames that show an unknown face, or it is not saved: fewer are often not a face at all
@@ -25,73 +28,62 @@ MIN_SIGHTINGS = 3  # frames that show an unknown face, or it is not saved: fewer
 def check_outputs(output: Path | None, events: Path | None, source: Source, source_path: Path | None) -> None:
     """Raise InputError if an output is impossible. To be called before anything slow is loaded.
 
-    source_path: the file or folder that the source reads, None for a camera.
+    events: a file, or STDOUT. source_path: the file or folder that the source reads, None for a camera.
     """
     for flag, path in (("--output", output), ("--events", events)):
-        if path and source_path and path.exists() and path.samefile(source_path):
+        if not path or path == STDOUT:
+            continue
+        if source_path and path.exists() and path.samefile(source_path):
             raise InputError(f"{flag} {path} is the source itself")
+        _check_writable(flag, path)
     if output and events and output.resolve() == events.resolve():
         raise InputError(f"--output and --events are the same file: {output}")
+    if events and events.is_dir():
+        raise InputError(f"--events {events} is a folder: expected a file, or - for standard output")
     if output and isinstance(source, PhotoSource):
         if output.suffix or output.is_file():
             raise InputError(f"--output {output}: expected a folder for photos")
-    elif output and (output.suffix.lower() not in CODECS or output.is_dir()):
-        raise InputError(f"--output {output}: expected a video file, one of {', '.join(CODECS)}")
+    elif output and (output.suffix.lower() not in FORMATS or output.is_dir()):
+        raise InputError(f"--output {output}: expected a video file, one of {', '.join(FORMATS)}")
+
+
+def _check_writable(flag: str, path: Path) -> None:
+    """Raise InputError if no file can be made at a path. The outputs open with the first frame, which is too late."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{flag} {path} cannot be written: {folder} is not a folder that you may write to")
 
 
 class Outputs:
-    """Writes annotated pictures and event lines, if they were asked for."""
+    """Writes annotated pictures and event lines, if they were asked for. Each opens with its first frame."""
 
     def __init__(self, output: Path | None, events: Path | None, source: Source, cleanup: ExitStack):
-        self.live = source.live
+        """events: a file, or STDOUT: the standard output of this moment, from which other prints move to stderr."""
         self.folder: Path | None = None  # for annotated photos
         self.video: VideoOutput | None = None  # of annotated frames
-        self.events = None  # text file of event lines
+        self.events: EventLog | None = None
         if output and isinstance(source, PhotoSource):
             self.folder = output
         elif output:
             self.video = VideoOutput(output, source.rate)
             cleanup.callback(self.video.close)
         if events:
-            events.parent.mkdir(parents=True, exist_ok=True)
-            # A file name's stray bytes become escapes, which JSON reads back as the same name.
-            self.events = cleanup.enter_context(
-                events.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
-            )
+            self.events = EventLog(events, sys.stdout)
+            cleanup.callback(self.events.close)
+        if events == STDOUT:  # the rest of what is printed goes elsewhere
+            cleanup.enter_context(redirect_stdout(sys.stderr))
 
     def write_picture(self, frame: Frame, annotated: np.ndarray) -> None:
-        """Write an annotated photo or frame. A camera's frames are repeated or skipped to keep real time."""
+        """Write an annotated photo, or a frame to be seen at its time."""
         if self.folder:
             write_image(self.folder / png_name(frame.name), annotated)
-        elif self.video and self.live:
-            self.video.write_at(annotated, frame.time)
         elif self.video:
-            self.video.write(annotated)
+            self.video.write_at(annotated, frame.time)
 
     def write_event(self, frame: Frame, faces: list[NamedFace], latency: float | None = None) -> None:
         """Write a frame's event line. latency: see event_line."""
         if self.events:
-            self.events.write(json.dumps(event_line(frame, faces, latency), ensure_ascii=False) + "\n")
-
-
-def event_line(frame: Frame, faces: list[NamedFace], latency: float | None = None) -> dict:
-    """The event line of a frame, with a photo's file name.
-
-    latency: seconds since the frame arrived from a camera. The line then has it, and the date and time of arrival.
-    """
-    line: dict[str, object] = {"frame": frame.index, "time": round(frame.time, 3)}
-    if latency is not None:
-        clock = datetime.fromtimestamp(time.time() - latency).astimezone()
-        line |= {"clock": clock.isoformat(timespec="milliseconds"), "latency": round(latency, 3)}
-    if frame.name:
-        line["image"] = frame.name
-    line["faces"] = [_face_entry(face) for face in faces]
-    return line
-
-
-def _face_entry(face: NamedFace) -> dict:
-    entry = {"box": list(face.box), "name": face.name, "score": round(face.score, 4)}
-    return entry if face.track_id is None else entry | {"track": face.track_id}
+            self.events.write(event_line(frame, faces, latency))
 
 
 @dataclass
@@ -172,12 +164,13 @@ class _UnknownFace:
 
 
 class UnknownFaces:
-    """Collects the best chip of every face that is never named, and saves them as PNG files."""
+    """Saves the best chip of every face that is never named as a PNG file, when its track ends."""
 
     def __init__(self, folder: Path):
         make_folder(folder, private=True)  # fail early
         self.folder = folder
-        self.by_track: dict[int, _UnknownFace] = {}
+        self.by_track: dict[int, _UnknownFace] = {}  # the faces in sight, and those that were a moment ago
+        self.saved = 0
         self.stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
 
     def __call__(self, recognizer: Recognizer) -> None:
@@ -189,17 +182,20 @@ class UnknownFaces:
                 face.named, face.chip = True, None
             elif not face.named and track.face.quality > face.quality:
                 face.quality, face.chip = track.face.quality, face_chip(recognizer.image, track.face)
+        alive = {track.track_id for track in recognizer.tracks.alive}
+        self._save(self.by_track.keys() - alive)
+
+    def _save(self, track_ids: Iterable[int]) -> None:
+        for track_id in sorted(track_ids):
+            face = self.by_track.pop(track_id)
+            if face.chip is not None and face.sightings >= MIN_SIGHTINGS:
+                write_image(self.folder / f"unknown_{self.stamp}_{track_id}.png", face.chip, private=True)
+                self.saved += 1
 
     def save(self) -> int:
-        """Write the faces that were seen often enough. Returns how many."""
-        chips = {
-            track_id: face.chip
-            for track_id, face in self.by_track.items()
-            if face.chip is not None and face.sightings >= MIN_SIGHTINGS
-        }
-        for track_id, chip in chips.items():
-            write_image(self.folder / f"unknown_{self.stamp}_{track_id}.png", chip, private=True)
-        return len(chips)
+        """Write the faces whose tracks have not ended. Returns how many were saved in all."""
+        self._save(self.by_track.keys())
+        return self.saved
 
 
 def annotate(image: np.ndarray, faces: list[NamedFace], mirrored: bool = False) -> np.ndarray:

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.media.video import Frame, VideoSource, declared_rate, declared_size
+from utils.media.video import Frame, VideoSource, declared_rate, declared_size, square_pixels
 
 TIMEOUT = 4.0  # seconds that a network camera may take to open, or to send a frame
+MIN_TIMEOUT = 0.5  # the same shortly before it is given up
 RETRY_WAITS = (0.5, 1.0, 2.0, 5.0)  # seconds before each attempt to reopen a lost camera; the last one repeats
 SILENCE = 2.0  # seconds without a frame before the user is told
 POLL = 0.2  # seconds between two checks whether a source has ended
@@ -126,7 +127,8 @@ class Camera(LiveSource):
 
         Args:
             location: an index, a device path or a URL.
-            give_up: seconds after which a lost camera is no longer retried; 0 retries forever.
+            give_up: seconds without a frame, from now on, after which the camera is no longer retried; 0 retries
+                forever. If there was no frame at all, that is an error.
             timeout: seconds that a network camera may take to open, or to send a frame.
             clock: the time in seconds.
 
@@ -135,13 +137,17 @@ class Camera(LiveSource):
         """
         self.location, self.give_up, self.timeout = location, give_up, timeout
         self.name = f"camera {without_password(str(location))}"
+        self._clock, self._silent_since = clock, clock()  # since the last frame, at first since now
         started = clock()
-        self._capture = _open_capture(location, timeout)
+        if _is_network(location) and not _has_valid_port(location):  # half of a password would be looked up as a host
+            raise InputError(f"{self.name} has no valid address{_quoting_hint(location)}")
+        self._capture = _open_capture(location, self._patience())
         if not self._capture.isOpened():
             timed_out = clock() - started > 0.9 * timeout
             if not (timed_out and _accepts_connections(location, timeout)):
                 checks = "its address, user name and password" if _is_network(location) else "that it is connected"
-                raise InputError(f"{self.name} cannot be opened: check {checks}, or choose another with --camera")
+                hint = _quoting_hint(location) if _is_network(location) else ""
+                raise InputError(f"{self.name} cannot be opened: check {checks}, or choose another with --camera{hint}")
         super().__init__(declared_rate(self._capture), declared_size(self._capture), clock)
         self._last_arrival = np.inf  # of a frame, or when reading started
         self._lost_at: float | None = None  # None while frames arrive
@@ -160,6 +166,9 @@ class Camera(LiveSource):
             done, bgr = self._capture.read()
             if done:
                 self._last_arrival, self._lost_at = self.clock(), None
+                self._silent_since = self._last_arrival
+                if _is_network(self.location):  # recorders for 960H send pixels that are not square
+                    bgr = square_pixels(bgr, self._capture)
                 image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
                 self._publish(Frame(image, self._last_arrival - start, index=index, arrived=self._last_arrival))
                 index += 1
@@ -177,15 +186,25 @@ class Camera(LiveSource):
             warn(f"{self.name} sends no {'more ' if self._frame else ''}pictures: trying again")
         self._capture.release()
         attempt = 0
-        while not (self.give_up and self.clock() - self._lost_at >= self.give_up):
-            if self._stop.wait(RETRY_WAITS[min(attempt, len(RETRY_WAITS) - 1)]):
+        while (remaining := self._remaining()) > 0:
+            if self._stop.wait(min(RETRY_WAITS[min(attempt, len(RETRY_WAITS) - 1)], remaining)):
                 return False
             attempt += 1
-            self._capture = _open_capture(self.location, self.timeout)
+            self._capture = _open_capture(self.location, self._patience())
             if self._capture.isOpened():
                 return True
+        if self._frame is None:
+            raise InputError(f"{self.name} has sent no picture within {self.give_up:g} s (--give_up)")
         warn(f"{self.name} is given up after {self.give_up:g} s")
         return False
+
+    def _remaining(self) -> float:
+        """Seconds until the camera is given up."""
+        return self.give_up - (self._clock() - self._silent_since) if self.give_up else np.inf
+
+    def _patience(self) -> float:
+        """Seconds that the next attempt to open the camera, and each frame after it, may take."""
+        return min(self.timeout, max(self._remaining(), MIN_TIMEOUT))
 
 
 class PacedVideo(LiveSource):
@@ -231,6 +250,23 @@ def _accepts_connections(location: str | int, timeout: float) -> bool:
             return True
     except (OSError, ValueError, KeyError):  # nothing listens, the address is malformed, or its port is unknown
         return False
+
+
+def _has_valid_port(address: str) -> bool:
+    """Whether the part of an address before the first /, ? or # ends in a number, if in a colon and more."""
+    try:
+        port = urlsplit(address).port
+        return port is None or port > 0
+    except ValueError:
+        return False
+
+
+def _quoting_hint(address: str) -> str:
+    """What to do about a password with signs that end the host's part of an address, as the end of a message."""
+    before, _, after = re.sub(r"^[a-z]+://", "", address, flags=re.IGNORECASE).partition("@")
+    if not re.search(r"[/?#]", before) and "@" not in after:
+        return ""
+    return ": in a user name or password write # as %23, / as %2F and ? as %3F"
 
 
 def is_url(text: str) -> bool:

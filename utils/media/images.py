@@ -1,18 +1,31 @@
 """List, read and write images. In memory they are RGB uint8 (H, W, 3), upright."""
 
+import functools
 import io
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from utils.cli import InputError, counted
 from utils.files import write_bytes
+from utils.media.levels import to_uint8
+from utils.media.pipes import read_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our errors replace its warnings
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
 MAX_PIXELS = 1 << 28  # of an image, more than any phone takes
+BITS_PER_SAMPLE = 258  # a TIFF's tag
+BIG_TIFF = 43  # the version of TIFFs whose header has 16 bytes instead of 8
+NO_MEMORY = "not enough memory for its pixels"
 READ_FLAGS = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 READ_FLAGS |= {8: cv2.IMREAD_REDUCED_COLOR_8}  # by how much the sides shrink
 
@@ -46,45 +59,70 @@ def list_people(folder: Path) -> list[Path]:
 def read_image(path: Path) -> np.ndarray:
     """Read an image file as upright RGB uint8 (H, W, 3). Raises InputError if it cannot be decoded."""
     try:
-        return decode_image(Path(path).read_bytes())
+        return decode_image(read_file(path))
     except ValueError as exc:
-        raise InputError(f"{path}: {exc}") from None
+        raise exc if isinstance(exc, InputError) else InputError(f"{path}: {exc}") from None
+    except MemoryError:
+        raise InputError(f"{path}: {NO_MEMORY}") from None
 
 
 def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
     """Decode an image file's bytes to RGB uint8 (H, W, 3).
 
-    EXIF rotation is applied, transparency becomes white, 16 bits become 8. shrink: 1, 2, 4 or 8, by which the
-    sides of a JPEG that `jpeg_size` can read are divided, rounded up; other images keep their size. Raises
-    ValueError if the image cannot be decoded.
+    EXIF rotation is applied where it is readable, transparency becomes white, more than 8 bits become 8: see
+    utils.media.levels. shrink: 1, 2, 4 or 8, by which the sides of a JPEG that `jpeg_size` can read are divided,
+    rounded up; other images keep their size. Raises ValueError if the image cannot be decoded, and MemoryError.
     """
     if not data:
         raise ValueError("the file is empty")
-    is_jpeg = jpeg_size(data) is not None
-    # OpenCV is faster. Pillow reads what OpenCV gets wrong: CMYK, transparency, HEIC and the rest.
-    if is_jpeg or _is_plain_png(data):
-        try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), READ_FLAGS[shrink if is_jpeg else 1])
-        except cv2.error as exc:
-            raise ValueError(f"cannot be decoded: {exc.err}") from None
-        if bgr is None:
-            raise ValueError("cannot be decoded: damaged or truncated")
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return _decode_with_pillow(data)
+    try:
+        is_jpeg = jpeg_size(data) is not None
+        # OpenCV is faster. Pillow reads what OpenCV gets wrong: CMYK, transparency, HEIC and the rest.
+        if is_jpeg or _is_plain_png(data):
+            image = _decode_with_opencv(data, READ_FLAGS[shrink if is_jpeg else 1])
+            if image is not None:
+                return image
+        return _decode_with_pillow(data)
+    except MemoryError:
+        raise MemoryError(NO_MEMORY) from None  # Python's own has no text
+
+
+def _decode_with_opencv(data: bytes, flags: int) -> np.ndarray | None:
+    """Decode to RGB uint8 (H, W, 3), None if OpenCV cannot. It may fail on EXIF that nobody needs."""
+    try:
+        levels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as exc:
+        if exc.code == cv2.Error.StsNoMem:
+            raise MemoryError from None
+        return None
+    if levels is None:
+        return None
+    if levels.dtype == np.uint8 and levels.ndim == 3:
+        return cv2.cvtColor(levels, cv2.COLOR_BGR2RGB)
+    levels = np.atleast_3d(levels)
+    return np.ascontiguousarray(to_uint8(levels[..., 2::-1] if levels.shape[2] > 2 else levels[..., [0, 0, 0]]))
+
+
+def _is_png(data: bytes) -> bool:
+    return data.startswith(b"\x89PNG") and len(data) > 26
 
 
 def _is_plain_png(data: bytes) -> bool:
-    """Whether this is a complete gray or RGB PNG without alpha. Raises ValueError if it has too many pixels."""
-    if not data.startswith(b"\x89PNG") or len(data) <= 26:
+    """Whether this is a complete gray or RGB PNG of 8 bits without alpha. Raises ValueError for too many pixels."""
+    if not _is_png(data):
         return False
     _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
-    return data[25] in (0, 2) and b"IEND" in data[-64:]
+    return data[24] <= 8 and data[25] in (0, 2) and b"IEND" in data[-64:]
+
+
+class _TooLargeError(ValueError):
+    """An image has more pixels than are read."""
 
 
 def _check_size(width: int, height: int) -> None:
-    # A PNG of a few hundred kB can decode to gigabytes. Pillow has its own limit of this kind.
+    # A PNG of a few hundred kB can decode to gigabytes.
     if width * height > MAX_PIXELS:
-        raise ValueError(f"{width}×{height} pixels are too many: at most {MAX_PIXELS:,} are read")
+        raise _TooLargeError(f"{width}×{height} pixels are too many: at most {MAX_PIXELS:,} are read")
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -108,28 +146,102 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _decode_with_pillow(data: bytes) -> np.ndarray:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+@functools.cache
+def _set_up_pillow() -> None:
+    from PIL import Image
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
+    Image.MAX_IMAGE_PIXELS = None  # `_check_size` sets the limit: Pillow's own is below a phone's 200 megapixels
+    warnings.filterwarnings("ignore", module="PIL")  # about EXIF that nobody needs
+
+
+def _decode_with_pillow(data: bytes) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    _set_up_pillow()
     try:
         with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            image = ImageOps.exif_transpose(image)
-    except UnidentifiedImageError:
-        raise ValueError("cannot be decoded: not an image, or an unknown format") from None
+            _check_size(*image.size)
+            wide = _decode_wide_colors(data, image)
+            if wide is None:
+                image.load()
+                image = _upright(image)
+    except (UnidentifiedImageError, SyntaxError):  # Pillow raises SyntaxError for headers that it does not know
+        wide = _decode_unknown(data)
+    except MemoryError:
+        raise
     except Exception as exc:  # Pillow's readers raise many kinds of error on damaged files
-        raise ValueError(f"cannot be decoded: {exc}") from None
+        raise ValueError(str(exc) if isinstance(exc, _TooLargeError) else f"cannot be decoded: {exc}") from None
+    if wide is not None:
+        return wide
     if image.mode.startswith(("I", "F")):
-        gray = np.asarray(image, np.float64)
-        # Values above 255 are 16-bit gray levels; others are 8-bit levels in a wider type.
-        gray = np.clip(gray / 257 if gray.max(initial=0) > 255 else gray, 0, 255).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
+        return np.repeat(to_uint8(np.asarray(image))[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB")).copy()
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """Turn an image as its EXIF says. EXIF is optional: where it is damaged, the image stays as it is stored."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's EXIF reader raises many kinds of error
+        return image
+
+
+def _decode_wide_colors(data: bytes, image: "Image.Image") -> np.ndarray | None:
+    """Decode colors of more than 8 bits, of which Pillow keeps the upper 8: all black if only 12 of 16 are used.
+
+    Returns None for images that are not of this kind.
+    """
+    bits = {
+        "TIFF": lambda: max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))),
+        "PNG": lambda: data[24],
+        "JPEG2000": lambda: 16,
+    }
+    if not image.mode.startswith("RGB") or bits.get(image.format, lambda: 8)() <= 8:
+        return None
+    image.load()  # OpenCV would pad a truncated file
+    rgb = _decode_any_depth(data)
+    if rgb is None or "A" not in image.mode:
+        return rgb
+    alpha = np.asarray(_upright(image).getchannel("A"), np.float32)[..., None] / 255
+    if alpha.shape[:2] != rgb.shape[:2]:
+        return rgb
+    return (rgb * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+
+
+def _decode_unknown(data: bytes) -> np.ndarray:
+    """Decode with OpenCV a TIFF that Pillow does not know, such as one of real numbers. Raises ValueError."""
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PREFIXES, ImageFileDirectory_v2
+
+    image = None
+    if data.startswith(tuple(PREFIXES)):
+        try:
+            tags = ImageFileDirectory_v2(data[: 16 if BIG_TIFF in data[2:4] else 8])
+            file = io.BytesIO(data)
+            file.seek(tags.next)
+            tags.load(file)
+            size_wh = tags[IMAGEWIDTH], tags[IMAGELENGTH]
+        except Exception:  # Pillow's readers raise many kinds of error on damaged files
+            raise ValueError("cannot be decoded: a damaged TIFF") from None
+        _check_size(*size_wh)
+        image = _decode_any_depth(data)
+    if image is None:
+        raise ValueError("cannot be decoded: not an image, or an unknown format")
+    return image
+
+
+def _decode_any_depth(data: bytes) -> np.ndarray | None:
+    image = _decode_with_opencv(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    # OpenCV refuses to make three channels of a gray TIFF in double precision.
+    return _decode_with_opencv(data, cv2.IMREAD_UNCHANGED) if image is None else image
 
 
 def png_name(photo_name: str) -> str:

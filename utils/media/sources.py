@@ -7,6 +7,7 @@ from pathlib import Path
 from utils.cli import InputError, warn
 from utils.media.camera import Camera, LiveSource, PacedVideo, is_url, without_password
 from utils.media.images import list_images, read_image
+from utils.media.pipes import is_pipe
 from utils.media.video import Frame, VideoSource
 
 MAX_CAMERA_INDEX = 1 << 16  # larger numbers are no camera, and OpenCV cannot take them
@@ -25,6 +26,8 @@ class PhotoSource:
         if not self.paths:
             raise InputError(f"{path} has no photos")
         self.single = not path.is_dir()
+        if self.single:
+            is_pipe(path)  # raises for a device
 
     def frames(self) -> Iterator[Frame]:
         index = 0
@@ -62,15 +65,19 @@ def open_source(
         InputError: a source cannot be opened.
     """
     for flag, path in (("--image_path", image_path), ("--video_path", video_path)):
-        # A Path keeps only one slash of "//", and a single letter is a drive. The address is not
-        # repeated in the message because it may hold a password.
-        if path and re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE):
+        # The address is not repeated in the message because it may hold a password.
+        if path and is_address(path):
             raise InputError(f"{flag} takes a file; for an address use --camera")
     if image_path:
         return PhotoSource(image_path)
     if video_path:
         return PacedVideo(video_path) if realtime else VideoSource(video_path)
     return open_camera(camera, give_up)
+
+
+def is_address(path: Path) -> bool:
+    """Whether a path was meant as an address. A Path keeps only one slash of "//", and a single letter is a drive."""
+    return re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE) is not None
 
 
 def open_camera(camera: str, give_up: float = 0.0) -> Camera:

@@ -1,4 +1,4 @@
-"""Video files in and out, and the Frame that every source yields."""
+"""Video files, frame by frame, and the Frame that every source yields."""
 
 import os
 from collections.abc import Iterator
@@ -13,14 +13,19 @@ os.environ.pop("OPENCV_FFMPEG_DEBUG", None)
 import cv2
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, warn
+from utils.media.pipes import copy_pipe, is_pipe
+from utils.media.video_check import describe_loss, explain_failure
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the variable is read only when cv2 is imported
 
 DEFAULT_RATE = 30.0  # frames a second, if the source does not declare a rate
 DEFAULT_SIZE = (640, 480)  # width and height in pixels, if the source does not declare a size
-MAX_REPEATED = 1000  # times that a frame is written in a row, however long the camera was lost
-CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+MAX_PIXEL_ASPECT = 4.0  # of a pixel's sides; formats in use stay below 2.5, and a damaged header may say anything
+# Where time stamps leap further than this, recordings were joined. Back: stamps in disorder fall by less. On: a
+# recorder that waits for motion may pause for long, but MPEG-TS, whose clock starts over, leaps by up to 26.5 hours.
+MAX_STEP_BACK = 1.0  # seconds
+MAX_STEP_ON = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -35,34 +40,95 @@ class Frame:
 
 
 class VideoSource:
-    """A video file, frame by frame, with none skipped."""
+    """A video file or pipe, frame by frame, with none skipped. Its pixels are made square, and its times never fall."""
 
     live = False
 
     def __init__(self, path: Path):
-        if not path.is_file():
+        if path.is_dir() or not path.exists():
             raise InputError(f"{path} is a folder, not a video" if path.is_dir() else f"{path} does not exist")
-        self.capture = cv2.VideoCapture(str(path))
-        if not self.capture.isOpened():
-            raise InputError(f"{path} cannot be opened as a video")
-        self.rate = declared_rate(self.capture)  # frames a second
         self.path = path
+        self._copy = copy_pipe(path) if is_pipe(path) else None
+        self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path  # what is read
+        self.capture = cv2.VideoCapture(str(self._file))
+        if not self.capture.isOpened():
+            raise InputError(f"{path} cannot be opened as a video{explain_failure(self._file, path)}")
+        self.rate = declared_rate(self.capture)  # frames a second
 
     def frames(self) -> Iterator[Frame]:
-        index = 0
+        """Yield every frame. Warns if some are missing at the end; raises InputError if there is none."""
+        index, times = 0, _Times(self.rate)
         while True:
             done, bgr = self.capture.read()
             if not done:
                 break
-            # A phone's video has no constant rate, so use the time stamps where there are any.
-            seconds = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.rate
-            yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), seconds, index=index)
+            image = cv2.cvtColor(square_pixels(bgr, self.capture), cv2.COLOR_BGR2RGB)
+            yield Frame(image, times.next(self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000), index=index)
             index += 1
         if not index:
-            raise InputError(f"{self.path} has no frames")
+            raise InputError(f"{self.path} has no frames that can be read{explain_failure(self._file, self.path)}")
+        if self.capture.get(cv2.CAP_PROP_FRAME_COUNT) > index:
+            loss = describe_loss(self._file, index)
+            if loss:
+                warn(f"{self.path}: {loss}")
 
     def close(self) -> None:
         self.capture.release()
+        if self._copy:
+            self._copy.close()
+
+
+class _Times:
+    """Turns a file's time stamps into seconds that begin at 0 or above and never fall."""
+
+    def __init__(self, rate: float):
+        self.step = 1 / rate  # seconds between two frames, as declared
+        self.count = 0
+        self.stamped = False  # whether the file has time stamps
+        self.offset = 0.0  # seconds to add to a time stamp
+        self.last = 0.0  # seconds of the newest frame
+
+    def next(self, stamp: float) -> float:
+        """The time of the next frame. stamp: its time stamp in seconds, 0 if there is none."""
+        # A phone's video has no constant rate, so use the time stamps where there are any.
+        self.stamped |= stamp != 0
+        time = (stamp if self.stamped else self.count * self.step) + self.offset
+        if self.count == 0:
+            self.offset = max(0.0, -time)
+            time += self.offset
+        elif not -MAX_STEP_BACK <= time - self.last <= MAX_STEP_ON:
+            self.offset += self.last + self.step - time
+            time = self.last + self.step
+        self.count += 1
+        self.last = max(self.last, time)
+        return self.last
+
+
+def square_pixels(image: np.ndarray, capture: cv2.VideoCapture) -> np.ndarray:
+    """Stretch an image (H, W, 3) to the shape that was filmed: the pixels of DVD, DV and 960H are not square."""
+    aspect = pixel_aspect(capture)
+    if aspect == 1:
+        return image
+    return cv2.resize(image, stretched_size(image.shape[1::-1], aspect), interpolation=cv2.INTER_LINEAR)
+
+
+def pixel_aspect(capture: cv2.VideoCapture) -> float:
+    """A pixel's width divided by its height, in the upright image; 1 if it is not declared or impossible."""
+    numerator, denominator = (capture.get(key) for key in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    if numerator <= 0 or denominator <= 0 or numerator == denominator:
+        return 1.0
+    aspect = numerator / denominator
+    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+        return 1.0
+    # The file declares it for the image as stored, which OpenCV turns.
+    on_its_side = capture.get(cv2.CAP_PROP_ORIENTATION_AUTO) and capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180
+    return 1 / aspect if on_its_side else aspect
+
+
+def stretched_size(size_wh: tuple[int, int], aspect: float) -> tuple[int, int]:
+    """The size of an image once its pixels are square: wider or higher, so that none is lost."""
+    width, height = size_wh
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
 
 
 def declared_rate(capture: cv2.VideoCapture) -> float:
@@ -72,46 +138,6 @@ def declared_rate(capture: cv2.VideoCapture) -> float:
 
 
 def declared_size(capture: cv2.VideoCapture) -> tuple[int, int]:
-    """The width and height in pixels that a camera or a file declares, else DEFAULT_SIZE."""
+    """The width and height in square pixels that a camera or a file declares, else DEFAULT_SIZE."""
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    return (width, height) if width > 0 and height > 0 else DEFAULT_SIZE
-
-
-class VideoOutput:
-    """Appends RGB frames to a video file, which takes its name when it is closed.
-
-    The first frame opens the file and sets its size.
-    """
-
-    def __init__(self, path: Path, rate: float):
-        self.path = path
-        self.unfinished = path.with_name(f".unfinished-{path.name}")
-        self.rate = rate  # frames a second
-        self.writer: cv2.VideoWriter | None = None
-        self.written = 0  # frames
-        self.start: float | None = None  # seconds of the first frame, for write_at
-
-    def write(self, image: np.ndarray) -> None:
-        """Append an RGB uint8 image (H, W, 3). Raises InputError if the file cannot be written."""
-        if self.writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-            self.writer = cv2.VideoWriter(str(self.unfinished), codec, self.rate, image.shape[1::-1])
-            if not self.writer.isOpened():
-                raise InputError(f"{self.path} cannot be written")
-        self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        self.written += 1
-
-    def write_at(self, image: np.ndarray, seconds: float) -> None:
-        """Write an image to be seen at `seconds`: repeat it or leave it out to keep the video's rate."""
-        self.start = seconds if self.start is None else self.start
-        for _ in range(min(round((seconds - self.start) * self.rate) + 1 - self.written, MAX_REPEATED)):
-            self.write(image)
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self.writer is not None:
-            self.writer.release()
-            self.writer = None
-            if self.unfinished.is_file():
-                os.replace(self.unfinished, self.path)
+    return stretched_size((width, height), pixel_aspect(capture)) if width > 0 and height > 0 else DEFAULT_SIZE

@@ -1,0 +1,51 @@
+"""Event lines: in a file, on standard output, and with the right names."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils.files import UNFINISHED
+from utils.live.events import STDOUT, EventLog, event_line
+from utils.media.video import Frame
+from utils.recognition.recognizer import NamedFace
+
+
+def test_an_older_file_is_replaced_at_the_end(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text("of an earlier run")
+    EventLog(path).close()  # there was no frame
+    assert path.read_text() == "of an earlier run"
+    log = EventLog(path)
+    log.write({"frame": 0})
+    (left,) = tmp_path.glob(f"{UNFINISHED}*")  # what a kill leaves
+    assert left.read_text() == '{"frame": 0}\n' and path.read_text() == "of an earlier run"
+    log.close()
+    assert path.read_text() == '{"frame": 0}\n' and list(tmp_path.iterdir()) == [path]
+
+
+def test_standard_output_gets_ascii_json(tmp_path, capsys):
+    log = EventLog(STDOUT, sys.stdout)
+    log.write({"name": "Zoë"})
+    log.close()
+    out = capsys.readouterr().out
+    assert out.isascii() and json.loads(out) == {"name": "Zoë"}
+
+
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match="No space left") as info:
+        EventLog(Path("/dev/full")).write({})
+    assert info.value.filename == "/dev/full"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_names_are_right_in_every_locale(encoding, monkeypatch):
+    errors = "surrogateescape"
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode(encoding, errors))
+    name = "Zoë 写真".encode().decode(encoding, errors)  # as Python lists the folder
+    frame = Frame(np.zeros((9, 9, 3), np.uint8), 0.0, name)
+    line = event_line(frame, [NamedFace((0, 0, 9, 9), name, 0.9), NamedFace((0, 0, 9, 9), None, 0.1)])
+    assert [face["name"] for face in line["faces"]] == ["Zoë 写真", None] and line["image"] == "Zoë 写真"

@@ -1,0 +1,90 @@
+"""The event lines of test.py: JSON, one line per frame with its faces."""
+
+import json
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from utils.files import start_file, take_name
+from utils.media.video import Frame
+from utils.recognition.recognizer import NamedFace
+
+STDOUT = Path("-")  # as the path of --events: write to standard output
+
+
+class EventLog:
+    """Writes event lines. The first one opens the file.
+
+    Until it is closed, the file has the prefix `.unfinished-`, and there it stays if the run is killed: every line
+    is written at once. An older file of the same name is replaced only then. A pipe or a device is written directly.
+    """
+
+    def __init__(self, path: Path, stdout: TextIO | None = None):
+        """path: the file, or STDOUT for `stdout`."""
+        self.path, self.stdout = path, stdout
+        self._file: TextIO | None = None
+        self._unfinished: Path | None = None
+
+    def write(self, line: dict) -> None:
+        """Append a line. Raises OSError with the file's name if that fails."""
+        if self.path == STDOUT:
+            # Without other signs than ASCII, so that the terminal's encoding does not matter.
+            print(json.dumps(line), file=self.stdout, flush=True)
+            return
+        try:
+            if self._file is None:
+                self._open()
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as exc:
+            raise self._named(exc) from None
+
+    def _open(self) -> None:
+        path = self.path
+        if not (path.exists() and not path.is_file()) and not path.is_relative_to("/dev"):
+            path = self._unfinished = start_file(path.resolve())
+        # A file name's stray bytes become escapes, which JSON reads back as the same name.
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+    def _named(self, exc: OSError) -> OSError:
+        return OSError(exc.errno, exc.strerror, str(self.path)) if exc.errno else exc
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.close()
+        except OSError as exc:
+            raise self._named(exc) from None
+        finally:
+            if self._unfinished:
+                take_name(self._unfinished, self.path.resolve())
+
+
+def event_line(frame: Frame, faces: list[NamedFace], latency: float | None = None) -> dict:
+    """The event line of a frame, with a photo's file name.
+
+    latency: seconds since the frame arrived from a camera. The line then has it, and the date and time of arrival.
+    """
+    line: dict[str, object] = {"frame": frame.index, "time": round(frame.time, 3)}
+    if latency is not None:
+        clock = datetime.fromtimestamp(time.time() - latency).astimezone()
+        line |= {"clock": clock.isoformat(timespec="milliseconds"), "latency": round(latency, 3)}
+    if frame.name:
+        line["image"] = _as_utf8(frame.name)
+    line["faces"] = [_face_entry(face) for face in faces]
+    return line
+
+
+def _face_entry(face: NamedFace) -> dict:
+    name = None if face.name is None else _as_utf8(face.name)
+    entry = {"box": list(face.box), "name": name, "score": round(face.score, 4)}
+    return entry if face.track_id is None else entry | {"track": face.track_id}
+
+
+def _as_utf8(name: str) -> str:
+    """A file's name, read as UTF-8 whatever the locale: with LC_ALL=C Python may read each byte by itself."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
