@@ -194,3 +194,11 @@ def test_a_closed_pipe_does_not_change_the_exit_status(models, photos):
     assert process.wait(timeout=DEADLINE) == 1
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_an_address_is_not_repeated(models, photos, capsys):
+    assert run(models, "http://me:secret@127.0.0.1/a.jpg", photos / "ada/1.jpg") == 2
+    error = capsys.readouterr().err
+    assert "Received: an address" in error and "secret" not in error
+    assert run(models, photos / "ada/1.jpg", "/dev/zero") == 2
+    assert "/dev/zero is a device" in capsys.readouterr().err

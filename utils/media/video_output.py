@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -91,7 +92,7 @@ class VideoOutput:
         try:
             options = container_options | {"flush_packets": "1"}
             self._container = av.open(str(self._unfinished), "w", format=container, options=options)
-            self._stream = self._container.add_stream(codec, rate=rate, options=codec_options)
+            self._stream = cast(av.VideoStream, self._container.add_stream(codec, rate=rate, options=codec_options))
             self._stream.width, self._stream.height = self.size_wh = size_wh
             self._stream.pix_fmt = "yuvj420p" if self._is_avi else "yuv420p"
             self._stream.time_base = self._stream.codec_context.time_base = self._time_base
