@@ -165,9 +165,9 @@ def test_no_frame_of_a_video_is_lost(gray_video, tmp_path):
     assert lines[5]["faces"] == [{"box": [40, 30, 50, 60], "name": "ada", "score": 0.9, "track": 1}]
     written = list(VideoSource(tmp_path / "out.mp4").frames())
     assert len(written) == 60
-    # In order: the video grows lighter from frame to frame.
+    # In order: the video grows lighter. The codec leaves out a step of three gray levels here and there.
     corners = [frame.image[-10:, :10].mean() for frame in written]
-    assert np.all(np.diff(corners) > 0)
+    assert np.all(np.diff(corners) >= 0) and corners[-1] > corners[0] + 150
 
 
 class RecordingOutputs(Outputs):

@@ -144,6 +144,9 @@ def test_a_password_must_be_quoted(sign):
     with pytest.raises(InputError) as info:
         Camera("http://user:secret@127.0.0.1:9/cam", timeout=0.5)
     assert "%23" not in str(info.value)
+    with pytest.raises(InputError) as info:
+        Camera("http://127.0.0.1:9/cam?a=b", timeout=0.5)
+    assert "%23" not in str(info.value)
 
 
 def test_a_recorders_pixels_become_square(gray_camera, monkeypatch):

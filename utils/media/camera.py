@@ -141,9 +141,10 @@ class Camera(LiveSource):
         started = clock()
         if _is_network(location) and not _has_valid_port(location):  # half of a password would be looked up as a host
             raise InputError(f"{self.name} has no valid address{_quoting_hint(location)}")
-        self._capture = _open_capture(location, self._patience())
+        patience = self._patience()
+        self._capture = _open_capture(location, patience)
         if not self._capture.isOpened():
-            timed_out = clock() - started > 0.9 * timeout
+            timed_out = clock() - started > 0.9 * patience
             if not (timed_out and _accepts_connections(location, timeout)):
                 checks = "its address, user name and password" if _is_network(location) else "that it is connected"
                 hint = _quoting_hint(location) if _is_network(location) else ""
@@ -263,8 +264,8 @@ def _has_valid_port(address: str) -> bool:
 
 def _quoting_hint(address: str) -> str:
     """What to do about a password with signs that end the host's part of an address, as the end of a message."""
-    before, _, after = re.sub(r"^[a-z]+://", "", address, flags=re.IGNORECASE).partition("@")
-    if not re.search(r"[/?#]", before) and "@" not in after:
+    before, at, after = re.sub(r"^[a-z]+://", "", address, flags=re.IGNORECASE).partition("@")
+    if not at or (not re.search(r"[/?#]", before) and "@" not in after):
         return ""
     return ": in a user name or password write # as %23, / as %2F and ? as %3F"
 
