@@ -27,6 +27,9 @@ from utils.faces.retinaface import MAX_OVERLAP, load_retinaface
 
 CLOSE_UP_SIZE = 320  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 and 480, 35 without it
 CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken from the small copy
+# Pixels of the searched copy, too: the first search is right about faces of this size, and what it finds of them is
+# what it finds in the frames of a camera.
+CLOSE_UP_SIDE = 300
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
 
@@ -83,8 +86,11 @@ class PhotoSearch:
         if self.detector == "dlib":
             return search_tiles(image, self.search_size, lambda tile: find_dlib(tile, self.search_size)), 0
         found = search_tiles(image, self.search_size, self._find)
-        if max(image.shape[:2]) > CLOSE_UP_SIZE:
-            found = merge_close_ups(found, self._find_small(image), CLOSE_UP_SHARE * max(image.shape[:2]))
+        longer = max(image.shape[:2])
+        scale = min(1.0, self.search_size / longer)
+        min_side = max(CLOSE_UP_SHARE * longer, CLOSE_UP_SIDE / scale)
+        if longer > min_side:
+            found = merge_close_ups(found, self._find_small(image), min_side)
         checked = [confirm_face(image, face, self.threads) for face in found]
         faces = [face for face in checked if face]
         return without_doubles(faces), len(found) - len(faces)
