@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support import DEADLINE, ROOT, assert_one_error_line, run_script, wait_until, write_clip
 
+from utils.files import UNFINISHED
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoSource
 from utils.synthetic.identity import sample_identity
@@ -101,14 +102,14 @@ def recognize(suite, *words) -> int:
 
 @pytest.mark.slow
 def test_sigterm_ends_a_run_as_ctrl_c_does(suite, clip, tmp_path):
-    """systemd and `timeout` send it. The new video is complete; until then an older one is untouched."""
+    """systemd and `timeout` send it. The new files are complete; until then the older ones are untouched."""
     out, events = tmp_path / "annotated.mp4", tmp_path / "events.jsonl"
     out.write_bytes(b"of an earlier run")
     words = [*models(suite), "--headless", "--video_path", clip[0], "--output", out, "--events", events]
     command = [sys.executable, "test.py", *map(str, words)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: events.exists() and len(read_events(events)) >= 5)
-    assert out.read_bytes() == b"of an earlier run"
+    wait_until(lambda: any(len(read_events(path)) >= 5 for path in tmp_path.glob(f"{UNFINISHED}*.jsonl")))
+    assert out.read_bytes() == b"of an earlier run" and not events.exists()
     process.send_signal(signal.SIGTERM)
     printed, error = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130 and error == "interrupted\n" and " frames at " in printed
