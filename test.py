@@ -141,8 +141,8 @@ def _add_decision_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@clean_exit
-def main(argv: list[str] | None = None) -> int:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The parsed flags. Raises InputError for flags that do not go together."""
     args = build_parser().parse_args(argv)
     if args.realtime and not args.video_path:
         raise InputError("--realtime plays a video at its own speed: it needs --video_path")
@@ -152,6 +152,12 @@ def main(argv: list[str] | None = None) -> int:
         warn("nobody can be enrolled without a window: --faces_path is for runs without --headless")
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir needs tracked faces: a video or a camera instead of photos")
+    return args
+
+
+@clean_exit
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
     from utils.display.window import check_screen
     from utils.live.outputs import Outputs, Summary, check_outputs
     from utils.media.sources import PhotoSource, is_mirrored, open_source

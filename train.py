@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from utils.features.feature_files import load_features
     from utils.files import make_folder
-    from utils.heads.head import head_path, is_own_head, save_head
+    from utils.heads.head import save_head
     from utils.heads.training import fit_head, plot_learning_curve
     from utils.keras_models import import_keras
 
@@ -125,13 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     features = load_features(args.features_path)
     options = complete_options(requested, features, args.features_path if args.normalize else None)
-    path = head_path(args.output_model)
-    if path.suffix.lower() != ".keras":
-        raise InputError(f"--output_model needs a .keras file, because HDF5 cannot store a head. Received: {path.name}")
-    if path.is_file() and not is_own_head(path):
-        raise InputError(
-            f"{path} exists and is not a head that train.py saved: move it, or give --output_model another name"
-        )
+    path = new_head_path(args.output_model)
     import_keras()
     callbacks = tensorboard(args.logdir)
     make_folder(path.parent)  # fail early if the folder cannot be created
@@ -156,6 +150,20 @@ def main(argv: list[str] | None = None) -> int:
     written = [path.with_suffix(".json"), *(plots if fitted.history else [])]
     print(f"{', '.join([str(path), *(file.name for file in written)])}: threshold {description['threshold']:.3f}")
     return 130 if fitted.interrupted else 0
+
+
+def new_head_path(output_model: Path) -> Path:
+    """The file to save the head in. Raises InputError if it cannot hold a head or would overwrite another model."""
+    from utils.heads.head import head_path, is_own_head
+
+    path = head_path(output_model)
+    if path.suffix.lower() != ".keras":
+        raise InputError(f"--output_model needs a .keras file, because HDF5 cannot store a head. Received: {path.name}")
+    if path.is_file() and not is_own_head(path):
+        raise InputError(
+            f"{path} exists and is not a head that train.py saved: move it, or give --output_model another name"
+        )
+    return path
 
 
 def complete_options(options: TrainingOptions, features: "FeatureSet", statistics: Path | None) -> TrainingOptions:
