@@ -60,12 +60,15 @@ def test_a_pause_lasts_until_the_same_key_or_quit(screen):
     assert screen.controls.quit and screen.controls.paused
 
 
+class SilentCamera(LiveSource):
+    note = "the camera sends no pictures"
+
+
 def test_a_standing_frame_is_redrawn_only_for_a_note_or_a_pause(screen):
-    camera = LiveSource(30.0, (64, 48))
     (frame,) = frames(1)
-    screen.redraw(camera)
+    screen.redraw(LiveSource(30.0, (64, 48)))
     assert screen.window.pictures == []
-    camera.note = "the camera sends no pictures"
+    camera = SilentCamera(30.0, (64, 48))
     screen.redraw(camera)
     assert screen.frame.index == -1 and screen.picture.shape == (48, 64, 3)  # a blank before the first frame
     screen.show(frame, ["a face"])

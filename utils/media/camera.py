@@ -153,8 +153,8 @@ class Camera(LiveSource):
         self._last_arrival = np.inf  # of a frame, or when reading started
         self._lost_at: float | None = None  # None while frames arrive
 
-    @property  # a camera works it out when asked
-    def note(self) -> str | None:  # type: ignore[override]
+    @property
+    def note(self) -> str | None:
         if self._lost_at is not None and self._frame is not None:
             return "camera lost, trying again"
         silent = self.clock() - self._last_arrival > SILENCE
