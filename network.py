@@ -74,10 +74,11 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    from utils.faces.crops import CROP_POINTS
     from utils.features.backbones import build_extractor
-    from utils.features.extractor import model_fingerprint
+    from utils.features.extractor import model_fingerprint, save_extractor
     from utils.files import make_folder
-    from utils.keras_models import import_keras, new_model_path, save_model
+    from utils.keras_models import import_keras, new_model_path
 
     path = new_model_path(args.output / args.model_name)
     if args.flip and path.suffix.lower() != ".keras":
@@ -92,8 +93,10 @@ def main(argv: list[str] | None = None) -> int:
         warn("--weights none gives a network with random weights, which recognizes nobody: for tests, or to train on")
     if args.print_model:
         model.summary(expand_nested=True)
-    save_model(model, path)
-    print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({model_fingerprint(model)})")
+    crop_points = CROP_POINTS["dlib"]  # the only one that faces folders of earlier versions hold
+    save_extractor(model, path, crop_points)
+    fingerprint = model_fingerprint(model, crop_points)
+    print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({fingerprint})")
     return 0
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from utils.cli import InputError
-from utils.features.extractor import Extractor, load_extractor
+from utils.faces.crops import CROP_POINTS
+from utils.features.extractor import Extractor, load_extractor, model_fingerprint, save_extractor
 from utils.keras_models import save_model
 
 
@@ -78,3 +79,34 @@ def test_a_lack_of_memory_is_one_line(monkeypatch):
     monkeypatch.setattr(extractor.model, "predict_on_batch", predict_on_batch)
     with pytest.raises(InputError, match="--batch_size"):
         extractor.embed([np.zeros((8, 8, 3), np.uint8)])
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5"])
+def test_files_carry_the_points_of_the_crop(tmp_path, name):
+    path = tmp_path / name
+    fingerprints = []
+    for kind, points in CROP_POINTS.items():
+        save_extractor(tiny_network(), path, points)
+        extractor = load_extractor(path)
+        np.testing.assert_array_equal(extractor.crop_points, points)
+        fingerprints.append(extractor.fingerprint)
+        assert fingerprints[-1] == model_fingerprint(tiny_network(), points), kind
+    save_model(tiny_network(), path)  # as earlier versions did
+    without = load_extractor(path)
+    np.testing.assert_array_equal(without.crop_points, CROP_POINTS["dlib"])
+    assert without.fingerprint == fingerprints[0] != fingerprints[1]
+
+
+ARCFACE = CROP_POINTS["arcface"].tolist()
+
+
+@pytest.mark.parametrize(
+    "points",
+    [None, "dlib", {}, 5, ARCFACE[:4], [*ARCFACE[:4], [0.5]], [*ARCFACE[:4], ["a", 1]], ARCFACE[::-1],
+     (100 * CROP_POINTS["arcface"]).tolist(), [[0.5, 0.5]] * 5, [*ARCFACE[:4], [1e999, 0.8]], [[None, 0.1]] * 5],
+)  # fmt: skip
+def test_damaged_points_of_the_crop_are_refused(tmp_path, points):
+    path = tmp_path / "net.keras"
+    save_model(tiny_network(), path, {"siamese_faces_extractor": {"crop_points": points}})
+    with pytest.raises(InputError, match=r"net\.keras: its note about the crop is damaged"):
+        load_extractor(path)

@@ -1,4 +1,4 @@
-"""The feature extractor: load it from its file, and turn images into a feature matrix."""
+"""The feature extractor: save and load it, and turn images into a feature matrix."""
 
 import hashlib
 import json
@@ -11,9 +11,10 @@ import numpy as np
 
 from utils import interrupts
 from utils.cli import InputError
+from utils.faces.crops import CROP_POINTS, are_crop_points, is_dlib_crop
 from utils.features.backbones import INPUT_NAME
 from utils.features.inference import inference_model, on_accelerator
-from utils.keras_models import find_model, load_model, padded_batch_size
+from utils.keras_models import find_model, load_model, padded_batch_size, read_note, save_model
 from utils.media.images import resize_chip
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
 # need only half as many, and more would only take memory. A GPU has more cores to fill.
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
 LARGE_INPUT = 160  # pixels, side of the input
+NOTE, POINTS = "siamese_faces_extractor", "crop_points"  # the key of the note inside the file, and the key in it
 MAX_INPUT = 2048  # pixels, side of the input; a face chip has 150-256, and a batch takes memory for all its pixels
 
 
-def model_fingerprint(model: "keras.Model") -> str:
-    """An extractor's identity: its name, D, and a hash of its layers and weights.
+def model_fingerprint(model: "keras.Model", crop_points: np.ndarray = CROP_POINTS["dlib"]) -> str:
+    """An extractor's identity: its name, D, and a hash of its layers, its weights and the five points of its crop.
 
     It does not depend on the file format, the time of saving, or the precision in use.
     """
@@ -42,6 +44,8 @@ def model_fingerprint(model: "keras.Model") -> str:
         digest.update(json.dumps([type(layer).__name__, known], sort_keys=True, default=str).encode())
     for array in model.get_weights():
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    if not is_dlib_crop(crop_points):  # which all extractors had before their files carried the points
+        digest.update(np.asarray(crop_points).round(6).astype(np.float32).tobytes())
     return f"{model.name}-{model.outputs[0].shape[1]}-{digest.hexdigest()[:16]}"
 
 
@@ -56,13 +60,23 @@ def _flat_layers(model: "keras.Model") -> Iterator["keras.Layer"]:
 class Extractor:
     """A feature extractor that is ready to run, from a model that maps RGB 0-255 (N, S, S, 3) to (N, D).
 
-    precision: "float32" or "bfloat16", to compute in. batch_size: maximum images per call, None for a good size.
+    Args:
+        precision: "float32" or "bfloat16", to compute in.
+        batch_size: maximum images per call, None for a good size.
+        crop_points: where RetinaFace's five points lie in the crops that the network expects, (5, 2), side 1.
     """
 
-    def __init__(self, model: "keras.Model", precision: str = "float32", batch_size: int | None = None):
+    def __init__(
+        self,
+        model: "keras.Model",
+        precision: str = "float32",
+        batch_size: int | None = None,
+        crop_points: np.ndarray = CROP_POINTS["dlib"],
+    ):
         self.size: int = model.inputs[0].shape[1]  # S, the side of its square input in pixels
         self.dimension: int = model.outputs[0].shape[1]  # D
-        self.fingerprint = model_fingerprint(model)
+        self.crop_points = np.asarray(crop_points, float)
+        self.fingerprint = model_fingerprint(model, self.crop_points)
         self.batch_size = batch_size or inference_batch_size(self.size)
         self.model = inference_model(model, precision)
 
@@ -101,6 +115,28 @@ def inference_batch_size(input_size: int) -> int:
     return CPU_BATCH_SIZE if input_size <= LARGE_INPUT else CPU_BATCH_SIZE // 2
 
 
+def save_extractor(model: "keras.Model", path: Path, crop_points: np.ndarray) -> None:
+    """Save an extractor's model atomically, with the five points (5, 2) of its crop. Raises InputError."""
+    save_model(model, path, {NOTE: {POINTS: np.asarray(crop_points, float).tolist()}})
+
+
+def read_crop_points(path: Path) -> np.ndarray:
+    """The five points (5, 2) of the crop that an extractor's file carries; dlib's if it carries none.
+
+    Raises InputError if they are not those of a face.
+    """
+    note = read_note(path, NOTE)
+    if note is None:
+        return CROP_POINTS["dlib"]
+    try:
+        points = np.array(note.get(POINTS), float)
+    except (TypeError, ValueError):  # words, or rows of unequal length
+        points = np.empty(0)
+    if not are_crop_points(points):
+        raise InputError(f"{path}: its note about the crop is damaged (five points of a face): make it again")
+    return points
+
+
 @interrupts.deferred()
 def load_extractor(path: str | Path, precision: str = "float32", batch_size: int | None = None) -> Extractor:
     """Load an extractor file. A model without preprocessing, as the original recipe saved it, gets ResNet's.
@@ -110,6 +146,7 @@ def load_extractor(path: str | Path, precision: str = "float32", batch_size: int
     """
     path = find_model(path)
     model = load_model(path)
+    crop_points = read_crop_points(path)
     # A model that was never built has no inputs.
     inputs, outputs = (
         [tuple(tensor.shape) for tensor in getattr(model, side, None) or ()] for side in ("inputs", "outputs")
@@ -124,7 +161,7 @@ def load_extractor(path: str | Path, precision: str = "float32", batch_size: int
         raise InputError(f"{path} takes images of {images[0][1]} px: at most {MAX_INPUT} px are supported")
     if model.inputs[0].name != INPUT_NAME:
         model = _with_resnet_preprocessing(model)
-    return Extractor(model, precision, batch_size)
+    return Extractor(model, precision, batch_size, crop_points)
 
 
 def _with_resnet_preprocessing(model: "keras.Model") -> "keras.Model":
