@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
 
     features = with_strangers(load_features(args.features_path))
     if args.output:
-        make_folder(args.output)  # fail early if the folder cannot be created
+        make_folder(args.output, private=True)  # fail early if the folder cannot be created
     head = fit = None
     if args.cross_validate:
         fit = make_fit(features, args.head, args.seed)
@@ -154,7 +154,7 @@ def report(result: "Verification | OpenSet", plot: "Plot", arguments: dict, as_j
     content = {"arguments": settings, **to_json(result)}
     print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else as_text(result))
     if folder:
-        write_json(folder / "evaluation.json", content)
+        write_json(folder / "evaluation.json", content, private=True)
         plot(folder)
 
 

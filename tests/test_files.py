@@ -14,11 +14,15 @@ from utils.files import (
     group_spellings,
     is_existing_file,
     make_folder,
+    put_aside,
     read_json,
     remove_stale_files,
+    start_file,
     subfolder,
+    take_name,
     write_bytes,
     write_json,
+    write_new,
 )
 
 
@@ -52,6 +56,33 @@ def test_old_unfinished_files_are_removed(tmp_path):
     remove_stale_files.cache_clear()
     write_bytes(tmp_path / "d.mp4", b"x")
     assert not old.exists() and new.exists() and other.exists() and (tmp_path / f"{UNFINISHED}folder").exists()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_new_file_takes_the_first_free_name(tmp_path, monkeypatch, has_links):
+    def refuse(*_):  # as FAT does
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    names = [tmp_path / f"{number}.png" for number in range(3)]
+    names[0].write_bytes(b"of another run")
+    assert write_new(names, b"new") == names[1] and names[1].read_bytes() == b"new" and mode(names[1]) == 0o600
+    assert write_new(iter(names), b"newer") == names[2] and names[0].read_bytes() == b"of another run"
+    with pytest.raises(FileExistsError):
+        write_new(names, b"too many")
+    put_aside(names[0])
+    assert (tmp_path / "0.1.png").read_bytes() == b"of another run"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.1.png", "0.png", "1.png", "2.png"]
+
+
+def test_a_result_that_grows_is_private(tmp_path):
+    path = tmp_path / "new" / "events.jsonl"
+    take_name(start_file(path), path)
+    assert mode(path) == 0o600 and mode(path.parent) == 0o700
+    path.chmod(0o644)  # on purpose
+    take_name(start_file(path), path)
+    assert mode(path) == 0o644
 
 
 def test_a_full_disk_is_told_with_the_path(tmp_path, capsys):

@@ -18,19 +18,19 @@ SAME_PERSON_COLOR, DIFFERENT_PEOPLE_COLOR = BLUE, VERMILION
 DPI = 120
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a plot as the PNG file `path` and, beside it, as vector graphics (SVG)."""
+def save_figure(figure: "Figure", path: Path, private: bool = False) -> None:
+    """Write a plot as the PNG file `path` and, beside it, as vector graphics (SVG). private: see `write_figure`."""
     for suffix in (".png", ".svg"):
-        write_figure(figure, path.with_suffix(suffix))
+        write_figure(figure, path.with_suffix(suffix), private)
 
 
-def write_figure(figure: "Figure", path: Path) -> None:
-    """Write one file, atomically. The suffix selects the format."""
+def write_figure(figure: "Figure", path: Path, private: bool = False) -> None:
+    """Write one file, atomically. The suffix selects the format. private: see `utils.files.atomic_path`."""
     from matplotlib import rc_context
 
     # The same figure gives the same SVG: no random ids, no date.
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-    with atomic_path(path) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": path.stem}):
+    with atomic_path(path, private) as temporary, warnings.catch_warnings(), rc_context({"svg.hashsalt": path.stem}):
         # Names in scripts that matplotlib's font lacks are drawn as boxes, which needs no warning.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(temporary, dpi=DPI, metadata=metadata)

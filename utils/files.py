@@ -5,6 +5,7 @@ import errno
 import functools
 import hashlib
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from utils.cli import UNFINISHED, InputError
 
-STALE_SECONDS = 24 * 3600  # no run writes one file for so long: what is older was left by a kill
+STALE_SECONDS = 24 * 3600  # no run leaves a file that it writes alone for so long: what is older was left by a kill
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # from file systems such as FAT
 
 # Read once, since it can only be read by setting it, which affects all threads.
 _UMASK = os.umask(0)
@@ -32,11 +34,7 @@ def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     a file that is replaced keeps its permissions. An OSError without a file name gets the path's.
     """
     path = Path(path)
-    make_folder(path.parent, private)
-    remove_stale_files(path.parent)
-    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _make_temporary(path, private)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -73,8 +71,12 @@ def start_file(path: Path) -> Path:
 
     Unlike that of `atomic_path`, it stays if the run is killed, because what it holds by then is useful.
     """
-    path = Path(path)
-    make_folder(path.parent)
+    return _make_temporary(path, private=True)
+
+
+def _make_temporary(path: Path, private: bool) -> Path:
+    """Make an empty file beside `path`, in a folder that is made if it is missing. Only the owner may read it."""
+    make_folder(path.parent, private)
     remove_stale_files(path.parent)
     handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -82,9 +84,66 @@ def start_file(path: Path) -> Path:
 
 
 def take_name(unfinished: Path, path: Path) -> None:
-    """Give a finished temporary file its name; it replaces an older file."""
-    unfinished.chmod(0o666 & ~_UMASK)  # mkstemp's 0600 would hide the file from other users
+    """Give a temporary file its name; it replaces an older file. Only the owner may read a new file."""
+    unfinished.chmod(_permissions(path, private=True))
     os.replace(unfinished, path)
+
+
+def put_aside(path: Path) -> None:
+    """Give a file that has content a second name, which no file has yet: a.jsonl becomes a.1.jsonl, too."""
+    if path.is_file() and path.stat().st_size:
+        take_free_name(path, (path.with_suffix(f".{number}{path.suffix}") for number in itertools.count(1)))
+
+
+def write_new(paths: Iterable[Path], data: bytes) -> Path:
+    """Write a private file, completely or not at all, under the first of these names that no file has. Returns it.
+
+    The names are in one folder, which exists. Several processes may write to it at once.
+    """
+    paths = iter(paths)
+    first = next(paths)
+    temporary = _make_temporary(first, private=True)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return take_free_name(temporary, itertools.chain([first], paths))
+    except OSError as exc:
+        exc.filename = exc.filename or str(first)  # a failed write does not say where
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def take_free_name(file: Path, paths: Iterable[Path]) -> Path:
+    """Give a file a second name: the first of these that no file has. No other process can take the same."""
+    for path in paths:
+        try:
+            os.link(file, path)
+        except FileExistsError:
+            continue
+        except OSError as exc:
+            if exc.errno not in NO_LINKS:
+                raise
+            if not _copy_exclusively(file, path):
+                continue
+        return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+
+
+def _copy_exclusively(file: Path, path: Path) -> bool:
+    """Copy a file to a name, for file systems without links. Returns False if a file has that name."""
+    try:
+        with open(path, "xb", opener=functools.partial(os.open, mode=0o600)) as copy:
+            try:
+                copy.write(file.read_bytes())
+            except BaseException:
+                path.unlink()
+                raise
+    except FileExistsError:
+        return False
+    return True
 
 
 def is_disk_full(error: OSError) -> bool:

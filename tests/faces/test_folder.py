@@ -2,14 +2,16 @@
 
 import errno
 import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from utils.faces import folder
+from utils.cli import describe_error
 from utils.faces.folder import FaceSaver
-from utils.media.images import read_image
+from utils.media.images import list_images, read_image
 
 CHIP = np.full((8, 8, 3), 90, np.uint8)
 
@@ -32,15 +34,36 @@ def test_two_runs_on_one_folder_lose_no_face(tmp_path):
     assert (grays.count(10), grays.count(200), len(grays)) == (45, 45, 90)
 
 
-def test_a_failed_save_leaves_no_file(tmp_path, monkeypatch):
-    def full_disk(path, image, private):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+def kill_while_saving(path: Path) -> None:
+    """Save one face, and be killed at the moment when the next one is about to get its name."""
+    saver = FaceSaver(path)
+    saver.save(CHIP)
+    os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    saver.save(CHIP)
+
+
+def test_a_kill_leaves_whole_faces_only(tmp_path):
+    run = multiprocessing.Process(target=kill_while_saving, args=(tmp_path,))
+    run.start()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
+    assert [path.name for path in list_images(tmp_path)] == [f"{tmp_path.name}_0.png"]
+    save_faces(tmp_path, 10, 3)  # another run goes on after it
+    faces = list_images(tmp_path)
+    assert len(faces) == 4 and all(read_image(face).shape == (8, 8, 3) for face in faces)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_failed_save_leaves_no_file(tmp_path, monkeypatch, number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
 
     saver = FaceSaver(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(folder, "write_image", full_disk)
-        with pytest.raises(OSError, match="No space left"):
+        patched.setattr(os, "link" if number == errno.EACCES else "fsync", fail)
+        with pytest.raises(OSError, match=os.strerror(number)) as error:
             saver.save(CHIP)
+    assert str(tmp_path) in describe_error(error.value)
     assert list(tmp_path.iterdir()) == [] and saver.saved == 0
     assert saver.save(CHIP).is_file()
 

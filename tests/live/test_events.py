@@ -27,6 +27,21 @@ def test_an_older_file_is_replaced_at_the_end(tmp_path):
     assert path.read_text() == '{"frame": 0}\n' and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_cameras_lines_can_be_followed(tmp_path):
+    """Whoever reads the file during the run sees them under its name, and earlier runs are kept."""
+    path = tmp_path / "events.jsonl"
+    EventLog(path, endless=True).close()  # there was no frame
+    assert not path.exists()
+    for run in range(3):
+        log = EventLog(path, endless=True)
+        log.write({"run": run})
+        assert path.read_text() == f'{{"run": {run}}}\n' and path.stat().st_mode & 0o777 == 0o600
+        if run < 2:  # the last run is killed
+            log.close()
+    kept = {older.name: json.loads(older.read_text()) for older in tmp_path.iterdir()}
+    assert kept == {"events.jsonl": {"run": 2}, "events.1.jsonl": {"run": 0}, "events.2.jsonl": {"run": 1}}
+
+
 def test_standard_output_gets_ascii_json(tmp_path, capsys):
     log = EventLog(STDOUT, sys.stdout)
     log.write({"name": "Zoë"})

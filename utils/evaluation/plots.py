@@ -228,7 +228,7 @@ def draw_worst_pairs(features: FeatureSet, pairs: Pairs, pair_scores: PairScores
             accepted = "accepted" if scores[index] > pair_scores.head_thresholds[index] else "not accepted"
             cell.set_title(f"{scores[index]:.4f}, {accepted}", fontsize=10)
             _draw_pair(cell, features, pairs.rows[index], faces_path)
-    save_figure(figure, path)
+    save_figure(figure, path, private=True)
 
 
 def _draw_pair(cell: "Axes", features: FeatureSet, pair: np.ndarray, faces_path: Path) -> None:

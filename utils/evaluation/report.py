@@ -152,7 +152,7 @@ def to_json(value: Any) -> Any:
 def write_people(path: Path, people: list[PersonErrors]) -> None:
     """Write the errors of the people as a CSV file, atomically."""
     with (
-        atomic_path(path) as temporary,
+        atomic_path(path, private=True) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         writer = csv.writer(file)

@@ -1,11 +1,13 @@
 """Save a person's faces to a folder, numbered, without overwriting anything."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from utils.media.images import write_image
+from utils.files import write_new
+from utils.media.images import encode_png
 
 
 class FaceSaver:
@@ -24,27 +26,19 @@ class FaceSaver:
         return len(self.paths)
 
     def save(self, chip: np.ndarray) -> Path:
-        """Write an RGB uint8 chip (S, S, 3) to the next free number and print its path."""
-        path = self._claim()
-        try:
-            write_image(path, chip, private=True)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        """Write an RGB uint8 chip (S, S, 3) to the next free number and print its path.
+
+        A name appears with its whole file, so neither a kill nor another run on this folder can damage a face.
+        """
+        path = write_new(self._next_paths(), encode_png(chip))
         print(f"{path} saved")
         self.paths.append(path)
         return path
 
-    def _claim(self) -> Path:
-        """Create an empty file under the next free number, which no other process can then take."""
+    def _next_paths(self) -> Iterator[Path]:
         while True:
-            path = self.folder / f"{self.person}_{self.next}.png"
             self.next += 1
-            try:
-                path.touch(0o600, exist_ok=False)
-            except FileExistsError:
-                continue
-            return path
+            yield self.folder / f"{self.person}_{self.next - 1}.png"
 
     def undo(self) -> Path | None:
         """Delete the face saved last, if this run has saved any; returns its path."""

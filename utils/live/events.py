@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from utils.files import start_file, take_name
+from utils.files import put_aside, start_file, take_name
 from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace
 
@@ -15,15 +15,17 @@ STDOUT = Path("-")  # as the path of --events: write to standard output
 
 
 class EventLog:
-    """Writes event lines. The first one opens the file.
+    """Writes event lines, each at once. The first one opens the file, which only its owner may read.
 
-    Until it is closed, the file has the prefix `.unfinished-`, and there it stays if the run is killed: every line
-    is written at once. An older file of the same name is replaced only then. A pipe or a device is written directly.
+    Until it is closed, the file has the prefix `.unfinished-`, and there it stays if the run is killed. An older file
+    of the same name is replaced only then. Those who watch a camera do not want to wait for its end: with `endless`
+    the file has its name from the first line on, and an older one is kept as events.1.jsonl, events.2.jsonl, … A pipe
+    or a device is written directly.
     """
 
-    def __init__(self, path: Path, stdout: TextIO | None = None):
-        """path: the file, or STDOUT for `stdout`."""
-        self.path, self.stdout = path, stdout
+    def __init__(self, path: Path, stdout: TextIO | None = None, endless: bool = False):
+        """path: the file, or STDOUT for `stdout`. endless: whether the lines come from a camera."""
+        self.path, self.stdout, self.endless = path, stdout, endless
         self._file: TextIO | None = None
         self._unfinished: Path | None = None
 
@@ -46,6 +48,14 @@ class EventLog:
             path = self._unfinished = start_file(path.resolve())
         # A file name's stray bytes become escapes, which JSON reads back as the same name.
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        if self._unfinished and self.endless:
+            put_aside(self.path.resolve())
+            self._take_name()
+
+    def _take_name(self) -> None:
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished:
+            take_name(unfinished, self.path.resolve())
 
     def _named(self, exc: OSError) -> OSError:
         return OSError(exc.errno, exc.strerror, str(self.path)) if exc.errno else exc
@@ -60,8 +70,7 @@ class EventLog:
         except OSError as exc:
             raise self._named(exc) from None
         finally:
-            if self._unfinished:
-                take_name(self._unfinished, self.path.resolve())
+            self._take_name()
 
 
 def event_line(frame: Frame, faces: list[NamedFace], latency: float | None = None) -> dict:

@@ -16,6 +16,7 @@ from utils.display import drawing
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
 from utils.live.events import STDOUT, EventLog, event_line
+from utils.media.camera import Camera
 from utils.media.images import png_name, write_image
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import Frame
@@ -68,7 +69,7 @@ class Outputs:
             self.video = VideoOutput(output, source.rate)
             cleanup.callback(self.video.close)
         if events:
-            self.events = EventLog(events, sys.stdout)
+            self.events = EventLog(events, sys.stdout, isinstance(source, Camera))
             cleanup.callback(self.events.close)
         if events == STDOUT:  # the rest of what is printed goes elsewhere
             cleanup.enter_context(redirect_stdout(sys.stderr))
@@ -76,7 +77,7 @@ class Outputs:
     def write_picture(self, frame: Frame, annotated: np.ndarray) -> None:
         """Write an annotated photo, or a frame to be seen at its time."""
         if self.folder:
-            write_image(self.folder / png_name(frame.name), annotated)
+            write_image(self.folder / png_name(frame.name), annotated, private=True)
         elif self.video:
             self.video.write_at(annotated, frame.time)
 

@@ -261,6 +261,11 @@ def write_image(path: Path, image: np.ndarray, private: bool = False) -> None:
     write_bytes(path, data.tobytes(), private)
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    """An RGB uint8 image (H, W, 3) as a PNG file's bytes."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
 def resize_chip(image: np.ndarray, size: int) -> np.ndarray:
     """Resize an RGB uint8 image to (size, size, 3), by averaging to shrink and bilinearly to enlarge."""
     if image.shape[:2] == (size, size):

@@ -38,7 +38,7 @@ def draw_answer(sides: list[Side], comparison: Comparison, threshold: float, pat
             axes.imshow(_chip_grid(faces))
         else:
             _draw_photo(axes, side, faces[0], color)
-    write_figure(figure, path)
+    write_figure(figure, path, private=True)
 
 
 def _title(side: Side, faces: int) -> str:
