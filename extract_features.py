@@ -18,6 +18,7 @@ from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file
 
 if TYPE_CHECKING:
     from utils.features.extraction import PersonWork
+    from utils.media.albums import Album
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,25 +67,22 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.extractor import load_extractor
     from utils.features.inference import bfloat16_slow_reason
     from utils.files import make_folder
-    from utils.media.images import list_people
-    from utils.media.inventory import list_unread, report_unread
+    from utils.media.albums import read_album
 
-    folders = list_people(args.faces_path)
+    album = read_album(args.faces_path)
     make_folder(args.features, private=True)  # fail early if the folder cannot be created
     extractor = load_extractor(args.model_path, args.precision, args.batch_size)
     if args.precision == "bfloat16" and (reason := bfloat16_slow_reason()):
         warn(f"{reason}: --precision bfloat16 may be slower than float32 here, and is never more exact")
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
-    people = [store.plan(group, args.overwrite) for group in by_person(folders)]
+    people = [store.plan(person.folders, args.overwrite) for person in album.people]
     report_problems(people)
     report_replaced(people, extractor.fingerprint)
     embed_people(people, extractor, store, args.jobs)
-    unread = list_unread(args.faces_path, folders)
-    report(people, time.monotonic() - start, sum(item.files for item in unread))
-    report_unread(unread)
+    report(people, album, time.monotonic() - start)
     report_shared(people)
-    report_orphans(args.features, {folder.name for folder in folders})
+    report_orphans(args.features, {person.name for person in people})
     errors = [person.write_error for person in people if person.write_error]
     if errors:
         others = f" (and {counted(len(errors) - 1, 'person', 'people')} more)" if errors[1:] else ""
@@ -100,18 +98,6 @@ def report_replaced(people: "list[PersonWork]", fingerprint: str) -> None:
         print(f"replacing the features of {', of '.join(parts)}: --model_path is {fingerprint}")
 
 
-def by_person(folders: list[Path]) -> list[list[Path]]:
-    """Group folders whose names are spellings of the same name."""
-    from utils.files import group_spellings
-
-    paths = {folder.name: folder for folder in folders}
-    groups = [[paths[name] for name in names] for names in group_spellings(paths).values()]
-    for group in groups:
-        if len(group) > 1:
-            print(f"note: {group[0]} has {counted(len(group), 'folder')}, in spellings (NFC and NFD) that look alike")
-    return groups
-
-
 def report_problems(people: "list[PersonWork]") -> None:
     """Warn of stored features that cannot be used."""
     for person in people:
@@ -119,26 +105,32 @@ def report_problems(people: "list[PersonWork]") -> None:
             warn(f"{person.name}: {person.problem}: extracting again")
 
 
-def report(people: "list[PersonWork]", seconds: float, unread: int) -> None:
-    """Print what the run did, how fast, and what it skipped and why. Every file is counted once.
+def report(people: "list[PersonWork]", album: "Album", seconds: float) -> None:
+    """Print what the run did, how fast, and what it skipped or did not read and why. Every file is counted once.
 
-    unread: number of files that are not images of a person.
+    people: of the album, in its order.
     """
+    from utils.media.albums import count_unread, report_unread
+
+    unread = count_unread(album.all_unread)
     failed = sum(len(person.unusable) for person in people)
     embedded = sum(len(person.todo) - len(person.skipped) - len(person.unusable) for person in people)
     images = sum(len(person.entries) for person in people)
     skipped = [line for person in people for line in person.skipped]
     # Images that a disk error kept from being read stay in the entries, so that their stored rows are kept.
     unchanged = images - embedded - failed - sum(len(person.unreadable) for person in people)
-    empty = [f"{person.folder}: {person.left_out or 'no usable image'}" for person in people if not person.entries]
+    listed = [(person, len(owner.chip_names)) for person, owner in zip(people, album.people, strict=True)]
+    lost = [(person, photos) for person, photos in listed if photos and not person.entries]
+    empty = [f"{person.folder}: {person.left_out or 'no usable image'}" for person, _ in lost]
     rate = f" ({embedded / seconds:.0f} per second)" if embedded else ""
-    totals = f"{counted(len(people) - len(empty), 'person', 'people')}, {counted(images, 'image')}"
+    totals = (
+        f"{counted(sum(bool(person.entries) for person in people), 'person', 'people')}, {counted(images, 'image')}"
+    )
     print(f"{totals}: {embedded} embedded{rate}, {unchanged} unchanged")
-    if skipped or failed or unread:
-        files = embedded + unchanged + len(skipped) + failed + unread
-        parts = (
-            f"{embedded} embedded, {unchanged} unchanged, {len(skipped)} skipped, {failed} failed, {unread} not read"
-        )
+    left_out = len(skipped) + sum(photos for person, photos in lost if person.left_out)
+    if left_out or failed or unread:
+        files = embedded + unchanged + left_out + failed + unread
+        parts = f"{embedded} embedded, {unchanged} unchanged, {left_out} skipped, {failed} failed, {unread} not read"
         print(f"{counted(files, 'file')} in all: {parts}")
     non_square = sum(len(person.non_square) for person in people)
     if non_square:
@@ -147,8 +139,9 @@ def report(people: "list[PersonWork]", seconds: float, unread: int) -> None:
             "so crop the faces with selfies2face.py (use --align 1 for crops made by other programs)"
         )
     if skipped or empty:
-        print(f"skipped: {counted(len(skipped), 'image')}, {counted(len(empty), 'person', 'people')}")
+        print(f"skipped: {counted(left_out, 'image')}, {counted(len(empty), 'person', 'people')}")
         print(summarize(skipped + empty))
+    report_unread(album)
 
 
 def report_shared(people: "list[PersonWork]") -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from utils.media.albums import Album
 
 MIN_SIZE = 40  # pixels
-MAX_NAMES = 20  # of people that are listed
 MAX_SIZE = 960  # pixels of the longer side of the copy that is searched
 
 
@@ -84,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.faces.photo_search import load_photo_search
     from utils.features.extractor import load_extractor
     from utils.files import make_folder
-    from utils.media.albums import check_has_photos, read_album
+    from utils.media.albums import check_has_photos, read_album, report_unread
     from utils.recognition.photo_conversion import PhotoConverter, choose_faces
     from utils.threads import map_ahead
 
@@ -132,35 +131,6 @@ def plan_chips(album: "Album", faces_path: Path) -> dict[Path, Path]:
         for person in album.people
         for photo, name in person.chip_names.items()
     }
-
-
-def report_unread(album: "Album") -> None:
-    """Print what is not read of the album, and who has no photo that is."""
-    from utils.media.albums import LOOSE, NESTED, describe_unread
-
-    for person in album.people:
-        if len(person.folders) > 1:
-            spellings = counted(len(person.folders), "folder")
-            print(f"note: {person.name} has {spellings}, in spellings (NFC and NFD) that look alike: one person")
-    unread = album.all_unread
-    if LOOSE in unread or NESTED in unread:  # the photos may not be sorted by person yet
-        names = ", ".join(person.name for person in album.people[:MAX_NAMES])
-        more = f" and {len(album.people) - MAX_NAMES} more" if len(album.people) > MAX_NAMES else ""
-        print(f"each folder is one person: {names}{more}")
-    if unread:
-        total = unread.total()
-        files = counted(total + len(album.photos), "file")
-        print(f"not read: {total} of {files}: {describe_unread(unread)}")
-    for problem in album.problems:
-        print(f"not read: {problem}")
-    absent = [
-        f"{person.name}: {describe_unread(person.unread) or 'the folder is empty'}"
-        for person in album.people
-        if not person.chip_names
-    ]
-    if absent:
-        print(f"no photo read of {counted(len(absent), 'person', 'people')}")
-        print(summarize(absent, limit=len(absent)))
 
 
 def is_done(photo: Path, chip: Path) -> bool:

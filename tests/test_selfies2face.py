@@ -100,6 +100,7 @@ def test_every_file_is_accounted_for(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "3 people, 2 photos: 1 face saved, 0 unchanged, 1 left out" in out
     assert "each folder is one person: ada, bob, eve" in out
+    assert f"  {selfies / 'eve' / 'old'}: 1 file\n" in out and f"  {selfies / 'loose.jpg'}\n" in out
     assert "not read: 5 of 7 files: " in out and "2 in nested folders" in out and "2 videos" in out
     assert "no photo read of 2 people" in out and "  bob: 1 video" in out and "  eve: 1 in nested folders" in out
     assert selfies2face.main([*line, "--recursive"]) == 0

@@ -111,7 +111,7 @@ def test_deleted_people_and_damaged_files(library, capsys):
     capsys.readouterr()
     assert extract() == 0
     out = capsys.readouterr().out
-    assert "1 person, 5 images: 5 embedded" in out and "person 1: no usable image" in out
+    assert "1 person, 5 images: 5 embedded" in out and "  person 1: the folder is empty" in out
     assert [person.name for person in iterate_people(features)] == ["person 0"]
 
 
@@ -225,15 +225,12 @@ def test_every_file_is_accounted_for(library, capsys):
         assert counts["files in all"] == files == sum(counts.values()) - files
         assert (counts["embedded"], counts["unchanged"], counts["skipped"]) == (embedded, unchanged, 1)
         assert counts["not read"] == 6
-        for part in (
-            "holiday: ",
-            "film.mp4: .mp4 files are not read",
-            ".DS_Store: hidden",
-            "stray.txt: ",
-            "__MACOSX: ",
-        ):
+        assert f"not read: 6 of {files} files: 2 in nested folders: " in out
+        for part in ("1 video: ", "1 hidden file", "1 .txt file", "1 in folders whose names begin with ."):
             assert part in out
-        assert "nobody: no usable image" in out
+        for part in ("holiday: 2 files", "film.mp4", ".DS_Store", "stray.txt", "__MACOSX: 1 file"):
+            assert f"{part}\n" in out
+        assert "no photo read of 1 person\n  nobody: the folder is empty" in out
 
 
 def test_an_image_under_two_names_is_reported(library, capsys):
@@ -261,6 +258,7 @@ def test_a_name_that_is_too_long_stops_nobody(library, capsys):
     assert extract() == 0
     out = capsys.readouterr().out
     assert "11 embedded" in out and f"{long_name}: File name too long" in out
+    assert summary_of(out)["skipped"] == 5 and summary_of(out)["files in all"] == 17
     assert [path.name for path in sorted(features.iterdir())] == ["person 0", "person 1"]
     (features / long_name).mkdir()  # what an earlier version left behind
     (features / "leftover").mkdir()

@@ -7,7 +7,7 @@ import pytest
 
 from utils.cli import InputError
 from utils.files import spellings, subfolder
-from utils.media.albums import check_has_photos, describe_unread, read_album
+from utils.media.albums import check_has_photos, count_unread, describe_unread, read_album
 
 
 def make_files(folder, *names: str) -> None:
@@ -34,14 +34,14 @@ def count_files(folder) -> int:
 @pytest.mark.parametrize("recursive", [False, True])
 def test_every_file_is_counted_once(album_folder, recursive):
     album = read_album(album_folder, recursive)
-    assert len(album.photos) + album.all_unread.total() == count_files(album_folder)
+    assert len(album.photos) + count_unread(album.all_unread) == count_files(album_folder)
     assert len(set(album.photos)) == len(album.photos) == (5 if recursive else 2)
 
 
 def test_the_reasons_are_named(album_folder):
     text = describe_unread(read_album(album_folder, False).all_unread)
     for part in (
-        "4 in nested folders: --recursive reads them",
+        "4 in nested folders: selfies2face.py --recursive reads them",
         "3 videos: capture.py",
         "3 in folders whose names begin with . or __",
         "1 loose photo: put",

@@ -6,20 +6,38 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.cli import InputError, counted
+from utils.cli import InputError, counted, summarize
 from utils.files import group_spellings, sha256
 from utils.media.images import is_image, list_people, png_name
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv")
 
+MAX_NAMES = 20  # of people that are listed
+
 # Why files are not read. "{}" is their number.
 LOOSE = "{} loose photos: put them into a person's folder"
-NESTED = "{} in nested folders: --recursive reads them"
+NESTED = "{} in nested folders: selfies2face.py --recursive reads them"
 IGNORED = "{} in folders whose names begin with . or __"
 HIDDEN = "{} hidden files"
 VIDEOS = "{} videos: capture.py --video_path reads them"
 OTHER = "{} files of other kinds"
 SPECIAL = "{} special files (links to nothing, pipes)"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file, or a folder with all its files, that is not read."""
+
+    path: Path
+    reason: str  # one of those above, or of their form
+    files: int | None = None  # in the folder; None for a file
+
+    @property
+    def count(self) -> int:
+        return 1 if self.files is None else self.files
+
+    def __str__(self) -> str:
+        return str(self.path) if self.files is None else f"{self.path}: {counted(self.files, 'file')}"
 
 
 @dataclass
@@ -28,7 +46,8 @@ class Person:
 
     folders: list[Path]  # the first one's name is the person's
     chip_names: dict[Path, str] = field(default_factory=dict)  # photo → file name of its face, unique for the person
-    unread: Counter[str] = field(default_factory=Counter)  # files by reason
+    unread: list[Unread] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # folders that cannot be opened, with the reason
 
     @property
     def name(self) -> str:
@@ -40,54 +59,61 @@ class Album:
     """The people of an album, and what is not read."""
 
     people: list[Person]
-    unread: Counter[str] = field(default_factory=Counter)  # files outside the people's folders, by reason
-    problems: list[str] = field(default_factory=list)  # folders that cannot be opened, with the reason
+    unread: list[Unread] = field(default_factory=list)  # outside the people's folders
 
     @property
     def photos(self) -> list[Path]:
         return [photo for person in self.people for photo in person.chip_names]
 
     @property
-    def all_unread(self) -> Counter[str]:
-        """The files that are not read, by reason, in people's folders and outside."""
-        return sum((person.unread for person in self.people), self.unread)
+    def all_unread(self) -> list[Unread]:
+        """What is not read, in people's folders and outside."""
+        return [*self.unread, *(item for person in self.people for item in person.unread)]
+
+    @property
+    def problems(self) -> list[str]:
+        return [problem for person in self.people for problem in person.problems]
 
 
-def read_album(folder: Path, recursive: bool) -> Album:
-    """List an album's photos and count all its other files. Raises InputError without a person's folder.
+def read_album(folder: Path, recursive: bool = False) -> Album:
+    """List an album's photos and all its other files. Raises InputError without a person's folder.
 
     recursive: whether the folders inside a person's folder are read, too.
     """
     paths = {path.name: path for path in list_people(folder)}
-    groups = group_spellings(paths).values()
-    album = Album([Person([paths[name] for name in names]) for names in groups])
-    for entry in _scan(folder, album):
+    album = Album([Person([paths[name] for name in names]) for names in group_spellings(paths).values()])
+    for entry in _scan(folder):
         if entry.is_dir() and entry.name not in paths:
-            album.unread[IGNORED] += _count_files(entry.path)
+            album.unread += _whole_folder(entry, IGNORED)
         elif not entry.is_dir():
-            album.unread[LOOSE if _is_photo(entry) else _kind(entry)] += 1
+            album.unread.append(Unread(Path(entry.path), LOOSE if _is_photo(entry) else _kind(entry)))
     for person in album.people:
         for number, path in enumerate(person.folders):
-            for photo in _read_folder(path, person, album, recursive):
+            for photo in _read_folder(path, person, recursive):
                 is_plain = photo.parent == path and number == 0
                 person.chip_names[photo] = png_name(photo.name) if is_plain else _unique_name(photo, path.parent)
     return album
 
 
-def _read_folder(folder: Path | str, person: Person, album: Album, recursive: bool) -> Iterator[Path]:
-    """Yield the photos of a folder, sorted by name; count its other files."""
-    for entry in _scan(folder, album):
+def _read_folder(folder: Path | str, person: Person, recursive: bool) -> Iterator[Path]:
+    """Yield the photos of a folder, sorted by name; note its other files."""
+    try:
+        entries = _scan(folder)
+    except OSError as exc:  # the other people's photos are still read
+        person.problems.append(f"{folder}: {exc.strerror}")
+        return
+    for entry in entries:
         if not entry.is_dir():
             if _is_photo(entry):
                 yield Path(entry.path)
             else:
-                person.unread[_kind(entry)] += 1
+                person.unread.append(Unread(Path(entry.path), _kind(entry)))
         elif entry.name.startswith((".", "__")):
-            person.unread[IGNORED] += _count_files(entry.path)
+            person.unread += _whole_folder(entry, IGNORED)
         elif recursive and not entry.is_symlink():  # a link may lead back up
-            yield from _read_folder(entry.path, person, album, recursive)
+            yield from _read_folder(entry.path, person, recursive)
         else:
-            person.unread[NESTED] += _count_files(entry.path)
+            person.unread += _whole_folder(entry, NESTED)
 
 
 def _unique_name(photo: Path, folder: Path) -> str:
@@ -96,13 +122,9 @@ def _unique_name(photo: Path, folder: Path) -> str:
     return f"{photo.stem}_{photo.suffix[1:]}-{sha256(os.fsencode(relative))[:8]}.png"
 
 
-def _scan(folder: Path | str, album: Album) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as exc:  # the other people's photos are still read
-        album.problems.append(f"{folder}: {exc.strerror}")
-        return []
+def _scan(folder: Path | str) -> list[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _is_photo(entry: os.DirEntry) -> bool:
@@ -121,15 +143,22 @@ def _kind(entry: os.DirEntry) -> str:
     return f"{{}} {suffix} files" if suffix and suffix.isprintable() and not set(suffix) & set("{}") else OTHER
 
 
-def _count_files(folder: str) -> int:
-    return sum(len(names) for _, _, names in os.walk(folder))
+def _whole_folder(entry: os.DirEntry, reason: str) -> list[Unread]:
+    files = sum(len(names) for _, _, names in os.walk(entry.path))
+    return [Unread(Path(entry.path), reason, files)] if files else []
 
 
-def describe_unread(unread: Counter[str]) -> str:
-    """The files that are not read, by reason, most first: "90 in nested folders: …; 3 videos: …"."""
-    parts = [
-        _singular(reason.format(1)) if count == 1 else reason.format(count) for reason, count in unread.most_common()
-    ]
+def count_unread(unread: list[Unread]) -> int:
+    """The number of files."""
+    return sum(item.count for item in unread)
+
+
+def describe_unread(unread: list[Unread]) -> str:
+    """The numbers of files that are not read, by reason, most first: "90 in nested folders: …; 3 videos: …"."""
+    counts: Counter[str] = Counter()
+    for item in unread:
+        counts[item.reason] += item.count
+    parts = [_singular(reason.format(1)) if n == 1 else reason.format(n) for reason, n in counts.most_common()]
     return "; ".join(parts)
 
 
@@ -144,3 +173,30 @@ def check_has_photos(album: Album, folder: Path) -> None:
     if not album.photos:
         parts = [f"{folder} has no photos in its {counted(len(album.people), 'person folder')}", *album.problems]
         raise InputError("; ".join([*parts, describe_unread(album.all_unread)]).rstrip("; "))
+
+
+def report_unread(album: Album) -> None:
+    """Print which files of an album are not read, and who has no photo that is."""
+    for person in album.people:
+        if len(person.folders) > 1:
+            spellings = counted(len(person.folders), "folder")
+            print(f"note: {person.name} has {spellings}, in spellings (NFC and NFD) that look alike: one person")
+    unread, photos = album.all_unread, len(album.photos)
+    if {LOOSE, NESTED} & {item.reason for item in unread}:  # the photos may not be sorted by person yet
+        names = ", ".join(person.name for person in album.people[:MAX_NAMES])
+        more = f" and {len(album.people) - MAX_NAMES} more" if len(album.people) > MAX_NAMES else ""
+        print(f"each folder is one person: {names}{more}")
+    if unread:
+        total = count_unread(unread)
+        print(f"not read: {total} of {counted(total + photos, 'file')}: {describe_unread(unread)}")
+        print(summarize([str(item) for item in unread]))
+    for problem in album.problems:
+        print(f"not read: {problem}")
+    absent = [
+        f"{person.name}: {describe_unread(person.unread) or 'the folder is empty'}"
+        for person in album.people
+        if not person.chip_names and not person.problems
+    ]
+    if absent:
+        print(f"no photo read of {counted(len(absent), 'person', 'people')}")
+        print(summarize(absent, limit=len(absent)))
