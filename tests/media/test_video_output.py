@@ -44,6 +44,21 @@ def test_browsers_know_the_codec(tmp_path, suffix):
         assert file.streams.video[0].codec_context.name == "vp9"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+@pytest.mark.parametrize("size_wh", [(160, 120), (161, 121)])
+def test_colors_stay_as_they_are(tmp_path, suffix, size_wh):
+    video = VideoOutput(tmp_path / f"colors{suffix}", 15)
+    picture = np.zeros((*size_wh[::-1], 3), np.uint8)
+    for corner, color in enumerate([(200, 30, 30), (30, 200, 30), (30, 30, 200), (255, 255, 255)]):
+        picture[60 * (corner // 2) :, 80 * (corner % 2) :] = color
+    for _ in range(3):
+        video.write(picture)
+    video.close()
+    *_, frame = VideoSource(video.path).frames()
+    assert frame.image.shape == picture.shape
+    assert np.abs(frame.image[20::60, 20::80].astype(int) - picture[20::60, 20::80]).max() < 8
+
+
 def test_frames_are_seen_at_their_times(tmp_path):
     for suffix in (".mp4", ".avi"):
         video, times = VideoOutput(tmp_path / f"gray{suffix}", 10), (5.0, 5.3, 5.3, 5.4, 9.0)
