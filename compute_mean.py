@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.features.feature_files import iterate_people
+    from utils.features.kept import report_kept
     from utils.features.normalization import gather_statistics, save_normalization
 
     statistics = gather_statistics(iterate_people(args.features_path))
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"mean {statistics.mean:.6f}, standard deviation {statistics.std:.6f}")
     print(f"standard deviation by dimension: min {low:.6f}, median {median:.6f}, max {high:.6f}")
     print(f"{path} written")
+    report_kept(args.features_path)
     return 0
 
 

@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser, summarize, warn
@@ -66,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.extraction import FeatureStore, embed_people
     from utils.features.extractor import load_extractor
     from utils.features.inference import bfloat16_slow_reason
+    from utils.features.kept import report_kept
     from utils.files import make_folder
     from utils.media.albums import read_album
 
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     embed_people(people, extractor, store, args.jobs)
     report(people, album, time.monotonic() - start)
     report_shared(people)
-    report_orphans(args.features, {person.name for person in people})
+    report_kept(args.features, args.faces_path)
     errors = [person.write_error for person in people if person.write_error]
     if errors:
         others = f" (and {counted(len(errors) - 1, 'person', 'people')} more)" if errors[1:] else ""
@@ -152,21 +152,6 @@ def report_shared(people: "list[PersonWork]") -> None:
     if pairs:
         warn(f"{counted(len(pairs), 'image stands', 'images stand')} under two names, byte for byte:")
         print(summarize(pairs), file=sys.stderr)
-
-
-def report_orphans(features: Path, people: set[str]) -> None:
-    """Print the people who have features but no faces folder. They are still recognized."""
-    from utils.features.feature_files import folders_with_features
-    from utils.files import one_spelling
-
-    if not features.is_dir():  # nothing was ever extracted
-        return
-    known = {one_spelling(name) for name in people}
-    orphans = [name for name in folders_with_features(features) if one_spelling(name) not in known]
-    if orphans:
-        count = counted(len(orphans), "person", "people")
-        print(f"kept: {count} with features but without a folder in --faces_path; delete these to forget them")
-        print(summarize([str(features / name) for name in orphans]))
 
 
 if __name__ == "__main__":

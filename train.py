@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.features.feature_files import load_features
+    from utils.features.kept import report_kept
     from utils.files import make_folder
     from utils.heads.head import save_head
     from utils.heads.training import fit_head, plot_learning_curve
@@ -124,6 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         patience=args.patience,
     )
     features = load_features(args.features_path)
+    report_kept(args.features_path)
     options = complete_options(requested, features, args.features_path if args.normalize else None)
     path = new_head_path(args.output_model)
     import_keras()

@@ -1,14 +1,11 @@
 """The files of an enrollment when a folder cannot be written, a disk is full, or features have an unknown origin."""
 
-import importlib
-
 import pytest
 from support import draw_selfies, enroll, file_contents, recognize_all
 
 from utils.features import feature_files
 from utils.features.feature_files import load_person
 from utils.live import enrolled_files
-from utils.live.enrolled_files import people_without_faces
 
 DENIED = "/a/folder"
 
@@ -78,22 +75,3 @@ def test_features_of_unknown_origin_are_left_alone(home_setup):
     before = file_contents(features)
     enroll(recognizer, enrollment, "person 3", draw_selfies(500, 6))
     assert file_contents(features) == before and len(recognizer.gallery.matrix) == 40
-
-
-def test_people_without_faces_are_known_in_any_spelling(tmp_path):
-    names = ["ada", "Zo\u00eb", "bob"]
-    assert people_without_faces(names, tmp_path / "missing") == []
-    (tmp_path / "ada").mkdir()
-    (tmp_path / "Zoe\u0308").mkdir()
-    (tmp_path / "bob").write_text("a file")
-    assert people_without_faces(names, tmp_path) == ["bob"]
-
-
-def test_who_is_still_recognized_without_faces_is_named(tmp_path, capsys):
-    (tmp_path / "ada").mkdir()
-    report_forgotten = importlib.import_module("test").report_forgotten
-    report_forgotten(["ada"], tmp_path, tmp_path / "features")
-    assert capsys.readouterr().out == ""
-    report_forgotten(["ada", "bob"], tmp_path, tmp_path / "features")
-    assert f"1 person with features but without a folder in {tmp_path}" in (out := capsys.readouterr().out)
-    assert str(tmp_path / "features" / "bob") in out

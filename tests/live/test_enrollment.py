@@ -11,6 +11,7 @@ from utils.faces.alignment import face_chip
 from utils.features.feature_files import load_person
 from utils.heads.head import Head
 from utils.live.enrollment import Enrollment, check_name
+from utils.live.session import load_models
 from utils.media.images import read_image
 from utils.recognition.recognizer import load_recognizer
 
@@ -36,11 +37,6 @@ def extract_again(suite, faces, features, capsys) -> str:
     capsys.readouterr()
     assert extract_features.main(line) == 0
     return capsys.readouterr().out
-
-
-def load_models(suite, features, **options):
-    """The gallery and the extractor, as test.py loads them."""
-    return importlib.import_module("test").load_models(features, suite["extractor"], suite["head"], **options)
 
 
 @pytest.mark.slow
@@ -69,7 +65,7 @@ def test_an_enrolled_person_is_recognized_and_stored(suite, home_setup, capsys):
 def test_the_first_person_is_enrolled_in_a_window(suite, tmp_path):
     """Neither the folder of features nor that of faces exists beforehand."""
     faces, features = tmp_path / "faces", tmp_path / "features"
-    gallery, extractor = load_models(suite, features, can_enroll=True)
+    gallery, extractor = load_models(features, suite["extractor"], suite["head"], can_enroll=True)
     assert gallery.names == []
     recognizer = load_recognizer(gallery, extractor, "retinaface", 20, True, 640)
     recognizer.warm_up()
@@ -122,7 +118,7 @@ def test_the_heads_threshold_follows_enrollment_and_undo(suite, home_setup, monk
     """The user's threshold, if one is given, does not."""
     recognizer, enrollment, *_ = home_setup
     monkeypatch.setattr(Head, "threshold_for", lambda _, people: 0.5 + people / 100)
-    gallery, _ = load_models(suite, suite["features"], threshold=given)
+    gallery, _ = load_models(suite["features"], suite["extractor"], suite["head"], threshold=given)
     recognizer.gallery = enrollment.gallery = gallery
     before = gallery.threshold
     assert before == pytest.approx(alone)

@@ -151,7 +151,7 @@ class FeatureStore:
             raise InputError(f"another run changed the features of {person.name} in the meantime: run this again")
         rows = [*kept.values(), *(FeatureRow(person.entries[name], row) for name, row in new_rows.items())]
         if rows or not person.unreadable:
-            save_rows(self.folder, person.name, rows, self.extractor, self.align)
+            save_rows(self.folder, person.name, rows, self.extractor, self.align, person.folder)
             for other in self._other_spellings(person.folder.name):
                 delete_person(self.folder, other)
 

@@ -14,6 +14,7 @@ and nothing else. Files written by Python 2's cPickle load too.
 
 import contextlib
 import dataclasses
+import os
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from utils.files import (
     write_json,
 )
 
+FACES = "faces"  # a manifest's key: the person's folder of faces, relative to the folder of features
 STRANGERS = "_strangers"  # the folder, in faces and in features, for people who are not enrolled
 
 
@@ -98,8 +100,12 @@ def image_entry(path: Path) -> ImageEntry | None:
     return ImageEntry(path.name, status.st_size, status.st_mtime_ns)
 
 
-def save_rows(folder: Path, person: str, rows: Iterable[FeatureRow], extractor: str, align: int) -> None:
+def save_rows(
+    folder: Path, person: str, rows: Iterable[FeatureRow], extractor: str, align: int, faces: Path | None = None
+) -> None:
     """Replace a person's feature files by these rows, sorted by image name. Without rows, delete the files.
+
+    faces: the person's folder of faces, for `report_kept` of utils.features.kept.
 
     Of two rows with the same image name the later one counts. Raises OSError if a file cannot be
     written, and then restores the matrix that was there.
@@ -113,7 +119,7 @@ def save_rows(folder: Path, person: str, rows: Iterable[FeatureRow], extractor: 
     is_new = not path.parent.exists()
     try:
         matrix = np.stack([row.features for row in ordered])
-        save_person(folder, person, matrix, [row.image for row in ordered], extractor, align)
+        save_person(folder, person, matrix, [row.image for row in ordered], extractor, align, faces)
     except OSError:
         # The new matrix may be written and its manifest not. The former matrix fits the former manifest.
         with contextlib.suppress(OSError):
@@ -127,7 +133,13 @@ def save_rows(folder: Path, person: str, rows: Iterable[FeatureRow], extractor: 
 
 
 def save_person(
-    folder: Path, person: str, matrix: np.ndarray, images: list[ImageEntry], extractor: str, align: int
+    folder: Path,
+    person: str,
+    matrix: np.ndarray,
+    images: list[ImageEntry],
+    extractor: str,
+    align: int,
+    faces: Path | None = None,
 ) -> None:
     """Write a person's matrix (n, D), then its manifest. Each write is atomic.
 
@@ -148,6 +160,8 @@ def save_person(
         "data_sha256": sha256(data),
         "images": images,
     }
+    if faces:  # relative, so that both folders can be moved together
+        manifest[FACES] = os.path.relpath(os.path.realpath(faces), os.path.realpath(folder))
     write_json(path.with_suffix(".json"), manifest, private=True)
 
 

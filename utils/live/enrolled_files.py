@@ -13,12 +13,7 @@ import numpy as np
 from utils.cli import InputError
 from utils.faces.folder import FaceSaver
 from utils.features.feature_files import FeatureRow, PersonFeatures, image_entry, load_person, save_rows
-from utils.files import make_folder, spellings, subfolder
-
-
-def people_without_faces(names: list[str], faces_path: Path) -> list[str]:
-    """The names without a folder in faces_path, in any spelling. None if that folder does not exist yet."""
-    return [name for name in names if not spellings(faces_path, name)] if faces_path.is_dir() else []
+from utils.files import make_folder, subfolder
 
 
 @dataclass(frozen=True)
@@ -71,13 +66,14 @@ class EnrolledFiles:
         if stored and (manifest is None or manifest.extractor != self.fingerprint or manifest.align):
             return
         rows = [*(stored.rows() if stored else []), FeatureRow(image_entry(path), embedding[0])]
-        save_rows(self.features_path, name, rows, self.fingerprint, align=0)
+        save_rows(self.features_path, name, rows, self.fingerprint, align=0, faces=path.parent)
 
     def _remove_features(self, name: str, image_names: set[str]) -> None:
         stored = self._stored(name)
         if stored and stored.manifest:
             rows = [row for row in stored.rows() if row.image.name not in image_names]
-            save_rows(self.features_path, name, rows, stored.manifest.extractor, stored.manifest.align)
+            faces = subfolder(self.faces_path, name)
+            save_rows(self.features_path, name, rows, stored.manifest.extractor, stored.manifest.align, faces)
 
     def _remove_if_empty(self, name: str) -> None:
         for folder in (subfolder(self.faces_path, name), subfolder(self.features_path, name)):

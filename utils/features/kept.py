@@ -1,0 +1,40 @@
+"""People whose features are kept after their faces were deleted: they are still recognized."""
+
+import os
+from pathlib import Path
+
+from utils.cli import InputError, counted, summarize
+from utils.features.feature_files import FACES, feature_path, folders_with_features
+from utils.files import read_json, spellings
+
+
+def report_kept(features_path: Path, faces_path: Path | None = None) -> None:
+    """Print who has features but no folder of faces any more.
+
+    faces_path: the folder that holds the folders of faces; None for the one that extract_features.py read, where a
+    manifest names it.
+    """
+    kept = [name for name in _names(features_path) if _is_gone(_faces_folder(features_path, name, faces_path))]
+    if kept:
+        people = counted(len(kept), "person", "people")
+        print(f"kept: {people} with features but without a folder of faces; delete these to forget them")
+        print(summarize([str(features_path / name) for name in kept]))
+
+
+def _names(features_path: Path) -> list[str]:
+    return folders_with_features(features_path) if features_path.is_dir() else []
+
+
+def _faces_folder(features_path: Path, name: str, faces_path: Path | None) -> Path | None:
+    if faces_path:
+        return faces_path / name
+    try:
+        recorded = read_json(feature_path(features_path, name).with_suffix(".json")).get(FACES)
+    except (InputError, OSError):  # the features are of unknown origin, which is reported where they are used
+        return None
+    return features_path / recorded if isinstance(recorded, str) else None
+
+
+def _is_gone(folder: Path | None) -> bool:
+    """Whether a person's folder is missing. Where the folder that held it is missing too, faces are kept elsewhere."""
+    return folder is not None and os.path.isdir(folder.parent) and not spellings(folder.parent, folder.name)
