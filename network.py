@@ -3,14 +3,19 @@
   python network.py --output models --model resnet --print_model 0
   python network.py --output models --model dlib --backbone dlib
   python network.py --output models --model dlib_flip --backbone dlib --flip 1
+  python network.py --output models --model sface --backbone sface
+  python network.py --output models --model arcface --backbone w600k_r50.onnx
 
 The default is the original recipe: ResNet50 trained on ImageNet, cut at activation_46 (7×7×2048)
 and averaged to 2048 features. It downloads Keras' ImageNet weights on first use. `--backbone dlib`
-is dlib's face recognition network, from 150×150 px to 128 features. It is trained on faces, and its
-weights come with the installed packages, so nothing is downloaded.
+is dlib's face recognition network, from 150×150 px to 128 features; `--backbone sface` is OpenCV's,
+from 112×112 px to 128 features of length 1, which makes far fewer errors. Both are trained on faces, and
+their weights come with the installed packages, so nothing is downloaded. `--backbone FILE.onnx` rebuilds any
+face network that you have as an ONNX file and measures how well its features equal the file's own.
 """
 
 import argparse
+import math
 import os
 import sys
 
@@ -34,12 +39,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_switch(parser, "-p", "--print_model", default=1, help="1: print a summary of the layers")
     add_network_flags(parser)
+    add_onnx_flags(parser)
     return parser
 
 
 def add_network_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that choose a pretrained network and turn it into an extractor."""
-    parser.add_argument("--backbone", default=BACKBONE, help="resnet50, dlib, or any other keras.applications name")
+    parser.add_argument(
+        "--backbone",
+        type=os.path.expanduser,
+        default=BACKBONE,
+        help="resnet50, dlib, sface, an ONNX file (its name ends in .onnx), or any other keras.applications name",
+    )
     parser.add_argument(
         "--layer",
         help="layer to cut at: its current name, or activation_N as old Keras counted "
@@ -60,7 +71,7 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
         "--weights",
         type=os.path.expanduser,  # no shell expands the one in --weights=~/weights.h5
         default="imagenet",
-        help="imagenet (for dlib: the weights in its package), none (random), or a file",
+        help="imagenet (for dlib and sface: the weights in their packages), none (random), or a file",
     )
     add_switch(
         parser,
@@ -71,12 +82,51 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_onnx_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags for what an ONNX file does not say about itself, and for the crop that a network sees."""
+    parser.add_argument(
+        "--layout", choices=("nchw", "nhwc"), help="order of an ONNX file's input (default: what its shape says)"
+    )
+    parser.add_argument(
+        "--mean",
+        type=channel_numbers,
+        metavar="M",
+        help="an ONNX network gets (x − M) · S of pixels x, 0-255: one number, or three for R,G,B (default: 127.5, or "
+        "0 if the file begins with its own scaling)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=channel_numbers,
+        metavar="S",
+        help="see --mean (default: 1/127.5, or 1; 1/127.5 may be written so)",
+    )
+    parser.add_argument("--channels", choices=("rgb", "bgr"), default="rgb", help="order of the colors (AdaFace: bgr)")
+    parser.add_argument(
+        "--crop",
+        choices=("dlib", "arcface"),
+        help="what the network sees of a face (default: arcface for sface and ONNX files, dlib for others)",
+    )
+
+
+def channel_numbers(text: str) -> tuple[float, ...]:
+    """One number or three, such as 127.5 or 1/58.4,1/57.1,1/57.4."""
+    parts = text.split(",")
+    try:
+        numbers = tuple(float(top) / float(bottom or 1) for top, _, bottom in (part.partition("/") for part in parts))
+    except (ValueError, ZeroDivisionError):
+        numbers = ()
+    if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"must be one number or three with commas between. Received: {text}")
+    return numbers
+
+
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.faces.crops import CROP_POINTS
-    from utils.features.backbones import build_extractor
+    from utils.features.backbones import build_extractor, is_face_network
     from utils.features.extractor import model_fingerprint, save_extractor
+    from utils.features.onnx_network import OnnxOptions
     from utils.files import make_folder
     from utils.keras_models import import_keras, new_model_path
 
@@ -85,15 +135,15 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(f"--flip 1 needs a .keras file, because HDF5 cannot store it. Received: {path.name}")
     make_folder(args.output)  # fail early if the folder cannot be created
     import_keras()
-    backbone = args.backbone.lower()
-    layer = args.layer or (RESNET50_LAYER if backbone == "resnet50" else None)
+    layer = args.layer or (RESNET50_LAYER if args.backbone.lower() == "resnet50" else None)
     weights = "pretrained" if args.weights == "imagenet" else args.weights
-    model = build_extractor(backbone, layer, args.pooling, args.input_size, weights, bool(args.flip))
+    onnx = OnnxOptions(args.layout, None, args.mean, args.scale, args.channels == "bgr")
+    model = build_extractor(args.backbone, layer, args.pooling, args.input_size, weights, bool(args.flip), onnx)
     if weights == "none":
         warn("--weights none gives a network with random weights, which recognizes nobody: for tests, or to train on")
     if args.print_model:
         model.summary(expand_nested=True)
-    crop_points = CROP_POINTS["dlib"]  # the only one that faces folders of earlier versions hold
+    crop_points = CROP_POINTS[args.crop or ("arcface" if is_face_network(args.backbone) else "dlib")]
     save_extractor(model, path, crop_points)
     fingerprint = model_fingerprint(model, crop_points)
     print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({fingerprint})")

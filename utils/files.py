@@ -260,17 +260,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def package_file(package: str, relative: str, expected_sha256: str) -> Path:
+def package_file(package: str, relative: str, expected_sha256: str, install: str = "") -> Path:
     """The path of a data file in an installed package, which is located but not imported.
 
-    Raises InputError if the package or the file is missing, or if its checksum differs.
+    install: the command that installs the package, if it is not the usual one. Raises InputError if the package or
+    the file is missing, or if its checksum differs.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"the package {package} is not installed: pip install {package}")
+        raise InputError(f"the package {package} is not installed: {install or f'pip install {package}'}")
     path = Path(spec.submodule_search_locations[0], relative)
     if not path.is_file():
-        raise InputError(f"{path} is missing: reinstall it with pip install --force-reinstall {package}")
+        raise InputError(f"{path} is missing: reinstall it with pip install --force-reinstall --no-deps {package}")
     if sha256(path.read_bytes()) != expected_sha256:
         raise InputError(f"{path} is not the file that {package} ships (its sha256 differs): reinstall it")
     return path

@@ -4,6 +4,7 @@ Every extractor takes RGB 0-255 (N, S, S, 3). Preprocessing is its first layer, 
 it wrong. The input's name, INPUT_NAME, marks models that have it.
 """
 
+import dataclasses
 import re
 import sys
 from collections.abc import Callable
@@ -15,6 +16,9 @@ import numpy as np
 from utils.cli import InputError
 from utils.features.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
 from utils.features.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
+from utils.features.onnx_extractor import build_from_onnx, build_sface
+from utils.features.onnx_network import NO_OPTIONS, OnnxOptions
+from utils.features.sface_network import INPUT_SIZE as SFACE_INPUT_SIZE
 
 if TYPE_CHECKING:
     import keras
@@ -22,29 +26,54 @@ if TYPE_CHECKING:
 Builder = Callable[..., "keras.Model"]  # a function of keras.applications
 INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
+UNIT_LENGTH_NAME = "unit_length"  # the last layer of the networks whose features are compared by their angle
+ONNX_SUFFIX = ".onnx"
 
 
 def build_extractor(
-    backbone: str, layer: str | None, pooling: str, input_size: int | None, weights: str, flip: bool = False
+    backbone: str,
+    layer: str | None,
+    pooling: str,
+    input_size: int | None,
+    weights: str,
+    flip: bool = False,
+    onnx: OnnxOptions = NO_OPTIONS,
+    report: Callable[[str], None] = print,
 ) -> "keras.Model":
     """Build a functional Keras model from RGB 0-255 (N, S, S, 3) to float32 (N, D).
 
     Args:
-        backbone: "dlib" or the name of a `keras.applications` network, in upper or lower case.
+        backbone: "dlib", "sface", the name of a `keras.applications` network, in upper or lower case, or the path
+            of an ONNX file. The features of SFace and of ONNX files have length 1.
         layer: Name of the layer to cut at; None for the last.
         pooling: "avg", "max" or "none" (flatten).
         input_size: S in pixels; None for the network's own.
         weights: "pretrained", "none" (random) or a file.
         flip: See `with_flip`.
+        onnx: What an ONNX file does not say about itself.
+        report: Takes lines about what was read from an ONNX file.
 
     Raises:
         InputError: An argument does not fit, or the weights cannot be downloaded.
     """
-    if backbone == "dlib":
+    if is_face_network(backbone):
+        model = _build_face_network(backbone, layer, pooling, input_size, weights, onnx, report)
+    elif onnx != NO_OPTIONS:
+        raise InputError("--layout, --mean, --scale and --channels are for ONNX files (--backbone FILE.onnx)")
+    elif backbone.lower() == "dlib":
         model = _build_dlib(layer, pooling, input_size, weights)
     else:
         model = _build_application(backbone, layer, pooling, input_size, weights)
     return with_flip(model) if flip else model
+
+
+def is_face_network(backbone: str) -> bool:
+    """Whether a backbone sees ArcFace's crop and gives features of length 1, as today's face networks do."""
+    return backbone.lower() == "sface" or _is_onnx(backbone)
+
+
+def _is_onnx(backbone: str) -> bool:
+    return backbone.lower().endswith(ONNX_SUFFIX)
 
 
 def with_flip(model: "keras.Model") -> "keras.Model":
@@ -60,7 +89,42 @@ def with_flip(model: "keras.Model") -> "keras.Model":
     # Operations, unlike layers, cannot be named. No fingerprint depends on them.
     both = model(ops.concatenate([image, ops.flip(image, axis=2)], axis=0))
     features = ops.mean(ops.reshape(both, (2, -1, model.output_shape[1])), axis=0)
+    if model.layers[-1].name == UNIT_LENGTH_NAME:
+        features = _unit_length(features)  # the mean of two vectors of length 1 is shorter
     return Model(image, features, name=f"{model.name}_flip")
+
+
+def _unit_length(features: "keras.KerasTensor") -> "keras.KerasTensor":
+    from keras import layers
+
+    return layers.UnitNormalization(name=UNIT_LENGTH_NAME)(features)
+
+
+def _build_face_network(
+    backbone: str,
+    layer: str | None,
+    pooling: str,
+    input_size: int | None,
+    weights: str,
+    onnx: OnnxOptions,
+    report: Callable[[str], None],
+) -> "keras.Model":
+    from keras import Model
+
+    names = (INPUT_NAME, PREPROCESSING_NAME)
+    if _is_onnx(backbone):
+        network = build_from_onnx(Path(backbone), dataclasses.replace(onnx, size=input_size), weights, names, report)
+    elif input_size not in (None, SFACE_INPUT_SIZE):
+        raise InputError(f"--input_size must be {SFACE_INPUT_SIZE} for the sface backbone. Received: {input_size}")
+    elif onnx != NO_OPTIONS:
+        raise InputError("--layout, --mean, --scale and --channels do not apply to sface, whose file says them")
+    else:
+        network = build_sface(weights, names, report)
+    name = network.name
+    if layer is not None:
+        network = _cut(network, layer)
+        name = f"{network.name}_{pooling}"
+    return Model(network.input, _unit_length(_pool(network.output, pooling)), name=name)
 
 
 def _build_dlib(layer: str | None, pooling: str, input_size: int | None, weights: str) -> "keras.Model":
@@ -111,7 +175,8 @@ def _find_application(name: str) -> Builder:
         if callable(function) and candidate[0].isupper()
     }
     if name.lower() not in builders:
-        raise InputError(f"--backbone must be dlib or one of {', '.join(sorted(builders))}. Received: {name}")
+        known = ", ".join(sorted(builders))
+        raise InputError(f"--backbone must be dlib, sface, a FILE{ONNX_SUFFIX} or one of {known}. Received: {name}")
     return builders[name.lower()]
 
 

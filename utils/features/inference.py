@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float32", "bfloat16")
 # These layers output sums or differences of large numbers. The 8 bits of bfloat16's mantissa are too few for that.
-FLOAT32_LAYERS = ("preprocessing",)
+FLOAT32_LAYERS = ("preprocessing", "unit_length")
 
 
 def inference_model(model: "keras.Model", precision: str = "float32") -> "keras.Model":
     """A copy of a single-output Keras model that runs faster and gives the same features.
 
-    A batch normalization that directly follows a convolution is multiplied into it, because
+    A batch normalization that directly follows a convolution or a dense layer is multiplied into it, because
     γ·(conv(x) − μ)/√(σ² + ε) + β is again a convolution (Ioffe and Szegedy, "Batch Normalization",
     2015, at inference). This needs a convolution with no other consumer, and is left out in models
     that call a layer twice or that wrap another model. Weights and output stay float32 with either
@@ -65,7 +65,7 @@ def inference_model(model: "keras.Model", precision: str = "float32") -> "keras.
 
 
 def _normalizations_to_fold(model: "keras.Model") -> dict["keras.Layer", "keras.Layer"]:
-    """Convolution → the batch normalization that is the only consumer of its output. Looks into nested models."""
+    """Convolution or dense layer → the batch normalization that alone takes its output. Looks into nested models."""
     from keras import layers
 
     nested = [layer for layer in model.layers if hasattr(layer, "layers")]
@@ -75,32 +75,37 @@ def _normalizations_to_fold(model: "keras.Model") -> dict["keras.Layer", "keras.
     if any(len(layer._inbound_nodes) > 1 for layer in model.layers):
         return {}
     consumed = [tensor for layer in model.layers for tensor in _as_list(layer.input)] + list(model.outputs)
-    convolutions = [layer for layer in model.layers if type(layer) is layers.Conv2D]
+    kinds = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+    linear = [layer for layer in model.layers if type(layer) in kinds]
     pairs = {}
     for layer in model.layers:
-        if type(layer) is layers.BatchNormalization and layer.axis in (-1, 3):
-            convolution = next((other for other in convolutions if other.output is layer.input), None)
-            if convolution and sum(tensor is layer.input for tensor in consumed) == 1 and _is_linear(convolution):
-                pairs[convolution] = layer
+        is_normalization = type(layer) is layers.BatchNormalization
+        if is_normalization and layer.axis in (-1, len(layer.input.shape) - 1):
+            source = next((other for other in linear if other.output is layer.input), None)
+            if source and sum(tensor is layer.input for tensor in consumed) == 1 and _is_linear(source):
+                pairs[source] = layer
     return pairs
 
 
-def _is_linear(convolution: "keras.Layer") -> bool:
-    return convolution.get_config()["activation"] == "linear" and convolution.data_format == "channels_last"
+def _is_linear(layer: "keras.Layer") -> bool:
+    config = layer.get_config()
+    return config["activation"] == "linear" and config.get("data_format", "channels_last") == "channels_last"
 
 
 def _as_list(tensors: Any) -> list:
     return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
-def _fold(convolution: list[np.ndarray], normalization: "keras.Layer") -> list[np.ndarray]:
+def _fold(weights: list[np.ndarray], normalization: "keras.Layer") -> list[np.ndarray]:
     """Fold a normalization into the weights [kernel] or [kernel, bias] before it. Returns [kernel, bias]."""
-    kernel, bias = (*convolution, 0)[:2]
+    kernel, bias = weights[0], weights[1] if len(weights) > 1 else 0
     mean, variance = (np.asarray(values) for values in (normalization.moving_mean, normalization.moving_variance))
     gamma = np.asarray(normalization.gamma) if normalization.scale else np.ones_like(mean)
     beta = np.asarray(normalization.beta) if normalization.center else np.zeros_like(mean)
     factor = gamma / np.sqrt(variance + normalization.epsilon)
-    return [kernel * factor, (bias - mean) * factor + beta]
+    # A depthwise convolution's outputs are the last two axes of its kernel, the channels and the filters for each.
+    outputs = kernel.shape[-1:] if kernel.shape[-1] == factor.size else kernel.shape[-2:]
+    return [kernel * factor.reshape(outputs), (bias - mean) * factor + beta]
 
 
 def on_accelerator() -> bool:

@@ -1,0 +1,377 @@
+"""ONNX' arithmetic, activations, sums and products of matrices as Keras layers and operations.
+
+A constant becomes the weight of a layer, as all weights do: a file's settings are no place for arrays, and
+fingerprints see weights.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from utils.features.onnx_graph import IMAGE, Activation, Node, arrange, checked_axis, in_axes_of, plain, reshape
+
+Operator = Callable[[Node], Activation]
+
+
+def affine(x: Activation, scale: np.ndarray, offset: np.ndarray, node: Node) -> Activation:
+    """x · scale + offset. Both constants have one value, or are broadcast to x as ONNX does."""
+    from keras import layers
+
+    if scale.size == offset.size == 1:
+        layer = layers.Rescaling(scale.item(), offset.item(), name=node.name)
+        return Activation(layer(x.tensor), x.axes)
+    x = _grown(x, np.broadcast_shapes(scale.shape, offset.shape), node)
+    scale, offset = np.broadcast_arrays(in_axes_of(scale, x), in_axes_of(offset, x))
+    if scale.shape[0] != 1:
+        raise ValueError("a constant differs between the images of a batch")
+    varying = [axis for axis, size in enumerate(scale.shape) if size > 1]
+    first, last = varying[0], varying[-1]
+    sizes = x.tensor.shape[1:]
+    # Batch normalization scales and shifts one axis. All axes on which a constant varies become one.
+    shape = (1, *(size if first <= axis <= last else 1 for axis, size in enumerate(sizes, start=1)))
+    weights = [np.broadcast_to(value, shape).reshape(-1) for value in (scale, offset)]
+    layer = layers.BatchNormalization(axis=-1 if last == x.rank - 1 else first, epsilon=0, name=node.name)
+    tensor = x.tensor
+    if last > first:
+        merged = (*sizes[: first - 1], len(weights[0]), *sizes[last:])
+        tensor = layers.Reshape(merged, name=node.label("merged"))(tensor)
+    tensor = layer(tensor)
+    layer.set_weights([*weights, np.zeros_like(weights[0]), np.ones_like(weights[0])])
+    if last > first:
+        tensor = layers.Reshape(sizes, name=node.label("split"))(tensor)
+    return Activation(tensor, x.axes)
+
+
+def _grown(x: Activation, shape: tuple[int, ...], node: Node) -> Activation:
+    """x repeated where it has size 1 and an ONNX shape, from the last axis, has more."""
+    from keras import ops
+
+    if len(shape) > x.rank:
+        x = reshape(x, (1,) * (len(shape) - x.rank) + x.shape, node.label, node.label("rank"))
+    tensor = x.tensor
+    for axis, size in enumerate(shape, start=x.rank - len(shape)):
+        if x.shape[axis] == 1 and size > 1:
+            if axis == x.batch_axis:
+                raise ValueError("a constant differs between the images of a batch")
+            tensor = ops.repeat(tensor, size, axis=x.keras_axis(axis))
+    return Activation(tensor, x.axes)
+
+
+def expand(node: Node) -> Activation:
+    shape = tuple(node.setting("shape", 1, []))
+    if min(shape, default=1) < 1 or math.prod(shape) > 1 << 26:
+        raise ValueError(f"it cannot be expanded to {shape}")
+    return _grown(node.activation(), shape, node)
+
+
+def _aligned(node: Node) -> list[Activation]:
+    """The operands of one rank and with their axes in the same order."""
+    operands = [node.activation(index) for index in range(len(node.operands))]
+    rank = max(x.rank for x in operands)
+    operands = [
+        x if x.rank == rank else reshape(x, (1,) * (rank - x.rank) + x.shape, node.label, node.label("rank"))
+        for x in operands
+    ]
+    order = max(operands, key=lambda x: math.prod(x.shape)).axes
+    return [arrange(x, order, node.label("order")) for x in operands]
+
+
+def _split_constant(node: Node) -> tuple[Activation, np.ndarray | None, bool]:
+    """The activation of a pair, the constant beside it if there is one, and whether the constant is the first."""
+    if len(node.operands) != 2:
+        raise ValueError(f"expected two operands. Received: {len(node.operands)}")
+    if isinstance(node.operands[0], Activation):
+        constant = None if isinstance(node.operands[1], Activation) else node.weights(1)
+        return node.operands[0], constant, False
+    return node.activation(1), node.weights(0), True
+
+
+ONE, ZERO = np.ones((), np.float32), np.zeros((), np.float32)
+
+
+def add(node: Node) -> Activation:
+    from keras import layers
+
+    x, constant, _ = _split_constant(node)
+    if constant is not None:
+        return affine(x, ONE, constant, node)
+    first, second = _aligned(node)
+    return Activation(layers.Add(name=node.name)([first.tensor, second.tensor]), first.axes)
+
+
+def subtract(node: Node) -> Activation:
+    from keras import layers
+
+    x, constant, is_first = _split_constant(node)
+    if constant is not None:
+        return affine(x, -ONE, constant, node) if is_first else affine(x, ONE, -constant, node)
+    first, second = _aligned(node)
+    return Activation(layers.Subtract(name=node.name)([first.tensor, second.tensor]), first.axes)
+
+
+def multiply(node: Node) -> Activation:
+    from keras import layers
+
+    x, constant, _ = _split_constant(node)
+    if constant is not None:
+        return affine(x, constant, ZERO, node)
+    first, second = _aligned(node)
+    return Activation(layers.Multiply(name=node.name)([first.tensor, second.tensor]), first.axes)
+
+
+def divide(node: Node) -> Activation:
+    from keras import ops
+
+    x, constant, is_first = _split_constant(node)
+    if constant is None:
+        first, second = _aligned(node)
+        return Activation(ops.divide(first.tensor, second.tensor), first.axes)
+    if is_first:
+        return affine(Activation(ops.reciprocal(x.tensor), x.axes), constant, ZERO, node)
+    if not constant.all():
+        raise ValueError("it divides by 0")
+    return affine(x, 1 / constant, ZERO, node)
+
+
+def power(node: Node) -> Activation:
+    from keras import ops
+
+    x, constant, is_first = _split_constant(node)
+    if constant is None or is_first or constant.size != 1:
+        raise ValueError("its exponent must be one number")
+    exponent = constant.item()
+    tensor = ops.square(x.tensor) if exponent == 2 else ops.power(x.tensor, exponent)
+    return Activation(tensor, x.axes)
+
+
+def _extremum(name: str) -> Operator:
+    def operator(node: Node) -> Activation:
+        from keras import ops
+
+        x, constant, _ = _split_constant(node)
+        if constant is None:
+            first, second = _aligned(node)
+            return Activation(getattr(ops, name)(first.tensor, second.tensor), first.axes)
+        if constant.size != 1:
+            raise ValueError("its constant must be one number")
+        return Activation(getattr(ops, name)(x.tensor, constant.item()), x.axes)
+
+    return operator
+
+
+def clip(node: Node) -> Activation:
+    from keras import layers, ops
+
+    x = node.activation()
+    bounds = [node.setting(name, index) for name, index in (("min", 1), ("max", 2))]
+    low, high = (
+        np.inf * sign if value is None else float(np.ravel(value)[0])
+        for value, sign in zip(bounds, (-1, 1), strict=True)
+    )
+    if not low <= high:
+        raise ValueError(f"it cannot clip to {low} to {high}")
+    if low == 0:
+        return Activation(layers.ReLU(None if np.isinf(high) else high, name=node.name)(x.tensor), x.axes)
+    tensor = x.tensor
+    if np.isfinite(low):
+        tensor = ops.maximum(tensor, low)
+    if np.isfinite(high):
+        tensor = ops.minimum(tensor, high)
+    return Activation(tensor, x.axes)
+
+
+def _activation(kind: str) -> Operator:
+    def operator(node: Node) -> Activation:
+        from keras import layers
+
+        x = node.activation()
+        layer = layers.ReLU(name=node.name) if kind == "relu" else layers.Activation(kind, name=node.name)
+        return Activation(layer(x.tensor), x.axes)
+
+    return operator
+
+
+def _operation(name: str) -> Operator:
+    def operator(node: Node) -> Activation:
+        from keras import ops
+
+        x = node.activation()
+        return Activation(getattr(ops, name)(x.tensor), x.axes)
+
+    return operator
+
+
+def leaky_relu(node: Node) -> Activation:
+    from keras import layers
+
+    x, slope = node.activation(), float(node.setting("alpha", default=0.01))
+    return Activation(layers.LeakyReLU(negative_slope=slope, name=node.name)(x.tensor), x.axes)
+
+
+def elu(node: Node) -> Activation:
+    from keras import layers
+
+    x, alpha = node.activation(), float(node.setting("alpha", default=1.0))
+    return Activation(layers.ELU(alpha, name=node.name)(x.tensor), x.axes)
+
+
+def gelu(node: Node) -> Activation:
+    from keras import ops
+
+    x, approximate = node.activation(), node.setting("approximate", default="none") == "tanh"
+    return Activation(ops.gelu(x.tensor, approximate=approximate), x.axes)
+
+
+def hard_sigmoid(node: Node) -> Activation:
+    return _hard_sigmoid(node, float(node.setting("alpha", default=0.2)), float(node.setting("beta", default=0.5)))
+
+
+def _hard_sigmoid(node: Node, slope: float, offset: float) -> Activation:
+    from keras import layers
+
+    x = node.activation()
+    tensor = layers.Rescaling(slope, offset, name=node.label("line"))(x.tensor)
+    return Activation(layers.ReLU(1.0, name=node.label("clip"))(tensor), x.axes)
+
+
+def hard_swish(node: Node) -> Activation:
+    from keras import layers
+
+    x = node.activation()
+    gate = _hard_sigmoid(node, 1 / 6, 0.5)
+    return Activation(layers.Multiply(name=node.name)([x.tensor, gate.tensor]), x.axes)
+
+
+def softmax(node: Node) -> Activation:
+    from keras import layers
+
+    x = node.activation()
+    axis = checked_axis(node.setting("axis", default=-1 if node.opset >= 13 else 1), x.rank)
+    if node.opset < 13 and axis != x.rank - 1:  # before version 13 all axes from this one on were taken together
+        raise ValueError(f"of several axes from {axis} on is not supported")
+    if axis == x.batch_axis:
+        raise ValueError("it mixes the images of a batch")
+    return Activation(layers.Softmax(x.keras_axis(axis), name=node.name)(x.tensor), x.axes)
+
+
+def layer_normalization(node: Node) -> Activation:
+    from keras import layers
+
+    x = plain(node.activation(), node.label("order"))
+    if node.outputs > 1 or x.batch_axis != 0 or checked_axis(node.setting("axis", default=-1), x.rank) != x.rank - 1:
+        raise ValueError("only the last axis can be normalized")
+    epsilon = float(node.setting("epsilon", default=1e-5))
+    weights = [node.weights(1)] + ([node.weights(2)] if node.constant(2) is not None else [])
+    layer = layers.LayerNormalization(epsilon=epsilon, center=len(weights) == 2, name=node.name)
+    result = Activation(layer(x.tensor), x.axes)
+    layer.set_weights([np.broadcast_to(value, (x.shape[-1],)) for value in weights])
+    return result
+
+
+def matrix_product(node: Node) -> Activation:
+    from keras import ops
+
+    if not all(isinstance(operand, Activation) for operand in node.operands):
+        return _product_with_constant(node)
+    first, second = (plain(node.activation(index), node.label("order")) for index in (0, 1))
+    if first.axes != second.axes or first.batch_axis >= first.rank - 2:
+        raise ValueError(f"{first.shape} and {second.shape} mix the images of a batch")
+    return Activation(ops.matmul(first.tensor, second.tensor), first.axes)
+
+
+def _product_with_constant(node: Node) -> Activation:
+    """A product with a matrix, which is a dense layer on the last axis (constant right) or the last but one (left)."""
+    from keras import layers
+
+    x, matrix, is_left = _split_constant(node)
+    matrix = matrix.reshape(matrix.shape[-2:]) if matrix.ndim > 2 and math.prod(matrix.shape[:-2]) == 1 else matrix
+    axis = checked_axis(-2 if is_left else -1, x.rank)
+    if matrix.ndim != 2 or axis == x.batch_axis:
+        raise ValueError(f"a constant of shape {matrix.shape} beside {x.shape} is not supported")
+    matrix = matrix.T if is_left else matrix
+    if len(matrix) != x.shape[axis]:
+        raise ValueError(f"{x.shape} and a constant of shape {matrix.shape} do not fit")
+    rest = [other for other in x.axes if other != axis]
+    x = arrange(x, (*rest, axis), node.label("order"))
+    layer = layers.Dense(matrix.shape[1], use_bias=False, name=node.name)
+    result = Activation(layer(x.tensor), x.axes)
+    layer.set_weights([matrix])
+    return result
+
+
+def _reduction(name: str) -> Operator:
+    def operator(node: Node) -> Activation:
+        x = node.activation()
+        axes = node.setting("axes", 1) or list(range(1, x.rank))
+        axes = sorted({checked_axis(axis, x.rank) for axis in axes})
+        if x.batch_axis in axes:
+            raise ValueError("it mixes the images of a batch")
+        keeps = bool(node.setting("keepdims", default=1))
+        tensor = _reduce(name, x, [x.keras_axis(axis) for axis in axes], keeps, node)
+        if keeps:
+            return Activation(tensor, x.axes)
+        kept = [axis for axis in range(x.rank) if axis not in axes]
+        return Activation(tensor, tuple(kept.index(axis) for axis in x.axes if axis in kept))
+
+    return operator
+
+
+def _reduce(name: str, x: Activation, axes: list[int], keeps: bool, node: Node) -> Any:
+    from keras import layers, ops
+
+    if name == "mean" and x.axes == IMAGE and sorted(axes) == [1, 2]:
+        return layers.GlobalAveragePooling2D(keepdims=keeps, name=node.name)(x.tensor)
+    if name == "l2":
+        return ops.sqrt(ops.sum(ops.square(x.tensor), axis=axes, keepdims=keeps))
+    return getattr(ops, name)(x.tensor, axis=axes, keepdims=keeps)
+
+
+def unit_length(node: Node) -> Activation:
+    from keras import layers
+
+    x = node.activation()
+    if node.setting("p", default=2) != 2:
+        raise ValueError("only lengths of order 2 are supported")
+    axis = x.keras_axis(node.setting("axis", default=-1))
+    if axis == 0:
+        raise ValueError("it mixes the images of a batch")
+    return Activation(layers.UnitNormalization(axis=axis, name=node.name)(x.tensor), x.axes)
+
+
+OPERATORS: dict[str, Operator] = {
+    "Add": add,
+    "Sub": subtract,
+    "Mul": multiply,
+    "Div": divide,
+    "Pow": power,
+    "Max": _extremum("maximum"),
+    "Min": _extremum("minimum"),
+    "Clip": clip,
+    "Relu": _activation("relu"),
+    "Sigmoid": _activation("sigmoid"),
+    "Tanh": _activation("tanh"),
+    "Softplus": _activation("softplus"),
+    "Exp": _activation("exponential"),
+    "Abs": _operation("abs"),
+    "Erf": _operation("erf"),
+    "Log": _operation("log"),
+    "Neg": _operation("negative"),
+    "Reciprocal": _operation("reciprocal"),
+    "Sqrt": _operation("sqrt"),
+    "LeakyRelu": leaky_relu,
+    "Elu": elu,
+    "Gelu": gelu,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": hard_swish,
+    "Softmax": softmax,
+    "LayerNormalization": layer_normalization,
+    "MatMul": matrix_product,
+    "ReduceMean": _reduction("mean"),
+    "ReduceSum": _reduction("sum"),
+    "ReduceMax": _reduction("max"),
+    "ReduceL2": _reduction("l2"),
+    "LpNormalization": unit_length,
+    "Expand": expand,
+}
