@@ -138,6 +138,12 @@ def report(people: "list[PersonWork]", album: "Album", seconds: float) -> None:
             f"{counted(non_square, 'image is not square', 'images are not square')}: whole photos give wrong names, "
             "so crop the faces with selfies2face.py (use --align 1 for crops made by other programs)"
         )
+    narrow = sum(len(person.narrow) for person in people)
+    if narrow:
+        print(
+            f"note: {narrow} of {counted(embedded, 'image')} are chips of an earlier version, which cut off a part of "
+            "the face that this extractor sees: selfies2face.py --overwrite and capture.py make complete ones"
+        )
     if skipped or empty:
         print(f"skipped: {counted(left_out, 'image')}, {counted(len(empty), 'person', 'people')}")
         print(summarize(skipped + empty))

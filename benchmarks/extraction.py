@@ -134,6 +134,7 @@ def network_gigaflops(model: "keras.Model") -> float:
 
 def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) -> list[dict]:
     """Time the networks in both precisions, dlib's own descriptor and the peak. Prints and returns the table."""
+    from utils.faces.alignment import crop_square
     from utils.features.extractor import load_extractor
     from utils.media.images import read_image, resize_chip
 
@@ -144,11 +145,11 @@ def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) 
     for name, path in models.items():
         for precision in ("float32", "bfloat16"):
             extractor = load_extractor(path, precision)
-            chips = [resize_chip(photo, extractor.size) for photo in photos[: extractor.batch_size]]
+            inputs = [extractor.cut(photo) for photo in photos[: extractor.batch_size]]
             row = f"{name} {precision}"
-            functions[row] = lambda extractor=extractor, chips=chips: extractor.embed(chips)
-            sizes[row] = len(chips), network_gigaflops(extractor.model)
-    singles = [resize_chip(photo, 150) for photo in photos[:SINGLE_FACES]]
+            functions[row] = lambda extractor=extractor, inputs=inputs: extractor.embed_inputs(inputs)
+            sizes[row] = len(inputs), network_gigaflops(extractor.model)
+    singles = [resize_chip(crop_square(photo), 150) for photo in photos[:SINGLE_FACES]]
     references = {"dlib itself": dlib_descriptors}
     if importlib.util.find_spec("face_recognition"):
         references["face_recognition"] = face_recognition_encodings

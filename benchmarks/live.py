@@ -224,7 +224,6 @@ def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head: "Head",
 
     from utils.faces.alignment import face_chip
     from utils.faces.detection import load_detector
-    from utils.media.images import resize_chip
 
     detect = load_detector()
     people = [features.matrix[features.labels == person] for person in range(len(features.names))]
@@ -232,8 +231,7 @@ def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head: "Head",
     def recognize(image: "np.ndarray") -> list[list[bool]]:
         accepted = []
         for face in detect(image):
-            chip = resize_chip(face_chip(image, face), extractor.size)[None]
-            probe = extractor.model.predict(chip, verbose=0)
+            probe = extractor.model.predict(extractor.cut(face_chip(image, face))[None], verbose=0)
             results = [
                 head.model.predict([np.repeat(probe, len(rows), axis=0), rows], verbose=0)[:, 0] for rows in people
             ]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support import DEADLINE, ROOT, assert_one_error_line, run_script, wait_until, write_clip
 
+from utils.faces.alignment import CHIP_SIZE
 from utils.files import UNFINISHED
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoSource
@@ -277,7 +278,7 @@ def test_capture_overwrites_nothing(clip, tmp_path, capsys):
     assert capture.main(line) == 0
     assert sorted(p.name for p in folder.iterdir()) == [f"Zoë_{n}.png" for n in (1, 10, 2, 7, 8, 9)]
     assert (folder / "Zoë_7.png").read_bytes() == before[folder / "Zoë_0.png"]
-    assert read_image(folder / "Zoë_8.png").shape == (224, 224, 3)
+    assert read_image(folder / "Zoë_8.png").shape == (CHIP_SIZE, CHIP_SIZE, 3)
     capsys.readouterr()
     assert capture.main(["--output", str(folder), "--headless"]) == 2
     assert "--every" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import selfies2face
+from utils.faces.alignment import CHIP_SIZE
 from utils.faces.detection import load_detector
 from utils.faces.quality import head_pose
 from utils.features.extractor import load_extractor
@@ -37,7 +38,7 @@ def test_photos_of_one_person_are_taken(tmp_path, capsys):
     assert "pair.jpg: 2 faces" in out and "wall.jpg: no face found" in out and "broken.heic: cannot be decoded" in out
     expected = ["one_jpg.png", "one_png.png", "passer-by_jpg.png"]
     assert sorted(path.name for path in (faces / "ada b").iterdir()) == expected
-    assert {read_image(path).shape for path in (faces / "ada b").iterdir()} == {(224, 224, 3)}
+    assert {read_image(path).shape for path in (faces / "ada b").iterdir()} == {(CHIP_SIZE, CHIP_SIZE, 3)}
 
     assert selfies2face.main(line) == 0
     assert "0 faces saved, 3 unchanged" in capsys.readouterr().out

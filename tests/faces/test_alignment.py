@@ -4,7 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.faces.alignment import CHIP_SIZE, Face, align_crop, face_chip, similarity_transform, warp_chip
+from utils.faces.alignment import (
+    CHIP_SIZE,
+    UNALIGNED_SIZE,
+    Face,
+    align_crop,
+    crop_square,
+    face_chip,
+    similarity_transform,
+    warp_chip,
+)
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector
 from utils.faces.dlib_hog import LANDMARKS_FILE
@@ -48,7 +57,7 @@ def test_our_chip_equals_dlibs(photos, embed):
             x, y, w, h = face.box
             shape = predictor(photo, dlib.rectangle(x, y, x + w - 1, y + h - 1))
             theirs = dlib.get_face_chip(photo, shape, size=150, padding=0.25)
-            ours = face_chip(photo, face, 150)
+            ours = warp_chip(photo, face.transform, 150)
             assert np.abs(ours.astype(int) - theirs).mean() < 6
             first, second = embed([ours, theirs])
             assert np.linalg.norm(first - second) < 0.15
@@ -61,7 +70,7 @@ def test_the_chip_of_a_tilted_face_is_upright(photos):
     turn = cv2.getRotationMatrix2D((photo.shape[1] / 2, photo.shape[0] / 2), 20, 1)
     turned = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     (upright,), (tilted,) = (load_detector()(image) for image in (photo, turned))
-    chips = face_chip(photo, upright), face_chip(turned, tilted)
+    chips = [crop_square(face_chip(image, face)) for image, face in ((photo, upright), (turned, tilted))]
     crops = [face_chip(image, load_detector(align=False)(image)[0]) for image in (photo, turned)]
     differences = [np.abs(a.astype(int) - b).mean() for a, b in (chips, crops)]
     assert differences[0] < 0.6 * differences[1]
@@ -73,7 +82,7 @@ def test_an_unaligned_chip_is_the_box_made_square(photos):
     side = max(w, h)
     left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
     crop = photos[0][top : top + side, left : left + side]
-    expected = cv2.resize(crop, (CHIP_SIZE, CHIP_SIZE), interpolation=cv2.INTER_LINEAR)
+    expected = cv2.resize(crop, (UNALIGNED_SIZE, UNALIGNED_SIZE), interpolation=cv2.INTER_LINEAR)
     assert np.abs(face_chip(photos[0], face).astype(int) - expected).mean() < 5
 
 
@@ -84,6 +93,8 @@ def test_a_crop_is_aligned_like_its_face(photos, embed):
     first, second = embed([align_crop(crop), face_chip(photos[1], face)])
     assert np.linalg.norm(first - second) < 0.35
     assert align_crop(crop[:3, :2]).shape == (CHIP_SIZE, CHIP_SIZE, 3)  # hopeless, but no crash
+    chip = face_chip(photos[1], face)
+    assert align_crop(chip) is chip
 
 
 def test_large_crops_are_averaged_and_keep_proportions():

@@ -10,10 +10,11 @@ import pytest
 
 import extract_features
 from utils.faces import dlib_hog
-from utils.faces.alignment import align_crop
+from utils.faces.alignment import CHIP_SIZE, SQUARE_SIZE, align_crop
+from utils.faces.crops import CROP_POINTS
 from utils.features import extraction, feature_files, inference
 from utils.features.extraction import FeatureStore
-from utils.features.extractor import Extractor, load_extractor
+from utils.features.extractor import Extractor, load_extractor, save_extractor
 from utils.features.feature_files import feature_path, iterate_people, load_features, load_person, save_person
 from utils.files import read_json
 from utils.media.images import read_image, write_image
@@ -129,7 +130,7 @@ def test_unreadable_images_are_named_and_skipped(library, capsys):
 
 def interrupt_batch(monkeypatch, number: int) -> list[int]:
     """Raise KeyboardInterrupt, as Ctrl-C does, at batch `number` from 1. Returns the sizes of the batches so far."""
-    sizes, embed = [], Extractor.embed
+    sizes, embed = [], Extractor.embed_inputs
 
     def embed_or_interrupt(self, images, padded):
         sizes.append(len(images))
@@ -137,7 +138,7 @@ def interrupt_batch(monkeypatch, number: int) -> list[int]:
             raise KeyboardInterrupt
         return embed(self, images, padded)
 
-    monkeypatch.setattr(Extractor, "embed", embed_or_interrupt)
+    monkeypatch.setattr(Extractor, "embed_inputs", embed_or_interrupt)
     return sizes
 
 
@@ -190,6 +191,8 @@ def test_file_names_that_are_not_utf8(library, capsys):
 @pytest.mark.slow
 def test_align_fits_landmarks_to_the_whole_crop(library):
     faces, features, extract = library
+    for image in (faces / "person 0").iterdir():
+        write_image(image, read_image(image)[90:250, 80:210])  # as another program would crop
     assert extract("--align", "1") == 0
     person = load_person(features, "person 0")
     crops = [align_crop(read_image(faces / "person 0" / image.name)) for image in person.manifest.images]
@@ -306,14 +309,14 @@ def test_features_that_are_not_finite_replace_nothing(library, monkeypatch, caps
     _, features, extract = library
     assert extract() == 0
     before = load_features(features).matrix
-    embed = Extractor.embed
+    embed = Extractor.embed_inputs
 
     def embed_badly(self, images, padded):
         rows = embed(self, images, padded)
         rows[3, 7] = np.nan  # of person 0
         return rows
 
-    monkeypatch.setattr(Extractor, "embed", embed_badly)
+    monkeypatch.setattr(Extractor, "embed_inputs", embed_badly)
     capsys.readouterr()
     assert extract("--overwrite") == 2
     captured = capsys.readouterr()
@@ -365,9 +368,9 @@ def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
     assert extract() == 0
     plain = load_features(features).matrix
     seen = []
-    embed, ahead = Extractor.embed, extraction.map_ahead
+    embed, ahead = Extractor.embed_inputs, extraction.map_ahead
     monkeypatch.setattr(
-        Extractor, "embed", lambda self, images, padded: seen.append(padded) or embed(self, images, padded)
+        Extractor, "embed_inputs", lambda self, images, padded: seen.append(padded) or embed(self, images, padded)
     )
     monkeypatch.setattr(extraction, "map_ahead", lambda *words: seen.append(words[2:]) or ahead(*words))
     assert extract("--overwrite", "--batch_size", "3", "--jobs", "1") == 0
@@ -482,3 +485,26 @@ def test_changes_by_another_run_are_noticed(library, monkeypatch, capsys):
     monkeypatch.setattr(FeatureStore, "save", save_after_another_run)
     assert extract() == 2
     assert "another run changed the features of person 0" in capsys.readouterr().err
+
+
+def test_chips_too_narrow_for_the_extractor_are_counted(tmp_path, capsys):
+    """An extractor that sees more than an earlier version's chips show says so, once, at the end."""
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3), name="rgb_0_255")
+    network = Model(image, layers.Flatten()(image), name="corners")
+    chips = {"old": (SQUARE_SIZE,) * 2, "new": (CHIP_SIZE,) * 2, "other": (90, 90)}
+    for number, (name, shape) in enumerate(chips.items()):
+        pictures = np.random.default_rng(number).integers(0, 256, (2, *shape, 3), np.uint8)
+        for index, picture in enumerate(pictures):
+            write_image(tmp_path / "faces" / "Zoë" / f"{name} {index}.png", picture)
+    note = "note: 2 of 6 images are chips of an earlier version"
+    for kind, words, expected in (("dlib", [], 0), ("arcface", ["--align", "1"], 0), ("arcface", [], 1)):
+        save_extractor(network, tmp_path / "net.keras", CROP_POINTS[kind])
+        line = ["-p", tmp_path / "faces", "-m", tmp_path / "net", "-f", tmp_path / "features", *words]
+        assert extract_features.main([str(word) for word in line]) == 0
+        assert capsys.readouterr().out.count(note) == expected
+    person = load_person(tmp_path / "features", "Zoë")
+    extractor = load_extractor(tmp_path / "net")
+    chips = [read_image(tmp_path / "faces" / "Zoë" / image.name) for image in person.manifest.images]
+    np.testing.assert_allclose(person.matrix, extractor.embed(chips), atol=1e-4)

@@ -61,10 +61,10 @@ def test_batches_are_padded_to_few_sizes():
     predict = extractor.model.predict_on_batch
     extractor.model.predict_on_batch = lambda batch: sizes.append(len(batch)) or predict(batch)
     images = list(np.random.default_rng(3).integers(0, 256, (19, 8, 8, 3), np.uint8))
-    features = extractor.embed(images)
+    features = extractor.embed_inputs(images)
     assert sizes == [8, 8, 4]
     sizes.clear()
-    np.testing.assert_allclose(extractor.embed(images, padded=8), features, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(extractor.embed_inputs(images, padded=8), features, rtol=0, atol=1e-4)
     assert sizes == [8, 8, 8]
 
 

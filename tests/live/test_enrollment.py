@@ -7,7 +7,7 @@ import pytest
 from support import draw_selfies, enroll, file_contents, gray_pictures, recognize_all, write_clip
 
 import extract_features
-from utils.faces.alignment import face_chip
+from utils.faces.alignment import CHIP_SIZE, face_chip
 from utils.features.feature_files import load_person
 from utils.heads.head import Head
 from utils.live.enrollment import Enrollment, check_name
@@ -48,7 +48,7 @@ def test_an_enrolled_person_is_recognized_and_stored(suite, home_setup, capsys):
     enroll(recognizer, enrollment, "Zoë", pictures)
     assert enrollment.notice == "Zoë enrolled with 5 faces"
     assert sorted(path.name for path in (faces / "Zoë").iterdir()) == [f"Zoë_{n}.png" for n in range(5)]
-    assert read_image(faces / "Zoë" / "Zoë_0.png").shape == (224, 224, 3)
+    assert read_image(faces / "Zoë" / "Zoë_0.png").shape == (CHIP_SIZE, CHIP_SIZE, 3)
     recognizer.tracks.cut()
     again = recognize_all(recognizer, draw_selfies(500, 4), start=10)
     assert [[face.name for face in named] for named in again][1:] == [["Zoë"]] * 3

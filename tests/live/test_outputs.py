@@ -3,6 +3,7 @@
 import numpy as np
 from support import FakeClock, draw_selfies, recognize_all
 
+from utils.faces.alignment import CHIP_SIZE
 from utils.live.outputs import Summary, UnknownFaces
 from utils.media.images import read_image
 from utils.media.video import Frame
@@ -40,4 +41,4 @@ def test_the_best_chip_of_an_unknown_face_is_saved(home_setup, tmp_path):
     assert len(unknown.by_track) == 1 and unknown.saved == 1  # saved when its track ended, and forgotten
     assert unknown.save() == 1
     (path,) = (tmp_path / "unknown").iterdir()
-    assert read_image(path).shape == (224, 224, 3)
+    assert read_image(path).shape == (CHIP_SIZE, CHIP_SIZE, 3)

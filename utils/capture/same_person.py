@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.faces.alignment import crop_square
 from utils.faces.dlib_hog import dlib_descriptor
 from utils.media.images import list_images, read_image
 
@@ -12,10 +13,15 @@ MAX_DISTANCE = 0.6  # between descriptors of one person; dlib's own limit, right
 MAX_KNOWN = 10  # faces of earlier runs to compare with, spread over the folder; describing each takes 0.08 s
 
 
+def describe_chip(chip: np.ndarray) -> np.ndarray:
+    """dlib's descriptor, float32 (128,), of a chip, RGB uint8 (S, S, 3)."""
+    return dlib_descriptor(crop_square(chip))
+
+
 class SamePerson:
     """The descriptors of one person's faces: those of earlier runs, and those saved by this one."""
 
-    def __init__(self, folder: Path, describe: Callable[[np.ndarray], np.ndarray] = dlib_descriptor):
+    def __init__(self, folder: Path, describe: Callable[[np.ndarray], np.ndarray] = describe_chip):
         """Describe some of the faces that the folder holds. Raises InputError if dlib's network cannot be loaded.
 
         describe: from a chip, RGB uint8 (S, S, 3), to a descriptor whose distances MAX_DISTANCE limits.

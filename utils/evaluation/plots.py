@@ -11,6 +11,7 @@ from utils.evaluation.identification import LIVE_RULE, NEAREST, Identification, 
 from utils.evaluation.pairs import Pairs
 from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores
 from utils.evaluation.verification import REPORTED_FARS
+from utils.faces.alignment import crop_square
 from utils.features.feature_files import FeatureSet
 from utils.figures import BLUE, CURVE_COLORS, DIFFERENT_PEOPLE_COLOR, GRAY, SAME_PERSON_COLOR, SKY_BLUE, save_figure
 from utils.files import subfolder
@@ -249,6 +250,6 @@ def _read_photo(path: Path | None) -> np.ndarray:
     if path is None:
         return gray
     try:
-        return resize_chip(read_image(path), PHOTO_SIZE)
+        return resize_chip(crop_square(read_image(path)), PHOTO_SIZE)
     except (InputError, OSError):
         return gray

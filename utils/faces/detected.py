@@ -9,7 +9,7 @@ from utils.faces.alignment import Face, warp_chip
 from utils.faces.quality import quality, thumbnail
 from utils.media.video import Frame
 
-THUMBNAIL_CHIP_SIZE = 32  # pixels of the chip that a measured face's thumbnail is made from
+THUMBNAIL_SQUARE_SIZE = 32  # pixels of the crop square that a measured face's thumbnail is made from
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,5 @@ class DetectedFrame(Generic[AnyFace]):
 
 def measure_face(image: np.ndarray, face: Face) -> MeasuredFace:
     """Measure a face in its RGB uint8 image (H, W, 3): its quality and its thumbnail."""
-    chip = warp_chip(image, face.transform, THUMBNAIL_CHIP_SIZE)
-    return MeasuredFace(**vars(face), quality=quality(image, face), thumbnail=thumbnail(chip))
+    square = warp_chip(image, face.transform, THUMBNAIL_SQUARE_SIZE)
+    return MeasuredFace(**vars(face), quality=quality(image, face), thumbnail=thumbnail(square))

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -124,7 +125,7 @@ def unaligned(face: Face) -> Face:
     side = max(w, h)
     left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
     transform = np.array([[1 / side, 0, -left / side], [0, 1 / side, -top / side]])
-    return Face(face.box, face.score, face.landmarks, transform)
+    return replace(face, transform=transform, aligned=False)
 
 
 def main_faces(faces: list[Face], size_wh: Sequence[int] | None = None) -> list[Face]:

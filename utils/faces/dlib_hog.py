@@ -78,12 +78,12 @@ def load_recognizer() -> "dlib.face_recognition_model_v1":
     )
 
 
-def dlib_descriptor(chip: np.ndarray) -> np.ndarray:
-    """dlib's descriptor, float32 (128,), of an upright chip, RGB uint8 (S, S, 3), in about 0.08 s.
+def dlib_descriptor(square: np.ndarray) -> np.ndarray:
+    """dlib's descriptor, float32 (128,), of a face's crop square, RGB uint8 (S, S, 3), in about 0.08 s.
 
     Two faces less than 0.6 apart are probably the same person's.
     """
-    return np.array(load_recognizer().compute_face_descriptor(resize_chip(chip, RECOGNIZER_SIZE)), np.float32)
+    return np.array(load_recognizer().compute_face_descriptor(resize_chip(square, RECOGNIZER_SIZE)), np.float32)
 
 
 def dlib_landmarks(image: np.ndarray, box: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Find and cut faces in photos of any size: search a small copy, decode the full photo only if a chip needs it."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
-from utils.faces.alignment import CHIP_SIZE, Face, warp_chip
+from utils.faces.alignment import Face, chip_transform, warp_chip
 from utils.faces.boxes import clip_box
 from utils.faces.detection import Detector
 from utils.faces.photo_search import PhotoFaces, PhotoSearch, searched_length
@@ -54,14 +55,15 @@ class Photo:
             return face
         box = clip_box(np.array(face.box) * np.tile(self.scale, 2), self.size_wh[::-1])
         landmarks = ((face.landmarks + 0.5) * self.scale - 0.5).astype(np.float32)
-        return Face(box, face.score, landmarks, _rescale(face.transform, self.scale))
+        return replace(face, box=box, landmarks=landmarks, transform=_rescale(face.transform, self.scale))
 
-    def chip(self, face: Face, size: int = CHIP_SIZE) -> np.ndarray:
-        """Cut out a face as RGB uint8 (size, size, 3), from the small copy if that has enough pixels."""
-        in_small = _rescale(face.transform, 1 / self.scale)
+    def chip(self, face: Face) -> np.ndarray:
+        """Cut out a face's chip, RGB uint8 (S, S, 3), from the small copy if that has enough pixels."""
+        transform, size = chip_transform(face)
+        in_small = _rescale(transform, 1 / self.scale)
         side = 1 / np.hypot(*in_small[:, 0])  # of the chip, in pixels of the small copy
         if side < size:
-            return warp_chip(self.full, face.transform, size)
+            return warp_chip(self.full, transform, size)
         return warp_chip(self.small, in_small, size)
 
 

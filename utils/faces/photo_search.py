@@ -6,7 +6,7 @@ face once more, in overlapping tiles if it is long, and turned if nothing is fou
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -192,7 +192,8 @@ def _moved(face: Face, offset_xy: tuple[int, int]) -> Face:
     transform = face.transform.copy()
     transform[:, 2] -= transform[:, :2] @ offset_xy
     landmarks = face.landmarks + np.array(offset_xy, np.float32)
-    return Face((x + offset_xy[0], y + offset_xy[1], w, h), face.score, landmarks, transform)
+    box = (x + offset_xy[0], y + offset_xy[1], w, h)
+    return replace(face, box=box, landmarks=landmarks, transform=transform)
 
 
 def _turn_back(face: Face, quarters: int, image_shape: tuple[int, ...]) -> Face:
@@ -208,4 +209,5 @@ def _turn_back(face: Face, quarters: int, image_shape: tuple[int, ...]) -> Face:
     linear = face.transform[:, :2] @ matrix.T  # the inverse of a rotation is its transpose
     transform = np.column_stack([linear, face.transform[:, 2] - linear @ corner])
     landmarks = (face.landmarks @ matrix.T + corner).astype(np.float32)
-    return Face(clip_box([*low, *(high - low)], image_shape), face.score, landmarks, transform)
+    box = clip_box([*low, *(high - low)], image_shape)
+    return replace(face, box=box, landmarks=landmarks, transform=transform)

@@ -17,8 +17,8 @@ from utils.faces.retinaface import detect_retinaface
 
 MAX_ROLL = 50  # degrees: beyond 45, one of four directions is nearer to upright
 EXACT_ROLL = 35  # degrees: RetinaFace's points are as exact as in an upright face, in all 60 selfies turned by up to 30
-MIN_EYE_TO_MOUTH = 0.15  # of the chip; 0.36 in a frontal face, and never less than this in 207 faces of a film
-SLACK = 0.05  # of the chip: in profile the eyes coincide, and so do the corners of the mouth
+MIN_EYE_TO_MOUTH = 0.15  # of the crop square; 0.36 in a frontal face, and never less than this in 207 faces of a film
+SLACK = 0.05  # of the crop square: in profile the eyes coincide, and so do the corners of the mouth
 CROP_SIZE = 192  # pixels of the crop that is searched again, 2 ms each
 CROP_RATIO = 2.0  # the crop's side, in longer sides of the face's box
 MIN_CROP_SCORE = 0.5  # 0-1, of the best direction; below it, of 1,200 photos, only hands, gaps and cut faces
@@ -38,7 +38,7 @@ def roll_degrees(landmarks: np.ndarray) -> float:
 def looks_upright(landmarks: np.ndarray, transform: np.ndarray) -> bool:
     """Whether five points (5, 2) lie as in a face whose head is tilted by at most MAX_ROLL.
 
-    A necessary condition that costs next to nothing. transform: from the image to the chip, (2, 3).
+    A necessary condition that costs next to nothing. transform: from the image to the crop square, (2, 3).
     """
     if abs(math.degrees(math.atan2(-transform[1, 0], transform[0, 0]))) > MAX_ROLL:
         return False
@@ -89,11 +89,11 @@ def view_turned(
         return None
     best = int(np.flatnonzero(near)[0])
     points = landmarks[best]
-    to_chip = similarity_transform(points, RETINAFACE_CHIP_POINTS)
+    to_square = similarity_transform(points, RETINAFACE_CHIP_POINTS)
     scale = CROP_RATIO * side / CROP_SIZE
     back = (np.vstack([points, centers[best]]) - CROP_SIZE / 2) @ rotation * scale + center
     return TurnedView(
-        angle, float(scores[best]), roll_degrees(points), looks_upright(points, to_chip),
+        angle, float(scores[best]), roll_degrees(points), looks_upright(points, to_square),
         back[:5].astype(np.float32), back[5], boxes[best, 2:] * scale,
     )  # fmt: skip
 

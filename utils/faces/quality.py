@@ -20,6 +20,7 @@ from utils.faces.alignment import (
     PADDING,
     RETINAFACE_CHIP_POINTS,
     Face,
+    crop_square,
     similarity_transform,
     warp_chip,
 )
@@ -96,14 +97,14 @@ def has_dlib_points(landmarks: np.ndarray) -> bool:
 
 
 def face_transform(landmarks: np.ndarray) -> np.ndarray:
-    """The transform from the image to the aligned chip's unit square, float64 (2, 3), even for an unaligned face."""
+    """The transform from the image to the upright crop square of side 1, float64 (2, 3), even of an unaligned face."""
     template = DLIB_CHIP_POINTS if has_dlib_points(landmarks) else RETINAFACE_CHIP_POINTS
     return similarity_transform(landmarks, template)
 
 
 def is_whole(image: np.ndarray, landmarks: np.ndarray) -> bool:
     """Whether a face is inside its image (H, W, 3) from brows to chin."""
-    inner = PADDING / (1 + 2 * PADDING)  # the unpadded part of the chip
+    inner = PADDING / (1 + 2 * PADDING)  # the unpadded part of the crop square
     square = np.array([[x, y] for x in (inner, 1 - inner) for y in (inner, 1 - inner)])
     inverse = cv2.invertAffineTransform(face_transform(landmarks))
     corners = square @ inverse[:, :2].T + inverse[:, 2]
@@ -147,8 +148,12 @@ def brightness(patch: np.ndarray) -> Brightness:
 
 
 def thumbnail(chip: np.ndarray) -> np.ndarray:
-    """Reduce an RGB uint8 chip (S, S, 3) to 12×12 normalized gray levels, float32 (144,), to compare looks."""
-    gray = cv2.resize(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), (16, 16), interpolation=cv2.INTER_AREA)
+    """Reduce an RGB uint8 chip or crop square (S, S, 3) to 12×12 normalized gray levels, to compare looks.
+
+    Returns float32 (144,).
+    """
+    square = cv2.cvtColor(crop_square(chip), cv2.COLOR_RGB2GRAY)
+    gray = cv2.resize(square, (16, 16), interpolation=cv2.INTER_AREA)
     middle = gray[2:-2, 2:-2].astype(np.float32).ravel()
     return (middle - middle.mean()) / (middle.std() + 4)
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from utils import interrupts
 from utils.cli import InputError, describe_error
 from utils.faces.alignment import align_crop
+from utils.faces.crops import fits_narrow, is_narrow
 from utils.faces.dlib_hog import load_landmarks
 from utils.features.extractor import Extractor
 from utils.features.feature_files import (
@@ -27,7 +28,7 @@ from utils.features.feature_files import (
 )
 from utils.files import is_disk_full, one_spelling, sha256, spellings
 from utils.keras_models import padded_batch_size
-from utils.media.images import decode_image, list_images, resize_chip
+from utils.media.images import decode_image, list_images
 from utils.threads import BackgroundWriter, map_ahead
 
 MAX_ASPECT_RATIO = 1.1  # long side / short side; a face crop is square, so more means a whole photo
@@ -47,6 +48,7 @@ class PersonWork:
     skipped: list[str] = field(default_factory=list)  # "path: reason" of images that could not be embedded
     unreadable: set[str] = field(default_factory=set)  # file names; they may be good, so stored rows are kept
     non_square: list[str] = field(default_factory=list)  # file names
+    narrow: list[str] = field(default_factory=list)  # file names of chips that do not show all of the extractor's crop
     unusable: list[str] = field(default_factory=list)  # file names that got features which are not finite
     write_error: str | None = None  # why the feature file could not be written
     left_out: str | None = None  # why none of the person's images are read
@@ -223,7 +225,7 @@ def _read_end(path: Path) -> bytes:
         return file.read()
 
 
-LoadedChip = tuple[PersonWork, str, np.ndarray]  # person, image file name, RGB uint8 (S, S, 3)
+LoadedInput = tuple[PersonWork, str, np.ndarray]  # person, image file name, RGB uint8 (S, S, 3)
 LoadResult = tuple[PersonWork, str, np.ndarray | Exception]  # the exception if the image cannot be loaded
 
 
@@ -231,24 +233,24 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
     """Embed everything in `todo`, in batches across people, and save each person once complete.
 
     Three things overlap: threads read, decode and crop; the network computes; one thread writes. Memory
-    holds two batches of chips and the rows of incomplete people. Ctrl-C saves what is embedded. jobs: the
+    holds two batches of inputs and the rows of incomplete people. Ctrl-C saves what is embedded. jobs: the
     number of loading threads, None for one per processor core. Raises OSError if the disk is full.
     """
     total = sum(len(person.todo) for person in people)
     # All batches have the same size, so the network is compiled once.
     size = min(extractor.batch_size, padded_batch_size(max(total, 1)))
-    batch: list[LoadedChip] = []
+    batch: list[LoadedInput] = []
     try:
         with BackgroundWriter() as writer, tqdm(total=total, unit="img", desc="extracting", disable=None) as progress:
-            for person, name, chip in _load_chips(people, store.align, extractor.size, jobs, size):
+            for person, name, loaded in _load_inputs(people, store.align, extractor, jobs, size):
                 progress.update()
                 interrupts.check()
-                if isinstance(chip, Exception):
-                    person.skip(name, chip)
+                if isinstance(loaded, Exception):
+                    person.skip(name, loaded)
                     if not person.remaining:
                         writer.submit(store.try_save, person)
                     continue
-                batch.append((person, name, chip))
+                batch.append((person, name, loaded))
                 if len(batch) == size:
                     _embed_batch(batch, extractor, size, store, writer)
             if batch:
@@ -261,9 +263,9 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
 
 
 def _embed_batch(
-    batch: list[LoadedChip], extractor: Extractor, size: int, store: FeatureStore, writer: BackgroundWriter
+    batch: list[LoadedInput], extractor: Extractor, size: int, store: FeatureStore, writer: BackgroundWriter
 ) -> None:
-    features = extractor.embed([chip for _, _, chip in batch], padded=size)
+    features = extractor.embed_inputs([image for _, _, image in batch], padded=size)
     for (person, name, _), row in zip(batch, features, strict=True):
         person.add_row(name, row)
     for person in dict.fromkeys(person for person, _, _ in batch):
@@ -272,8 +274,11 @@ def _embed_batch(
     batch.clear()
 
 
-def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | None, ahead: int) -> Iterator[LoadResult]:
-    """Load the images in `todo` in threads, at most `ahead` images early."""
+def _load_inputs(
+    people: list[PersonWork], align: int, extractor: Extractor, jobs: int | None, ahead: int
+) -> Iterator[LoadResult]:
+    """Load the images in `todo` and cut the extractor's inputs, in threads, at most `ahead` images early."""
+    fits = fits_narrow(extractor.crop_points)
     if align:
         load_landmarks()  # once, so that a broken installation is one error and not one per image
 
@@ -283,7 +288,9 @@ def _load_chips(people: list[PersonWork], align: int, size: int, jobs: int | Non
             image = decode_image((person.folder / name).read_bytes())
             if not align and max(image.shape[:2]) > MAX_ASPECT_RATIO * min(image.shape[:2]):
                 person.non_square.append(name)
-            return person, name, resize_chip(align_crop(image) if align else image, size)
+            if not (align or fits) and is_narrow(image):
+                person.narrow.append(name)
+            return person, name, extractor.cut(align_crop(image) if align else image)
         except (ValueError, OSError, MemoryError, cv2.error) as exc:
             return person, name, exc
 

@@ -11,11 +11,10 @@ import numpy as np
 
 from utils import interrupts
 from utils.cli import InputError
-from utils.faces.crops import CROP_POINTS, are_crop_points, is_dlib_crop
+from utils.faces.crops import CROP_POINTS, are_crop_points, cut_crop, is_dlib_crop
 from utils.features.backbones import INPUT_NAME
 from utils.features.inference import inference_model, on_accelerator
 from utils.keras_models import find_model, load_model, padded_batch_size, read_note, save_model
-from utils.media.images import resize_chip
 
 if TYPE_CHECKING:
     import keras
@@ -80,19 +79,27 @@ class Extractor:
         self.batch_size = batch_size or inference_batch_size(self.size)
         self.model = inference_model(model, precision)
 
-    def embed(self, images: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
-        """Compute the features, float32 (n, D), of n face chips, RGB uint8 of any size.
+    def cut(self, chip: np.ndarray) -> np.ndarray:
+        """Cut this extractor's input (S, S, 3) out of a chip, or resize any other picture, RGB uint8."""
+        return cut_crop(chip, self.crop_points, self.size)
+
+    def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute the features, float32 (n, D), of n chips, RGB uint8."""
+        return self.embed_inputs([self.cut(chip) for chip in chips])
+
+    def embed_inputs(self, inputs: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
+        """Compute the features, float32 (n, D), of n inputs (S, S, 3), as `cut` returns them.
 
         The network is compiled for each batch size it has not seen, so batches are padded: to the next
         power of two, or to `padded` images if more calls follow.
         """
-        features = np.empty((len(images), self.dimension), np.float32)
-        for start in range(0, len(images), self.batch_size):
-            part = images[start : start + self.batch_size]
+        features = np.empty((len(inputs), self.dimension), np.float32)
+        for start in range(0, len(inputs), self.batch_size):
+            part = inputs[start : start + self.batch_size]
             size = max(padded or 0, min(self.batch_size, padded_batch_size(len(part))))
             batch = np.zeros((size, self.size, self.size, 3), np.uint8)
             for row, image in enumerate(part):
-                batch[row] = resize_chip(image, self.size)
+                batch[row] = image
             features[start : start + len(part)] = self._predict(batch)[: len(part)]
         return features
 

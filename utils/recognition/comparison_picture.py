@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.cli import counted
+from utils.faces.alignment import crop_square
 from utils.figures import DIFFERENT_PEOPLE_COLOR, GRAY, SAME_PERSON_COLOR, write_figure
 from utils.media.images import read_image, resize_chip
 from utils.recognition.photo_comparison import Comparison, PhotoFace, Side
@@ -59,7 +60,7 @@ def _draw_photo(axes: "Axes", side: Side, compared: PhotoFace, color: str) -> No
 
 def _chip_grid(faces: list[PhotoFace]) -> np.ndarray:
     """The first chips in a square grid, RGB uint8."""
-    chips = [resize_chip(face.chip, CHIP_SIZE) for face in faces[:MAX_CHIPS]]
+    chips = [resize_chip(crop_square(face.chip), CHIP_SIZE) for face in faces[:MAX_CHIPS]]
     columns = int(np.ceil(np.sqrt(len(chips))))
     rows = -(-len(chips) // columns)
     grid = np.full((rows * CHIP_SIZE, columns * CHIP_SIZE, 3), 255, np.uint8)

@@ -26,7 +26,7 @@ class PhotoFace:
 
     photo: Path
     face: Face
-    chip: np.ndarray  # RGB uint8 (S, S, 3), before it is resized for the extractor
+    chip: np.ndarray  # RGB uint8 (S, S, 3), from which the extractor cuts its input
 
 
 @dataclass(frozen=True)
