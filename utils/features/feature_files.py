@@ -6,7 +6,8 @@
 Only the owner may read new files and folders. The two spellings of a name such as José, with an accented letter (NFC)
 or with an accent after the letter (NFD, on macOS), are the same person: names are NFC, folders keep their spelling.
 
-The reserved folder `_strangers` holds faces of people who are not enrolled. No face is ever named after it.
+The reserved folder `_strangers` holds faces of people who are not enrolled, and `_learned` features of those who came
+by (test.py --learn_strangers). No face is ever named after them.
 
 A pickle can run code when it is loaded, so these files are read by an interpreter that knows matrices
 and nothing else. Files written by Python 2's cPickle load too.
@@ -38,7 +39,7 @@ from utils.files import (
 
 FACES = "faces"  # a manifest's key: the person's folder of faces, relative to the folder of features
 STRANGERS = "_strangers"  # the folder, in faces and in features, for people who are not enrolled
-
+LEARNED = "_learned"  # the folder, in features, for strangers without pictures
 
 # Features this large come from a broken network: in float32 the square of their length is infinite.
 MAX_FEATURE = 1e15
@@ -227,7 +228,7 @@ def folders_with_features(folder: Path) -> list[str]:
 
 def has_people(folder: Path) -> bool:
     """Whether a folder exists and holds features of at least one person, not counting strangers."""
-    return folder.is_dir() and bool(set(folders_with_features(folder)) - {STRANGERS})
+    return folder.is_dir() and bool(set(folders_with_features(folder)) - {STRANGERS, LEARNED})
 
 
 def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
@@ -240,7 +241,7 @@ def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    names = folders_with_features(folder)
+    names = [name for name in folders_with_features(folder) if name != LEARNED]
     if not set(names) - {STRANGERS}:
         raise InputError(f"{folder} has no features of people: expected <person>/<person>_features.cPickle")
     first = first_known = None  # the first person, and the first with a known extractor

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from utils.cli import InputError, counted, summarize
-from utils.features.feature_files import FACES, feature_path, folders_with_features
+from utils.features.feature_files import FACES, LEARNED, feature_path, folders_with_features
 from utils.files import read_json, spellings
 
 
@@ -22,7 +22,9 @@ def report_kept(features_path: Path, faces_path: Path | None = None) -> None:
 
 
 def _names(features_path: Path) -> list[str]:
-    return folders_with_features(features_path) if features_path.is_dir() else []
+    if not features_path.is_dir():
+        return []
+    return [name for name in folders_with_features(features_path) if name != LEARNED]  # they never had pictures
 
 
 def _faces_folder(features_path: Path, name: str, faces_path: Path | None) -> Path | None:

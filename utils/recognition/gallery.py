@@ -9,6 +9,7 @@ from utils.features.extractor import Extractor
 from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
 from utils.log_odds import logits, probabilities
+from utils.recognition.cohort import Cohort, subtract_excess
 
 BEST_IMAGES = 2  # a person's highest-scoring images, averaged unless there is a vote
 
@@ -54,8 +55,11 @@ class Gallery:
     threshold exactly when more than `min_votes` of their images do. The original recipe's rule is a threshold of
     0.8 and a vote of 0.85; docs/research.md compares other rules.
 
+    If strangers are known, they and the other enrolled people are a cohort: a face that looks too much like them has to
+    look the more like its person, see utils/recognition/cohort.py.
+
     A `threshold` of None means the head's threshold for the current number of people.
-    names: in the order of the score columns. index_of: each name's column.
+    names: in the order of the score columns. index_of: each name's column. strangers: features (s, D).
     """
 
     def __init__(self, features: FeatureSet, head: Head, threshold: float | None, min_votes: float | None):
@@ -69,12 +73,36 @@ class Gallery:
         self.matrix = features.matrix[order]
         self.row_ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
         self.threshold = head.threshold_for(len(self.names)) if self.follows_head else threshold
+        self.strangers = features.strangers
+        self._cohort: Cohort | None = None  # built when it is needed
+        self._row_excess: np.ndarray | None = None  # of each row, float64 (g,)
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """Score every person, float32 probabilities (f, p) in the order of `names`, for faces (f, D)."""
         if not len(probes) or not self.names:
             return np.zeros((len(probes), len(self.names)), np.float32)
-        return person_scores(self.head.score_gallery(probes, self.matrix), self.row_ends, self.min_votes)
+        scores = self.head.score_gallery(probes, self.matrix)
+        if len(self.strangers):
+            cohort, owners = self.cohort(), self._row_owners()
+            scores = subtract_excess(scores, cohort.excess(probes)[:, owners], self._row_excess)
+        return person_scores(scores, self.row_ends, self.min_votes)
+
+    def cohort(self) -> Cohort:
+        """The strangers, and the first image of each enrolled person."""
+        if self._cohort is None:
+            self._cohort = Cohort(self.head, self.strangers, self.matrix[np.r_[0, self.row_ends[:-1]].astype(int)])
+            owners = self._row_owners()
+            self._row_excess = self._cohort.excess(self.matrix)[np.arange(len(owners)), owners]
+        return self._cohort
+
+    def _row_owners(self) -> np.ndarray:
+        """The column of the person whom each row shows, int (g,)."""
+        return np.repeat(np.arange(len(self.names)), np.diff(self.row_ends, prepend=0))
+
+    def add_strangers(self, rows: np.ndarray) -> None:
+        """Add faces, float32 (n, D), of as many people to the strangers."""
+        self.strangers = np.concatenate([self.strangers, rows])
+        self._cohort = None
 
     def decide(self, scores: np.ndarray) -> list[Decision]:
         """Name each face of one image, or leave it unknown, given its scores (f, p)."""
@@ -98,6 +126,7 @@ class Gallery:
             self._update_threshold()
         index = self.index_of[name]
         self.matrix = np.insert(self.matrix, self.row_ends[index], rows, axis=0)
+        self._cohort = None
         self.row_ends[index:] += len(rows)
 
     def remove(self, name: str, count: int) -> None:
@@ -113,6 +142,7 @@ class Gallery:
         if not count:
             return
         self.matrix = np.delete(self.matrix, np.s_[end - count : end], axis=0)
+        self._cohort = None
         self.row_ends[index:] -= count
         if count == end - start:
             del self.names[index]

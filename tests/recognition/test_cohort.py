@@ -1,0 +1,71 @@
+"""The cohort of strangers: nothing changes for faces of the head's own population, alike ones are normalized."""
+
+import numpy as np
+import pytest
+
+from utils.log_odds import logits, probabilities
+from utils.recognition.cohort import Cohort, subtract_excess
+
+SCALE, OFFSET = 20.0, -6.0  # of the cosine
+
+
+class CosineHead:
+    """Log odds that are linear in the cosine, and impostors whose cosines are normal around 0 with deviation 0.1."""
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+    def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        return probabilities(SCALE * probes @ gallery.T + OFFSET)
+
+    def impostor_log_odds(self, rate: float) -> float:
+        from statistics import NormalDist
+
+        return SCALE * NormalDist(0, 0.1).inv_cdf(1 - rate) + OFFSET
+
+
+def faces(count: int, rng: np.random.Generator, alike: float = 0.0) -> np.ndarray:
+    """Random unit vectors of 100 numbers, whose cosines have deviation 0.1 and mean `alike`."""
+    rows = rng.standard_normal((count, 100)) / 10
+    rows[:, 0] = np.sqrt(alike / (1 - alike)) if alike else rows[:, 0]
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [1, 5, 20, 300])
+def test_people_like_the_heads_own_have_no_excess(count):
+    rng = np.random.default_rng(count)
+    excess = np.concatenate([Cohort(CosineHead(), faces(count, rng)).excess(faces(20, rng)) for _ in range(50)])
+    assert excess.shape == (1000, 1)
+    assert abs(excess.mean()) < 0.03 * SCALE
+
+
+def test_people_who_look_alike_have_an_excess():
+    rng = np.random.default_rng(0)
+    cohort = Cohort(CosineHead(), np.concatenate([faces(200, rng), faces(30, rng, alike=0.3)]))
+    alike, others = cohort.excess(faces(50, rng, alike=0.3)), cohort.excess(faces(50, rng))
+    assert alike.mean() > 0.1 * SCALE and abs(others.mean()) < 0.02 * SCALE
+
+
+def test_a_candidate_is_not_a_stranger():
+    rng = np.random.default_rng(0)
+    strangers, enrolled = faces(40, rng), faces(3, rng)
+    cohort = Cohort(CosineHead(), strangers, enrolled)
+    probe = enrolled[1:2] + 0.02 * rng.standard_normal((1, 100)).astype(np.float32)
+    excess = cohort.excess(probe)
+    assert excess.shape == (1, 3)
+    alone = Cohort(CosineHead(), np.concatenate([strangers, enrolled[[0, 2]]])).excess(probe)
+    assert excess[0, 1] == pytest.approx(alone[0, 0])
+    assert excess[0, 0] > excess[0, 1] + 0.1 * SCALE  # enrolled 1 is a stranger to the candidates 0 and 2
+
+
+def test_nothing_is_ever_added():
+    scores = np.array([[0.9, 0.5]], np.float32)
+    assert subtract_excess(scores, np.array([[-3.0]]), np.array([1.0, 2.0])).tolist() == scores.tolist()
+    lower = subtract_excess(scores, np.array([[1.0]]), np.array([1.0, 3.0]))
+    assert lower.dtype == np.float32
+    assert logits(lower) == pytest.approx(logits(scores) - [1.0, 2.0], abs=1e-5)
+
+
+def test_no_strangers_leave_everything_as_it_is():
+    cohort = Cohort(CosineHead(), np.empty((0, 100), np.float32), faces(1, np.random.default_rng(0)))
+    assert cohort.excess(faces(2, np.random.default_rng(1))).tolist() == [[0.0], [0.0]]

@@ -1,0 +1,80 @@
+"""Learn the strangers that come by: their features, never their pictures, for the cohort of the gallery.
+
+They are kept in the features folder, in `_learned`. Deleting that folder forgets them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from utils.features.feature_files import LEARNED, ImageEntry, load_person, save_person
+from utils.recognition.gallery import Gallery
+from utils.recognition.recognizer import Recognizer
+from utils.recognition.tracks import Track
+
+MAX_LEARNED = 2000  # the oldest are forgotten first
+MIN_OBSERVATIONS = 3  # of a face, or it is not learned
+# The probability of every enrolled person, in every observation, below which a face is a stranger's. An enrolled
+# person who was learned would be rejected from then on.
+MAX_PROBABILITY = 0.5
+SAME_STRANGER = 0.5  # the probability above which a stranger has been learned already
+
+
+class LearnedStrangers:
+    """Adds the face of every track that ends without any likeness to an enrolled person to a gallery's strangers."""
+
+    def __init__(self, folder: Path, gallery: Gallery, fingerprint: str):
+        """folder: of the features. fingerprint: of the extractor. Raises InputError for a damaged file."""
+        self.folder, self.gallery, self.fingerprint = folder, gallery, fingerprint
+        self.learned = load_learned(folder, fingerprint, gallery.matrix.shape[1])
+        self.new = 0
+        self._tracks: dict[int, Track] = {}  # in sight, or a moment ago
+        self._named: set[int] = set()  # those of them that had a name at some time
+        gallery.add_strangers(self.learned)
+
+    def __call__(self, recognizer: Recognizer) -> None:
+        """Look at the tracks in the newest frame: a listener of the recognizer."""
+        self._tracks |= {track.track_id: track for track in recognizer.visible}
+        self._named |= {track.track_id for track in recognizer.visible if track.name is not None}
+        self._learn(self._tracks.keys() - {track.track_id for track in recognizer.tracks.alive})
+
+    def _learn(self, track_ids: Iterable[int]) -> None:
+        rows = []
+        for track_id in sorted(track_ids):
+            track = self._tracks.pop(track_id)
+            if track_id not in self._named and is_stranger(track):
+                rows.append(max(track.observations, key=lambda observation: observation.quality).embedding)
+            self._named.discard(track_id)
+        for row in rows:
+            known = self.gallery.head.score_gallery(row[None], self.learned) if len(self.learned) else np.zeros(1)
+            if known.max() <= SAME_STRANGER:
+                self.learned = np.concatenate([self.learned, row[None]])[-MAX_LEARNED:]
+                self.gallery.add_strangers(row[None])
+                self.new += 1
+
+    def save(self) -> None:
+        """Learn the faces whose tracks have not ended, and write all of them. Raises InputError or OSError."""
+        self._learn(list(self._tracks))
+        if self.new:
+            entries = [ImageEntry(f"{index}", 0, 0) for index in range(len(self.learned))]  # there are no pictures
+            save_person(self.folder, LEARNED, self.learned, entries, self.fingerprint, align=0)
+
+
+def is_stranger(track: Track) -> bool:
+    """Whether no observation of a face looks like an enrolled person."""
+    scores = [observation.scores.max(initial=0.0) for observation in track.observations]
+    return len(scores) >= MIN_OBSERVATIONS and max(scores) < MAX_PROBABILITY
+
+
+def load_learned(folder: Path, fingerprint: str, dimension: int) -> np.ndarray:
+    """The features (n, D) of the strangers learned so far; (0, D) if there are none of this extractor.
+
+    Raises InputError for a damaged file.
+    """
+    try:
+        stored = load_person(folder, LEARNED)
+    except FileNotFoundError:
+        return np.empty((0, dimension), np.float32)
+    fits = stored.manifest is not None and stored.manifest.extractor == fingerprint
+    return stored.matrix if fits else np.empty((0, dimension), np.float32)
