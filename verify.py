@@ -38,6 +38,7 @@ class VerifyOptions:
     model: Path
     classification: Path
     threshold: float | None
+    cohort: Path | None
     output: Path | None
     json: bool
     detector: str
@@ -55,6 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--threshold",
         type=bounded(float, 0, 1),
         help="probability above which both are the same person, 0-1 (default: from the head)",
+    )
+    parser.add_argument(
+        "--cohort",
+        type=file_path,
+        metavar="FEATURES",
+        help="features folder whose _strangers show how alike people look here: two faces that look too much like "
+        "them have to look the more like each other",
     )
     parser.add_argument("--output", type=file_path, help="picture of both sides and the answer to write, .png or .jpg")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a sentence")
@@ -78,7 +86,9 @@ def verify(options: VerifyOptions) -> int:
     """Compare the two sides and print the answer. Returns the exit status."""
     from utils.faces.photo_search import load_photo_search
     from utils.features.extractor import load_extractor
+    from utils.features.feature_files import load_strangers
     from utils.heads.head import load_head
+    from utils.recognition.cohort import Cohort
     from utils.recognition.gallery import check_head
     from utils.recognition.photo_comparison import compare_sides, load_side
 
@@ -95,7 +105,10 @@ def verify(options: VerifyOptions) -> int:
             warn(f"skipped: {message}")
         for message in side.unsure:
             warn(message)
-    comparison = compare_sides(first, second, extractor, head)
+    cohort = None
+    if options.cohort:
+        cohort = Cohort(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
+    comparison = compare_sides(first, second, extractor, head, cohort)
     # The more pairs there are, the higher is the best of them by chance.
     threshold = head.threshold_for(comparison.candidate_pairs) if options.threshold is None else options.threshold
     if options.output:

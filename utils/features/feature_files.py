@@ -319,6 +319,22 @@ def load_features(folder: Path) -> FeatureSet:
     )
 
 
+def load_strangers(folder: Path, extractor: str, dimension: int) -> np.ndarray:
+    """The features, float32 (n, D), of the strangers in a features folder, with and without pictures.
+
+    Raises InputError if there are none, or if they come from another extractor.
+    """
+    names = [name for name in (STRANGERS, LEARNED) if is_existing_file(feature_path(folder, name))]
+    found = [load_person(folder, name) for name in names]
+    if not found:
+        raise InputError(f"{folder} has no features of strangers: expected {feature_path(folder, STRANGERS)}")
+    for person in found:
+        origin = person.manifest.extractor if person.manifest else "an unknown extractor"
+        if person.matrix.shape[1] != dimension or (person.manifest and origin != extractor):
+            raise InputError(f"{folder / person.name} comes from {origin}, not from {extractor}: extract it again")
+    return np.concatenate([person.matrix for person in found])
+
+
 def empty_features(dimension: int, extractor: str) -> FeatureSet:
     """The features (0, D) of an extractor when nobody is enrolled yet."""
     return FeatureSet(np.empty((0, dimension), np.float32), np.empty(0, np.int32), [], extractor, [])
