@@ -109,6 +109,12 @@ def _add_decision_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of a person's images, 0-1; more than this must accept (default: the head's own, else no vote). "
         "The original recipe's rule is --threshold 0.8 --min_votes 0.85",
     )
+    parser.add_argument(
+        "--learn_strangers",
+        action="store_true",
+        help="keep the features, never the pictures, of strangers who come by, in _learned in the features folder: "
+        "who looks too much like them has to look the more like a person to get the name",
+    )
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -122,6 +128,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         warn("nobody can be enrolled without a window: --faces_path is for runs without --headless")
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir needs tracked faces: a video or a camera instead of photos")
+    if args.learn_strangers and args.image_path:
+        raise InputError("--learn_strangers needs tracked faces: a video or a camera instead of photos")
     return args
 
 
@@ -164,6 +172,7 @@ def main(argv: list[str] | None = None) -> int:
             faces_path=args.faces_path,
             features_path=args.features,
             unknown_dir=args.unknown_dir,
+            learn_strangers=args.learn_strangers,
         )
         Session(gallery, extractor, outputs, summary, options, cleanup).recognize(source)
     return 0

@@ -17,6 +17,7 @@ from utils.features.normalization import load_normalization
 from utils.heads.head import load_head
 from utils.live.loops import open_screen, run_camera, run_photos, run_video
 from utils.live.outputs import Outputs, Summary, UnknownFaces
+from utils.live.strangers import LearnedStrangers, load_learned
 from utils.media.camera import LiveSource
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import VideoSource
@@ -39,6 +40,7 @@ class Options:
     faces_path: Path | None  # folders for people enrolled in the window: faces,
     features_path: Path  # and features
     unknown_dir: Path | None  # folder for faces that are never named
+    learn_strangers: bool  # whether the features of strangers who come by are kept, for the cohort
 
 
 def load_models(
@@ -76,12 +78,21 @@ def load_models(
     check_same_extractor(features, head, extractor)
     min_votes = head.min_votes if min_votes is None else min_votes
     gallery = Gallery(features, head, threshold, min_votes)
+    gallery.add_strangers(load_learned(features_path, extractor.fingerprint, extractor.dimension))
     rule = f"the best {BEST_IMAGES}" if min_votes is None else f"more than {min_votes:.0%}"
     print(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
-        f"accepted above {gallery.threshold:.3f} by {rule} of a person's images"
+        f"accepted above {gallery.threshold:.3f} by {rule} of a person's images; {describe_strangers(gallery)}"
     )
     return gallery, extractor
+
+
+def describe_strangers(gallery: Gallery) -> str:
+    """How well the cohort supports the promise of the threshold, in words."""
+    count = len(gallery.strangers)
+    if not count:
+        return "no strangers known, so the false accept rate holds for people like those it was measured on"
+    return f"{counted(count, 'stranger')} known"
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,10 @@ class Session:
             unknown = UnknownFaces(options.unknown_dir)
             recognizer.listeners.append(unknown)
             self.cleanup.callback(unknown.save)
+        if options.learn_strangers:
+            learned = LearnedStrangers(options.features_path, self.gallery, self.extractor.fingerprint)
+            recognizer.listeners.append(learned)
+            self.cleanup.callback(learned.save)
         recognizer.warm_up()
         screen = None
         if not options.headless:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.cli import counted
 from utils.features.feature_files import LEARNED, ImageEntry, load_person, save_person
 from utils.recognition.gallery import Gallery
 from utils.recognition.recognizer import Recognizer
@@ -27,11 +28,10 @@ class LearnedStrangers:
     def __init__(self, folder: Path, gallery: Gallery, fingerprint: str):
         """folder: of the features. fingerprint: of the extractor. Raises InputError for a damaged file."""
         self.folder, self.gallery, self.fingerprint = folder, gallery, fingerprint
-        self.learned = load_learned(folder, fingerprint, gallery.matrix.shape[1])
+        self.learned = load_learned(folder, fingerprint, gallery.matrix.shape[1])  # the gallery has them already
         self.new = 0
         self._tracks: dict[int, Track] = {}  # in sight, or a moment ago
         self._named: set[int] = set()  # those of them that had a name at some time
-        gallery.add_strangers(self.learned)
 
     def __call__(self, recognizer: Recognizer) -> None:
         """Look at the tracks in the newest frame: a listener of the recognizer."""
@@ -59,6 +59,10 @@ class LearnedStrangers:
         if self.new:
             entries = [ImageEntry(f"{index}", 0, 0) for index in range(len(self.learned))]  # there are no pictures
             save_person(self.folder, LEARNED, self.learned, entries, self.fingerprint, align=0)
+            print(
+                f"{counted(self.new, 'stranger')} learned, {len(self.learned)} in all; to forget them, delete "
+                f"{self.folder / LEARNED}"
+            )
 
 
 def is_stranger(track: Track) -> bool:

@@ -82,7 +82,7 @@ class Gallery:
         if not len(probes) or not self.names:
             return np.zeros((len(probes), len(self.names)), np.float32)
         scores = self.head.score_gallery(probes, self.matrix)
-        if len(self.strangers):
+        if len(self.strangers) and self.head.knows_impostors:
             cohort, owners = self.cohort(), self._row_owners()
             scores = subtract_excess(scores, cohort.excess(probes)[:, owners], self._row_excess)
         return person_scores(scores, self.row_ends, self.min_votes)
