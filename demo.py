@@ -222,7 +222,7 @@ def report(result: Counter, rate: float, frames: int, seconds: float, out: Path)
         ("frames a second", f"{rate:.1f}"),
     ):
         print(f"  {label:<28}{value}")
-    for name in ("contact_sheet.png", "similarity/learning_curve.png", "annotated.mp4", "still.png"):
+    for name in ("contact_sheet.png", "annotated.mp4", "still.png"):
         print(f"  {out / name}")
     if precision < MIN_PRECISION or recall < MIN_RECALL:
         print(f"bad recognition: expected at least {MIN_PRECISION:.0%} precision and {MIN_RECALL:.0%} recall")

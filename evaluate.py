@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, file_path, script_parser
-from utils.heads.options import HEAD_KINDS, TrainingOptions
+from utils.heads.options import HEAD_KINDS
 
 if TYPE_CHECKING:
     from utils.evaluation.experiments import Plot
@@ -46,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train heads without the people they are tested on, instead of using --classification",
     )
-    parser.add_argument("--head", choices=HEAD_KINDS, default=TrainingOptions.head, help="what --cross_validate trains")
+    parser.add_argument(
+        "--head", choices=("auto", *HEAD_KINDS), default="auto", help="what --cross_validate fits, as in train.py"
+    )
     _add_identification_arguments(parser)
     parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")

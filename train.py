@@ -1,11 +1,11 @@
-"""Step 4: train the similarity head, calibrate it, and choose its threshold on held-out people.
+"""Step 4: fit the similarity head: choose its kind, calibrate it, and choose its threshold.
 
   python train.py --features_path features --output_model models/similarity/ --epochs 15 --normalize 0
 
-A fifth of the people is held out to calibrate the head and to choose its threshold. Features in
-_strangers/ belong to people without a name, whom the head learns to reject. With too few people to
-train on (one is enough), features of dlib's extractor get a head that is their distance, with constants
-fitted on other people. --head dense is the original recipe's network.
+The head of a face network is the cosine or distance of its features, with constants fitted on other
+people: one person is enough. With 50 people or more, a head is trained, too, without a fifth of them. It
+is taken if it is certainly better on these held-out people, and no worse on strangers: features in
+_strangers/, of people without a name. --head dense is the original recipe's network.
 
 The output folder gets similarity.keras and similarity.json and, if there was training, the learning
 curve as learning_curve.png and learning_curve.svg.
@@ -39,8 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--head",
         choices=("auto", *HEAD_KINDS),
         default="auto",
-        help="plda: learned projection scored by PLDA (most accurate); dense: the original recipe's network on "
-        "|a − b|; distance: no training; auto: plda, or one of the others if there are too few people",
+        help="cosine, distance: of the features, no training; plda: learned projection scored by PLDA; dense: the "
+        "original recipe's network on |a − b|; auto: cosine or distance, unless plda is better on held-out people",
     )
     add_training_flags(parser)
     add_decision_flags(parser)
@@ -110,8 +110,9 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.feature_files import load_features
     from utils.features.kept import report_kept
     from utils.files import make_folder
+    from utils.heads.fitting import fit_head
     from utils.heads.head import save_head
-    from utils.heads.training import fit_head, plot_learning_curve
+    from utils.heads.training import plot_learning_curve
     from utils.keras_models import import_keras
 
     requested = TrainingOptions(
@@ -135,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     verbose = 1 if sys.stdout.isatty() else 2  # Keras' progress bar would fill a log file
     rng = np.random.default_rng(args.seed)
     fitted = fit_head(features.matrix, features.labels, options, rng, features.strangers, callbacks, verbose)
-    report(fitted, options)
+    report(fitted, features, options)
     description = {
         "dimension": features.matrix.shape[1],
         "extractor": features.extractor,
@@ -169,30 +170,23 @@ def new_head_path(output_model: Path) -> Path:
 
 
 def complete_options(options: TrainingOptions, features: "FeatureSet", statistics: Path | None) -> TrainingOptions:
-    """Choose the kind of head for "auto", and load what that kind needs. Raises InputError.
+    """Check that these people allow the kind of head, and load what it needs. Raises InputError.
 
     statistics: folder of compute_mean.py's statistics to build into a dense head; None for none.
     """
     from utils.features.normalization import load_normalization
-    from utils.heads.choice import check_trainable, suitable_head
-    from utils.heads.distance import constants_of
+    from utils.heads.choice import candidate_kinds, check_kind
 
-    kind, reason = options.head, None
-    if kind == "auto":
-        kind, reason = suitable_head(features, options.holdout, options.far)
-    distance = constants_of(features.extractor) if kind == "distance" else None
-    if distance is None:
-        check_trainable(features.labels)
-    if reason:
-        warn(f"{reason} (--head selects another)")
-    if kind == "distance" and len(features.strangers):
-        warn(f"{counted(len(features.strangers), 'face')} of strangers ignored: the distance head is not trained")
+    matrix, labels = features.matrix, features.labels
+    kinds = candidate_kinds(features.extractor, matrix, labels) if options.head == "auto" else (options.head,)
+    for kind in kinds:
+        check_kind(kind, features.extractor, matrix, labels)
     normalization = None
-    if statistics and kind != "dense":
-        warn(f"--normalize 1 is only for --head dense: ignored by the {kind} head")
+    if statistics and "dense" not in kinds:
+        warn(f"--normalize 1 is only for --head dense: ignored by the {kinds[0]} head")
     elif statistics:
-        normalization = load_normalization(statistics, features.matrix.shape[1], features.extractor)
-    return dataclasses.replace(options, head=kind, normalization=normalization, distance=distance)
+        normalization = load_normalization(statistics, matrix.shape[1], features.extractor)
+    return dataclasses.replace(options, extractor=features.extractor, normalization=normalization)
 
 
 def tensorboard(logdir: Path | None) -> tuple["Callback", ...]:
@@ -208,21 +202,34 @@ def tensorboard(logdir: Path | None) -> tuple["Callback", ...]:
     return (TensorBoard(str(logdir), write_graph=False),)
 
 
-def report(fitted: "FittedHead", options: TrainingOptions) -> None:
-    """Print how accurate the head is, how that was measured, and what there was too little data for."""
-    from utils.heads.training import MIN_PEOPLE_TO_HOLD_OUT
+def report(fitted: "FittedHead", features: "FeatureSet", options: TrainingOptions) -> None:
+    """Print which head it is and why, how accurate it is, how that was measured, and what there was too little for."""
+    from utils.heads.comparison import accepted_share
+    from utils.heads.fitting import MIN_PEOPLE_TO_HOLD_OUT
+    from utils.heads.options import PLAIN_KINDS
 
     rule, figures = fitted.description, fitted.figures
-    if options.distance:
-        distance = options.distance.distance_for_far(options.far)
-        print(f"accepts distances below {distance:.3f}: FAR {rule['far']:g} among other people")
-        return
-    if figures is None:
+    if fitted.reason:
+        print(f"--head auto took {rule['head']}: {fitted.reason}")
+    for caution in fitted.cautions:
+        warn(caution)
+    if figures:
+        report_figures(fitted, options)
+    elif rule["head"] in PLAIN_KINDS:
+        print(f"{rule['head']}: nothing is trained; the threshold's FAR of {rule['far']:g} is among other people")
+    else:
         warn(
             f"nobody is held out (this needs --holdout and {MIN_PEOPLE_TO_HOLD_OUT} people with several images): "
             "the threshold and the vote are the original recipe's, not measured"
         )
-        return
+    if rule["head"] in PLAIN_KINDS and len(features.strangers):
+        share = accepted_share(fitted.head, features.strangers, features.matrix)
+        print(f"of the comparisons with {counted(len(features.strangers), 'face')} of strangers it accepts {share:.5f}")
+
+
+def report_figures(fitted: "FittedHead", options: TrainingOptions) -> None:
+    """Print the figures on the people that the head did not learn from, and whether these are enough."""
+    rule, figures = fitted.description, fitted.figures
     print(
         f"on {figures.people} held-out people, who also determined the threshold: {figures.same_pairs} same-person and "
         f"{figures.different_pairs} different-person pairs, AUC {figures.auc:.4f} (Euclidean distance "
@@ -234,8 +241,8 @@ def report(fitted: "FittedHead", options: TrainingOptions) -> None:
     if rule["far"] > options.far:
         warn(
             f"{figures.people} held-out people make only {counted(figures.person_pairs, 'pair')} of people, too few to "
-            f"measure a FAR of {options.far:g} (n pairs show no rate below 1/n): the threshold rejects all of them and "
-            "the vote is the original recipe's; more people give a better one"
+            f"measure a FAR of {options.far:g} (n pairs show no rate below 1/n): the threshold rejects all of them; "
+            "more people give a better one"
         )
 
 

@@ -14,9 +14,9 @@ from utils.cli import InputError
 from utils.features.feature_files import STRANGERS, FeatureSet, load_features, save_person
 from utils.files import read_json
 from utils.heads import training
-from utils.heads.distance import CONSTANTS
 from utils.heads.head import load_head
 from utils.heads.pairs import positive_pairs
+from utils.heads.plain import CONSTANTS
 from utils.keras_models import save_model
 from utils.recognition.gallery import Gallery
 
@@ -143,14 +143,16 @@ def test_one_person_with_five_photos_gets_a_head(tmp_path, capsys):
         (tmp_path / "head" / f"learning_curve.{suffix}").write_text("of the previous head")
     assert train.main(["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head")]) == 0
     captured = capsys.readouterr()
-    assert "1 person is too few" in captured.err and "1 face of strangers" in captured.err
-    assert "FAR 0.001 among other people" in captured.out
+    assert "took distance: 1 person, 1 with several photos, are too few" in captured.out
+    assert "FAR of 0.001 is among other people" in captured.out
+    assert "with 1 face of strangers it accepts 0.00000" in captured.out and captured.err == ""
     content = read_json(tmp_path / "head" / "similarity.json")
-    assert content["extractor"] == EXTRACTOR and content["head"] == "distance" and content["held_out_people"] == []
+    assert content["extractor"] == EXTRACTOR and content["head"] == "distance"
+    assert content["held_out_people"] == ["p000"]  # nothing was learned from anybody
     assert not list((tmp_path / "head").glob("learning_curve.*"))
     head = load_head(tmp_path / "head")
     constants = CONSTANTS[EXTRACTOR]
-    assert head.threshold == pytest.approx(constants.probability(constants.distance_for_far(0.001)))
+    assert head.threshold == pytest.approx(constants.probability(constants.threshold_for_far(0.001)))
     gallery = Gallery(load_features(tmp_path / "features"), head, head.threshold_for(1), head.min_votes)
     beyond = photos[5] + (0.6 * (direction := rng.normal(size=128)) / np.linalg.norm(direction))
     names = [decision.name for decision in gallery.decide(gallery.scores(np.stack([photos[5], beyond])))]
@@ -226,8 +228,8 @@ def test_training_that_fails_keeps_the_head(tmp_path, capsys, kind):
         return similarity, {}, False
 
     with pytest.MonkeyPatch.context() as patch:
-        train_kind = getattr(training, f"_train_{kind}")
-        patch.setattr(training, f"_train_{kind}", lambda *words: fill_with_nan(*train_kind(*words)))
+        train_kind = getattr(training, f"train_{kind}")
+        patch.setattr(training, f"train_{kind}", lambda *words: fill_with_nan(*train_kind(*words)))
         assert train.main(line) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: training failed") and "not finite" in error

@@ -12,10 +12,10 @@ from support import DEADLINE, ROOT
 
 import utils.features.extractor
 import verify
-from utils.heads.distance import CONSTANTS
+from utils.heads.fitting import fit_head
 from utils.heads.head import load_head, save_head
 from utils.heads.options import TrainingOptions
-from utils.heads.training import fit_head
+from utils.heads.plain import CONSTANTS
 from utils.media.images import read_image, write_image
 from utils.recognition import photo_comparison
 from utils.synthetic.identity import sample_identity
@@ -35,8 +35,8 @@ def one_extractor():
 @pytest.fixture(scope="module")
 def models(extractor_path, tmp_path_factory) -> dict:
     """The extractor, and its distance as a head, which needs no training."""
-    extractor, constants = next(iter(CONSTANTS.items()))
-    options = TrainingOptions(head="distance", distance=constants)
+    extractor = next(iter(CONSTANTS))
+    options = TrainingOptions(head="distance", extractor=extractor)
     fitted = fit_head(np.zeros((1, 128)), np.zeros(1, int), options, np.random.default_rng(0))
     head = tmp_path_factory.mktemp("head")
     save_head(head / "similarity.keras", fitted.head.model, {**fitted.description, "extractor": extractor})

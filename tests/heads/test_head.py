@@ -7,7 +7,15 @@ from support import gaussian_people
 from utils.cli import InputError
 from utils.features.normalization import Normalization
 from utils.heads.head import Head, head_path, is_own_head, load_head, save_head
-from utils.heads.models import create_model, dense_similarity, distance_similarity, plda_similarity, rescale_logit
+from utils.heads.models import (
+    cosine_similarity,
+    create_model,
+    dense_similarity,
+    distance_similarity,
+    plda_similarity,
+    rescale_logit,
+)
+from utils.heads.options import HEAD_KINDS
 from utils.heads.plda import fit_plda
 from utils.heads.threshold import thresholds_by_rate
 from utils.keras_models import save_model
@@ -19,12 +27,13 @@ def heads() -> dict:
     return {
         "plda": plda_similarity(fit_plda(matrix, labels)),
         "dense": dense_similarity(create_model((12,))),
+        "cosine": cosine_similarity(12, 9.0, -2.0),
         "distance": distance_similarity(12, 3.0, 4.0),
     }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plda", "dense", "distance"])
+@pytest.mark.parametrize("kind", HEAD_KINDS)
 def test_heads_are_symmetric_and_score_galleries_as_pairs(kind, tmp_path):
     matrix, _ = gaussian_people(30, 4, seed=3)
     save_head(tmp_path / "similarity.keras", heads()[kind], {})

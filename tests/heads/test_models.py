@@ -5,7 +5,13 @@ import pytest
 from support import gaussian_people, log_likelihood_ratio
 
 from utils.heads.head import Head
-from utils.heads.models import all_pairs_logits, create_model, distance_similarity, plda_similarity
+from utils.heads.models import (
+    all_pairs_logits,
+    cosine_similarity,
+    create_model,
+    distance_similarity,
+    plda_similarity,
+)
 from utils.heads.plda import fit_plda
 from utils.log_odds import logits
 
@@ -20,6 +26,9 @@ def test_layers_compute_the_models_formula():
     np.testing.assert_allclose(found[np.abs(expected) < 8], expected[np.abs(expected) < 8], atol=2e-3)
     near = Head(distance_similarity(12, 3.0, 4.0), {}).score_pairs(a, b)
     np.testing.assert_allclose(logits(near), np.clip(4 - 3 * np.linalg.norm(a - b, axis=1), -16, 16), atol=1e-3)
+    angle = Head(cosine_similarity(12, 9.0, -2.0), {}).score_pairs(a, b)
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(logits(angle), 9 * cosine - 2, atol=1e-3)
 
 
 @pytest.mark.parametrize("known_count", [None, 30])

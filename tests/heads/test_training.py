@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from support import gaussian_people
 
+from utils.heads.fitting import fit_head
 from utils.heads.options import TrainingOptions
 from utils.heads.pairs import STRANGER_LABEL
-from utils.heads.training import all_pairs_loss, fit_head, plot_learning_curve
+from utils.heads.training import all_pairs_loss, plot_learning_curve
 
 
 def test_loss_counts_all_pairs_but_those_of_two_strangers():

@@ -1,5 +1,6 @@
 """The two experiments, verification and identification: people, heads, figures and plots put together."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,15 +11,15 @@ from utils.cli import InputError, counted, summarize, warn
 from utils.evaluation.identification import OpenSet, WatchlistLimits, measure_open_set, sample_watchlist
 from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
 from utils.evaluation.plots import draw_worst_pairs, plot_identification, plot_verification
-from utils.evaluation.protocols import Fit, cross_validate, rows_without, score_with_head
+from utils.evaluation.protocols import cross_validate, rows_without, score_with_head
 from utils.evaluation.report import write_people
 from utils.evaluation.verification import Verification, measure_verification
 from utils.features.feature_files import FeatureSet
-from utils.heads.distance import constants_of
+from utils.heads.choice import check_kind
+from utils.heads.fitting import fit_head
 from utils.heads.head import Head
 from utils.heads.options import TrainingOptions
 from utils.heads.pairs import split_people
-from utils.heads.training import fit_head
 from utils.keras_models import import_keras
 
 TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification trains on at least
@@ -26,25 +27,42 @@ TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification tra
 Plot = Callable[[Path], None]  # writes the plots of a result into a folder
 
 
-def make_fit(features: FeatureSet, kind: str, seed: int) -> Fit:
-    """A function that trains a head of one kind on some rows of the features.
+class Fitter:
+    """Fits heads to some rows of the features, each as train.py would to a folder with these rows alone."""
 
-    Raises InputError for a distance head if the extractor's distances are not known.
-    """
-    import_keras()
-    options = TrainingOptions(head=kind, distance=constants_of(features.extractor) if kind == "distance" else None)
+    def __init__(self, features: FeatureSet, kind: str, seed: int):
+        self.features, self.seed = features, seed
+        self.options = TrainingOptions(head=kind, extractor=features.extractor)
+        self.kinds: Counter[str] = Counter()  # of the heads so far, for "auto"
 
-    def fit(rows: np.ndarray) -> tuple[Head, np.ndarray]:
+    def __call__(self, rows: np.ndarray) -> tuple[Head, np.ndarray]:
+        """A head for these rows, int (n,), and those of them that it did not learn from."""
         interrupts.check()
+        features = self.features
         is_stranger = features.labels[rows] >= stranger_label(features.names)
         strangers, rows = features.matrix[rows[is_stranger]], rows[~is_stranger]
         matrix, labels = features.matrix[rows], features.labels[rows]
-        fitted = fit_head(matrix, labels, options, np.random.default_rng(seed), strangers)
+        fitted = fit_head(matrix, labels, self.options, np.random.default_rng(self.seed), strangers)
         if fitted.interrupted:  # Ctrl-C should end the whole evaluation, not only the training of one fold
             raise KeyboardInterrupt
+        self.kinds[fitted.description["head"]] += 1
         return fitted.head, rows[fitted.held]
 
-    return fit
+    def describe(self) -> str:
+        """The heads so far in words that follow "16 people"."""
+        return f" with {' and '.join(counted(number, f'{kind} head') for kind, number in self.kinds.most_common())}"
+
+
+def make_fit(features: FeatureSet, kind: str, seed: int) -> Fitter:
+    """A function that fits heads of one kind, or of the kind that suits the rows ("auto").
+
+    Raises InputError if the features do not allow this kind.
+    """
+    import_keras()
+    if kind != "auto":
+        people = features.labels < stranger_label(features.names)
+        check_kind(kind, features.extractor, features.matrix[people], features.labels[people])
+    return Fitter(features, kind, seed)
 
 
 def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:
@@ -67,7 +85,7 @@ def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:
 def verify(
     features: FeatureSet,
     head: Head | None,
-    fit: Fit | None,
+    fit: Fitter | None,
     pairs_path: Path | None,
     faces_path: Path | None,
     replicates: int,
@@ -92,6 +110,7 @@ def verify(
         if not has_both_kinds(pairs.same):
             raise InputError(f"the people{who} do not give pairs of both kinds, same person and different people")
     pair_scores = cross_validate(features, pairs, fit, rng) if fit else score_with_head(features, pairs, head)
+    who += fit.describe() if fit else ""
     seed = int(rng.integers(2**32))
     result = measure_verification(pair_scores, pairs, features.names, who, replicates, seed)
 
@@ -127,7 +146,7 @@ def pairs_of_file(features: FeatureSet, head: Head | None, path: Path) -> Pairs:
 def identify(
     features: FeatureSet,
     head: Head | None,
-    fit: Fit | None,
+    fit: Fitter | None,
     limits: WatchlistLimits,
     sizes: list[int],
     replicates: int,
@@ -154,6 +173,7 @@ def identify(
     if fit:
         tested = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
         head, _ = fit(rows_without(features.labels, tested))
+        who = fit.describe()
     seed = int(rng.integers(2**32))
     result, trials = measure_open_set(head, features.matrix, watchlist, sizes, who, replicates, seed)
 

@@ -4,6 +4,7 @@ Each has a twin, called on both faces, and an energy, which compares the twin's 
 
   plda      project both faces; logit = ⟨a, b⟩ + self_term(a) + self_term(b), initialized from the two-covariance model
   dense     |a − b| through the original recipe's network
+  cosine    both faces scaled to length 1; logit = scale · ⟨a, b⟩ + offset
   distance  the Euclidean distance, scaled
 
 All are symmetric and consist of built-in layers and operations. All end in a layer "logit" with one unit and a
@@ -78,6 +79,19 @@ def plda_similarity(plda: Plda) -> "keras.Model":
     return _pair_model(twin, energy)
 
 
+def cosine_similarity(dimension: int, scale: float, offset: float) -> "keras.Model":
+    """The cosine c of the angle between two faces as a head: logit = scale · c + offset."""
+    from keras import Input, Model, layers
+
+    vector = Input((dimension,), name="features")
+    twin = Model(vector, layers.UnitNormalization(name="unit_length")(vector), name=TWIN)
+    first, second = (Input((dimension,), name=name) for name in ("first", "second"))
+    cosine = layers.Dot(axes=1, name="cosine")([first, second])
+    energy = Model([first, second], _probability(cosine), name=ENERGY)
+    energy.get_layer(LOGIT).set_weights([np.array([[scale]]), np.array([offset])])
+    return _pair_model(twin, energy)
+
+
 def distance_similarity(dimension: int, scale: float, offset: float) -> "keras.Model":
     """The Euclidean distance d as a head: logit = offset − scale · d."""
     from keras import Input, Model, layers, ops
@@ -114,13 +128,15 @@ def rescale_logit(similarity: "keras.Model", scale: float, offset: float) -> Non
 def compare_all(energy: "keras.Model", first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
     """Probabilities, float32 (f, g), of every row of `first` (f, E) against every row of `second` (g, E).
 
-    One matrix product instead of an array of pairs, for PLDA and distance heads. None for other energies.
+    One matrix product instead of an array of pairs, for PLDA, cosine and distance heads. None for other energies.
     """
     layer_names = {layer.name for layer in energy.layers}
     if LOGIT not in layer_names:  # not one of ours, even if other layers have our names
         return None
     if "product" in layer_names:
         total = first[:, :-1] @ second[:, :-1].T + first[:, -1:] + second[:, -1]
+    elif "cosine" in layer_names:
+        total = first @ second.T
     elif "distance" in layer_names:
         # In float64, because |a|² + |b|² − 2·a·b is a small difference of large numbers.
         a, b = first.astype(np.float64), second.astype(np.float64)

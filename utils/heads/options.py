@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from utils.features.normalization import Normalization
-    from utils.heads.distance import DistanceConstants
 
-HEAD_KINDS = ("plda", "dense", "distance")
+PLAIN_KINDS = ("cosine", "distance")  # a measure of the features, with constants; nothing is trained
+HEAD_KINDS = ("plda", "dense", *PLAIN_KINDS)
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to fit a head. The defaults are those of train.py and evaluate.py."""
+    """How to fit a head. The defaults are those of train.py and evaluate.py, except the kind, theirs is "auto"."""
 
-    head: str = "plda"  # one of HEAD_KINDS; "auto" only in train.py, until it has chosen one
+    head: str = "plda"  # one of HEAD_KINDS; "auto" for the one that suits the data
+    extractor: str | None = None  # fingerprint of the features' extractor, which plain heads have constants for
     epochs: int = 15  # at most
     holdout: float = 0.2  # share of the people kept for calibration and measuring, 0-0.9
     far: float = 0.001  # false accept rate to choose the threshold for
@@ -23,4 +24,3 @@ class TrainingOptions:
     batch_size: int | None = None  # dense heads: pairs a step; None for a fiftieth of all pairs
     patience: int = 4  # dense heads: epochs without progress before training stops
     normalization: "Normalization | None" = None  # dense heads: statistics to build into the head
-    distance: "DistanceConstants | None" = None  # distance heads: the constants of the extractor

@@ -1,6 +1,6 @@
-"""Fit a similarity head to features: train it, then calibrate, threshold and measure it on held-out people."""
+"""Train the heads that learn: on index pairs, gathered inside the compiled step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,29 +9,17 @@ import numpy as np
 from utils import interrupts
 from utils.figures import BLUE, VERMILION, save_figure
 from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches, sample_balanced_rows
-from utils.heads.choice import MIN_PEOPLE_TO_BEAT_DISTANCE, check_trainable
-from utils.heads.distance import DistanceConstants
-from utils.heads.head import Head
-from utils.heads.models import (
-    all_pairs_logits,
-    create_model,
-    dense_similarity,
-    distance_similarity,
-    plda_similarity,
-)
-from utils.heads.operating_point import choose_operating_point
+from utils.heads.choice import MIN_PEOPLE_TO_BEAT_PLAIN
+from utils.heads.models import all_pairs_logits, create_model, dense_similarity, plda_similarity
 from utils.heads.options import TrainingOptions
-from utils.heads.pairs import STRANGER_LABEL, split_people
+from utils.heads.pairs import STRANGER_LABEL
 from utils.heads.plda import fit_plda
-from utils.keras_models import check_finite
-from utils.metrics import VerificationFigures
 
 if TYPE_CHECKING:
     import keras
     from keras.callbacks import Callback
     from keras.utils import PyDataset
 
-MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
 # How much an epoch must lower the loss, in nats, to count as better. Smaller gains come from pushing scores towards
 # 0 and 1, which also raises the scores of strangers who look like someone.
 MIN_PROGRESS = 0.005
@@ -44,18 +32,6 @@ LEARNING_RATES = {"plda": 3e-4, "dense": 1e-3}
 
 
 @dataclass(frozen=True)
-class FittedHead:
-    """A head and how it was fitted."""
-
-    head: Head  # calibrated, with its threshold and vote
-    description: dict  # for `similarity.json`, except what only the script knows
-    held: np.ndarray  # int (h,), rows that it did not learn from
-    figures: VerificationFigures | None = None  # on the held-out rows, None if there are none
-    history: dict = field(default_factory=dict)  # metric → a number an epoch; empty if nothing was trained in steps
-    interrupted: bool = False  # whether Ctrl-C ended the training early
-
-
-@dataclass(frozen=True)
 class TrainingData:
     """Features of people and strangers, split by person."""
 
@@ -65,78 +41,7 @@ class TrainingData:
     held: np.ndarray  # int (h,), held-out rows
 
 
-def fit_head(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    options: TrainingOptions,
-    rng: np.random.Generator,
-    strangers: np.ndarray | None = None,
-    callbacks: tuple["Callback", ...] = (),
-    verbose: int = 0,
-) -> FittedHead:
-    """Train a head, calibrate it and choose its threshold on held-out people. No file is touched.
-
-    The same state of rng gives the same head.
-
-    Args:
-        matrix: features, float32 (n, D).
-        labels: the person of each row, int (n,).
-        strangers: float32 (m, D), features of people without a name, to train on and as held-out impostors.
-        callbacks, verbose: for Keras' `fit`.
-
-    Raises InputError unless there are two people, one of them with two faces; the distance head needs none.
-    """
-    import keras
-
-    if options.head == "distance":
-        if options.distance is None:
-            raise ValueError("a distance head needs the constants of its extractor. Received: None")
-        return _distance_head(matrix.shape[1], options.far, options.distance)
-    check_trainable(labels)
-    data = _split(matrix, labels, strangers, options.holdout, rng)
-    keras.utils.set_random_seed(int(rng.integers(2**32)))  # for initial weights and dropout, which Keras draws itself
-    train = {"plda": _train_plda, "dense": _train_dense}[options.head]
-    similarity, history, interrupted = train(data, options, rng, callbacks, verbose)
-    check_finite(similarity, "training failed (a lower --learning_rate may help)")
-    rule, figures = choose_operating_point(similarity, data.matrix, data.labels, data.held, options.far, rng)
-    description = {"head": options.head, **rule}
-    head = Head(similarity, description)
-    held_people = data.held[data.labels[data.held] != STRANGER_LABEL]
-    return FittedHead(head, description, held_people, figures, history, interrupted)
-
-
-def _split(
-    matrix: np.ndarray, labels: np.ndarray, strangers: np.ndarray | None, holdout: float, rng: np.random.Generator
-) -> TrainingData:
-    """Append the strangers to the people, and hold out a share of both."""
-    rows, held = split_people(labels, holdout, MIN_PEOPLE_TO_HOLD_OUT, rng)
-    if strangers is None or not len(strangers):
-        return TrainingData(matrix, labels, rows, held)
-    stranger_rows = len(labels) + rng.permutation(len(strangers))
-    count = round(holdout * len(strangers)) if len(held) else 0
-    return TrainingData(
-        matrix=np.concatenate([matrix, strangers]),
-        labels=np.concatenate([labels, np.full(len(strangers), STRANGER_LABEL, labels.dtype)]),
-        rows=np.r_[rows, stranger_rows[count:]],
-        held=np.r_[held, stranger_rows[:count]].astype(int),
-    )
-
-
-def _distance_head(dimension: int, far: float, constants: DistanceConstants) -> FittedHead:
-    description = {
-        "head": "distance",
-        "threshold": constants.probability(constants.distance_for_far(far)),
-        "min_votes": None,
-        "far": max(far, min(constants.distances)),
-        "thresholds": [[rate, constants.probability(distance)] for rate, distance in constants.distances.items()],
-        "held_out": None,
-        "calibration": "constants of other people, see utils/heads/distance.py",
-    }
-    head = Head(distance_similarity(dimension, constants.scale, constants.offset), description)
-    return FittedHead(head, description, np.empty(0, int))
-
-
-def _train_plda(
+def train_plda(
     data: TrainingData,
     options: TrainingOptions,
     rng: np.random.Generator,
@@ -149,7 +54,7 @@ def _train_plda(
 
     people = data.rows[data.labels[data.rows] != STRANGER_LABEL]
     similarity = plda_similarity(fit_plda(data.matrix[people], data.labels[people]))
-    if (np.unique(data.labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_DISTANCE:
+    if (np.unique(data.labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_PLAIN:
         return similarity, {}, False  # training would only memorize the faces of so few people
     model = _all_pairs_model(similarity, data.matrix)
     schedule = optimizers.schedules.CosineDecay(options.learning_rate or LEARNING_RATES["plda"], options.epochs * STEPS)
@@ -189,7 +94,7 @@ def all_pairs_loss(labels: "keras.KerasTensor", logits: "keras.KerasTensor") -> 
     return rejects + accepts * (1 - TRAINING_PRIOR) / TRAINING_PRIOR
 
 
-def _train_dense(
+def train_dense(
     data: TrainingData,
     options: TrainingOptions,
     rng: np.random.Generator,

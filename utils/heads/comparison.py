@@ -1,0 +1,106 @@
+"""Is a learned head better than the plain one? Measured on people and strangers that neither learned from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.cli import counted
+from utils.heads.head import Head
+from utils.heads.operating_point import MAX_HELD_PHOTOS
+from utils.heads.pairs import all_negative_pairs, capped_rows, positive_pairs
+from utils.metrics import Roc, interval, pairs_of_people, people_multiplicities, resampled_rocs, roc
+
+MAX_PAIRS = 200_000  # of different people
+REPLICATES = 200  # resamplings of the people
+MAX_SCORES = 1 << 22  # of strangers, in memory at once
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two heads on the same people. The names of the fields are the keys in `similarity.json`."""
+
+    figure: str  # which one was compared: "TAR at FAR 0.001", or "AUC" if too few people show that rate
+    people: int  # that neither head learned from
+    plain: float  # the figure of the plain head
+    learned: float  # the figure of the learned head
+    gain_interval: tuple[float, float]  # 95 % interval of the difference, from resampling people
+    strangers: int  # photos of strangers that neither head learned from
+    # The share of their comparisons with these people that is accepted at each head's own threshold; None without any.
+    plain_accepts: float | None
+    learned_accepts: float | None
+
+    @property
+    def prefers_learned(self) -> bool:
+        """Whether the learned head is certainly better on these people, and no worse on the strangers, if any."""
+        is_better = self.gain_interval[0] > 0
+        return is_better and (self.plain_accepts is None or self.learned_accepts <= self.plain_accepts)
+
+    def describe(self, plain: str, learned: str) -> str:
+        """The figures in words, for two names of heads."""
+        low, high = self.gain_interval
+        text = (
+            f"on {self.people} held-out people {learned} has {self.figure} {self.learned:.4f} and {plain} "
+            f"{self.plain:.4f}, a gain of {self.learned - self.plain:+.4f} [{low:+.4f}, {high:+.4f}]"
+        )
+        if self.plain_accepts is None:
+            return f"{text}; without strangers (_strangers/) it cannot tell whether that holds for other people"
+        return (
+            f"{text}; of the comparisons with {counted(self.strangers, 'face')} of strangers {learned} accepts "
+            f"{self.learned_accepts:.5f} and {plain} {self.plain_accepts:.5f}"
+        )
+
+
+def compare_heads(
+    plain: Head,
+    learned: Head,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    strangers: np.ndarray,
+    far: float,
+    rng: np.random.Generator,
+) -> Comparison:
+    """Measure both heads on people and strangers that neither learned from.
+
+    Each person's pairs weigh the same in total.
+
+    Args:
+        plain, learned: the heads, with their thresholds.
+        matrix, labels: features (n, D) and people (n,).
+        strangers: features (m, D).
+        far: the false accept rate at which true accept rates are compared.
+    """
+    rows = capped_rows(labels, MAX_HELD_PHOTOS, rng)
+    matrix, labels = matrix[rows], labels[rows]
+    positive, negative = positive_pairs(labels), all_negative_pairs(labels, MAX_PAIRS, rng)
+    pairs = np.concatenate([positive, negative])
+    same = np.arange(len(pairs)) < len(positive)
+    people = labels[pairs]
+    _, person, counts = np.unique(people[same, 0], return_inverse=True, return_counts=True)
+    weights = np.r_[1 / counts[person], np.ones(len(negative))]
+    number = len(np.unique(labels))
+    shows_rate = far * pairs_of_people(number) >= 1  # n pairs of people cannot show a rate below 1 / n
+
+    def figure(curve: Roc) -> float:
+        return curve.tar_at(far) if shows_rate else curve.auc
+
+    values, samples, seed = [], [], int(rng.integers(2**32))
+    for head in (plain, learned):
+        scores = head.score_rows(matrix, pairs)
+        values.append(figure(roc(scores, same, weights)))
+        drawn = people_multiplicities(people, REPLICATES, np.random.default_rng(seed))
+        samples.append([figure(curve) for curve in resampled_rocs(scores, same, weights, drawn)])
+    gains = np.subtract(samples[1], samples[0]).tolist()
+    accepts = [accepted_share(head, strangers, matrix) if len(strangers) else None for head in (plain, learned)]
+    name = f"TAR at FAR {far:g}" if shows_rate else "AUC"
+    return Comparison(name, number, *values, interval(gains), len(strangers), *accepts)
+
+
+def accepted_share(head: Head, probes: np.ndarray, gallery: np.ndarray) -> float:
+    """The share of the comparisons of probes (m, D) and a gallery (n, D) that are above the head's threshold."""
+    projected = head.project(gallery)
+    step = max(1, MAX_SCORES // len(gallery))
+    accepted = 0
+    for start in range(0, len(probes), step):
+        scores = head.score_projected(head.project(probes[start : start + step]), projected)
+        accepted += int((scores > head.threshold).sum())
+    return accepted / (len(probes) * len(gallery))
