@@ -1,12 +1,12 @@
-"""Fit the constants of utils/heads/distance.py on the features of many people, and check their false accept rate.
+"""Fit the constants of utils/heads/plain.py on the features of many people, and check their false accept rate.
 
-  python extract_features.py --faces_path lfw --model_path models/dlib --features lfw_features --align 1
-  python benchmarks/distance_head.py --features_path lfw_features
+  python extract_features.py --faces_path lfw --model_path models/sface --features lfw_features --align 1
+  python benchmarks/plain_head.py --features_path lfw_features
 
-Scale and offset of the logit are fitted to pairs of photos. The distances for the false accept rates come from
+Scale and offset of the logit are fitted to pairs of photos. The thresholds for the false accept rates come from
 galleries with one enrolled person, who has five photos, and with everyone else as a stranger; as in test.py, a
-stranger's distance is the mean of the two nearest photos'. To check them, a distance chosen on half of the galleries
-is measured on the other half. The printed table is from all galleries.
+stranger's cosine or distance is the mean of the two nearest photos'. To check them, a threshold chosen on half of the
+galleries is measured on the other half. The printed constants are from all galleries, ready to be pasted.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.cli import bounded, clean_exit, file_path, script_parser
+from utils.heads.options import PLAIN_KINDS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from utils.features.feature_files import FeatureSet
 
-RATES = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.5)
 PHOTOS = 5  # of the enrolled person
 
 
@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
         "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
+    )
+    parser.add_argument(
+        "--measure", choices=PLAIN_KINDS, help="default: the extractor's, or cosine if it has no constants yet"
     )
     parser.add_argument(
         "--far", type=bounded(float, 1e-6, 0.5), default=0.001, help="false accept rate to check, 0.000001-0.5"
@@ -45,66 +48,69 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.features.feature_files import load_features
-    from utils.heads.calibration import fit_logistic
+    from utils.heads.plain import FARS, fit_constants, suitable_measure
 
     features = load_features(args.features_path)
     rng = np.random.default_rng(args.seed)
+    measure = args.measure or suitable_measure(features.extractor, features.matrix) or "cosine"
+    nearness = 1 if measure == "cosine" else -1  # times the measure: higher is nearer
     print(f"{len(features.names)} people, {len(features.matrix)} faces, features of {features.extractor}")
-    same, different = pair_distances(features, rng)
-    print(f"{len(same)} same and {len(different)} different pairs, at most {PHOTOS} photos of each person")
-    scale, offset = fit_logistic(-same, -different)
-    print(f"scale, offset = {scale:.3f}, {offset:.3f}")
-    galleries = stranger_distances(features, rng)
+    constants = fit_constants(measure, features.matrix, features.labels, rng, max_photos=PHOTOS)
+    same = nearness * same_pairs(measure, features, rng)
+    galleries = [nearness * part for part in stranger_measures(measure, features, rng)]
     print(f"{len(galleries)} galleries of one person with {PHOTOS} photos, about {galleries[0].size} strangers each")
-    distances = np.concatenate(galleries)
-    for rate in RATES:
-        distance = np.quantile(distances, rate)
-        print(f"    {rate:g}: {distance:.4f},  # accepts {np.mean(same < distance):.3f} of the same pairs")
+    thresholds = np.quantile(np.concatenate(galleries), [1 - far for far in FARS])
+    for far, threshold in zip(FARS, thresholds, strict=True):
+        print(
+            f"  {far:g}: {nearness * threshold:.4f} accepts {np.mean(same > threshold):.4f} of {len(same)} same pairs"
+        )
+    listed = ", ".join(f"{nearness * threshold:.4f}" for threshold in thresholds)
+    print(f'    "{features.extractor}": _constants(')
+    print(f'        "{measure}", {constants.scale:.3f}, {constants.offset:.3f}, ({listed})')
+    print("    ),")
     halves = [galleries[::2], galleries[1::2]]
     for half, (fitted, measured) in enumerate((halves, halves[::-1]), start=1):
-        distance = np.quantile(np.concatenate(fitted), args.far)
-        accepted = np.array([(gallery < distance).mean() for gallery in measured])
+        threshold = np.quantile(np.concatenate(fitted), 1 - args.far)
+        accepted = np.array([(gallery > threshold).mean() for gallery in measured])
         drawn = rng.integers(0, len(accepted), (1000, len(accepted)))
         low, high = np.percentile(accepted[drawn].mean(axis=1), (2.5, 97.5))
         print(
-            f"half {half} chooses {distance:.4f} for {args.far:g}; the other half's galleries accept "
+            f"half {half} chooses {nearness * threshold:.4f} for {args.far:g}; the other half's galleries accept "
             f"{accepted.mean():.5f} (95% interval {low:.5f}-{high:.5f}), median {np.median(accepted):.5f}, "
             f"worst {accepted.max():.5f}"
         )
     return 0
 
 
-def pair_distances(features: "FeatureSet", rng: "np.random.Generator") -> tuple["np.ndarray", "np.ndarray"]:
-    """Distances, float32 (p,) and (q,), of all same and all different pairs of PHOTOS random photos of each person."""
-    import numpy as np
-
+def same_pairs(measure: str, features: "FeatureSet", rng: "np.random.Generator") -> "np.ndarray":
+    """The cosines or distances, float64 (p,), of all same pairs of PHOTOS random photos of each person."""
     from utils.heads.pairs import capped_rows, positive_pairs
+    from utils.heads.plain import measure_pairs
 
     rows = capped_rows(features.labels, PHOTOS, rng)
-    matrix, labels = features.matrix[rows], features.labels[rows]
-    pairs = positive_pairs(labels)
-    same = np.linalg.norm(matrix[pairs[:, 0]] - matrix[pairs[:, 1]], axis=1)
-    different = []
-    for row in range(len(matrix) - 1):
-        others = row + 1 + np.flatnonzero(labels[row + 1 :] != labels[row])
-        different.append(np.linalg.norm(matrix[others] - matrix[row], axis=1))
-    return same, np.concatenate(different)
+    return measure_pairs(measure, features.matrix[rows], positive_pairs(features.labels[rows]))
 
 
-def stranger_distances(features: "FeatureSet", rng: "np.random.Generator") -> list["np.ndarray"]:
-    """For each person with PHOTOS photos, the distances of other people's faces: the mean of the nearest photos'."""
+def stranger_measures(measure: str, features: "FeatureSet", rng: "np.random.Generator") -> list["np.ndarray"]:
+    """For each person with PHOTOS photos, the measures of other people's faces: the mean of the nearest photos'."""
     import numpy as np
 
     from utils.heads.pairs import capped_rows
     from utils.recognition.gallery import BEST_IMAGES
 
+    matrix = features.matrix
+    if measure == "cosine":
+        matrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
     probes = capped_rows(features.labels, PHOTOS, rng)
     galleries = []
     for person in rng.permutation(np.flatnonzero(np.bincount(features.labels) >= PHOTOS)):
-        enrolled = rng.permutation(np.flatnonzero(features.labels == person))[:PHOTOS]
-        strangers = features.matrix[probes[features.labels[probes] != person]]
-        distances = np.linalg.norm(strangers[:, None] - features.matrix[enrolled], axis=2)
-        galleries.append(np.sort(distances, axis=1)[:, :BEST_IMAGES].mean(axis=1))
+        enrolled = matrix[rng.permutation(np.flatnonzero(features.labels == person))[:PHOTOS]]
+        strangers = matrix[probes[features.labels[probes] != person]]
+        if measure == "cosine":
+            values = np.sort(strangers @ enrolled.T, axis=1)[:, -BEST_IMAGES:]
+        else:
+            values = np.sort(np.linalg.norm(strangers[:, None] - enrolled, axis=2), axis=1)[:, :BEST_IMAGES]
+        galleries.append(values.mean(axis=1))
     return galleries
 
 

@@ -1,5 +1,6 @@
 """The two experiments, verification and identification: people, heads, figures and plots put together."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -47,10 +48,6 @@ class Fitter:
             raise KeyboardInterrupt
         self.kinds[fitted.description["head"]] += 1
         return fitted.head, rows[fitted.held]
-
-    def describe(self) -> str:
-        """The heads so far in words that follow "16 people"."""
-        return f" with {' and '.join(counted(number, f'{kind} head') for kind, number in self.kinds.most_common())}"
 
 
 def make_fit(features: FeatureSet, kind: str, seed: int) -> Fitter:
@@ -110,9 +107,9 @@ def verify(
         if not has_both_kinds(pairs.same):
             raise InputError(f"the people{who} do not give pairs of both kinds, same person and different people")
     pair_scores = cross_validate(features, pairs, fit, rng) if fit else score_with_head(features, pairs, head)
-    who += fit.describe() if fit else ""
     seed = int(rng.integers(2**32))
     result = measure_verification(pair_scores, pairs, features.names, who, replicates, seed)
+    result = dataclasses.replace(result, heads=dict(fit.kinds) if fit else {})
 
     def plot(folder: Path) -> None:
         write_people(folder / "people.csv", result.table)
@@ -173,9 +170,9 @@ def identify(
     if fit:
         tested = features.labels[np.concatenate([watchlist.probes, watchlist.strangers])]
         head, _ = fit(rows_without(features.labels, tested))
-        who = fit.describe()
     seed = int(rng.integers(2**32))
     result, trials = measure_open_set(head, features.matrix, watchlist, sizes, who, replicates, seed)
+    result = dataclasses.replace(result, heads=dict(fit.kinds) if fit else {})
 
     def plot(folder: Path) -> None:
         plot_identification(result.galleries, trials, folder / "identification.png")

@@ -8,7 +8,7 @@ Micheals, "Evaluation Methods in Face Recognition" (2011).
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -238,6 +238,7 @@ class OpenSet:
     strangers: int
     thresholds: dict[int, float]  # size of the gallery → the threshold of test.py with that many people
     galleries: dict[int, dict[str, Identification]]  # size → rule → figures
+    heads: dict[str, int] = field(default_factory=dict)  # kind → how many were fitted; empty if a head was given
 
 
 def measure_open_set(

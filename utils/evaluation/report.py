@@ -36,6 +36,7 @@ def verification_text(result: Verification) -> str:
         [
             f"{counted(result.people, 'person', 'people')}{result.who}, "
             f"{result.same_pairs:,} same and {result.different_pairs:,} different pairs",
+            *heads_line(result.heads),
             scorer_table(result.scorers),
             gain_line(HEAD, result.scorers[HEAD]),
             operating_line(result.own_threshold),
@@ -48,7 +49,8 @@ def open_set_text(result: OpenSet) -> str:
     """A table of the rules for each size of gallery."""
     lines = [
         f"{counted(result.people, 'person', 'people')}{result.who} enrolled with {counted(result.photos, 'photo')}; "
-        f"probes: one more photo of each, and one of each of {counted(result.strangers, 'stranger')}"
+        f"probes: one more photo of each, and one of each of {counted(result.strangers, 'stranger')}",
+        *heads_line(result.heads),
     ]
     for size, rules in result.galleries.items():
         galleries = counted(result.people // size, "gallery", "galleries")
@@ -58,6 +60,11 @@ def open_set_text(result: OpenSet) -> str:
             dir_gain_line(LIVE_RULE, rules[LIVE_RULE]),
         ]
     return "\n".join(lines)
+
+
+def heads_line(heads: dict[str, int]) -> list[str]:
+    """Which kinds of heads were fitted, as one line; none if a head was given."""
+    return [f"heads: {', '.join(f'{number} {kind}' for kind, number in heads.items())}"] if heads else []
 
 
 def scorer_table(scorers: dict[str, ScorerFigures]) -> str:

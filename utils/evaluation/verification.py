@@ -1,6 +1,6 @@
 """Verification figures: all scorers side by side, the head at its own threshold, and the errors of each person."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -69,6 +69,7 @@ class Verification:
     scorers: dict[str, ScorerFigures]
     own_threshold: OperatingPoint
     table: list[PersonErrors]  # people with the most errors first
+    heads: dict[str, int] = field(default_factory=dict)  # kind → how many were fitted; empty if a head was given
 
 
 def measure_verification(

@@ -45,11 +45,12 @@ class PlainConstants:
         return float(sigmoid(self.scale * value + self.offset))
 
 
-_FARS = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.5)
+# False accept rates of the thresholds below.
+FARS = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.5)
 
 
 def _constants(measure: str, scale: float, offset: float, thresholds: tuple[float, ...]) -> PlainConstants:
-    return PlainConstants(measure, scale, offset, dict(zip(_FARS, thresholds, strict=True)))
+    return PlainConstants(measure, scale, offset, dict(zip(FARS, thresholds, strict=True)))
 
 
 # Fingerprint of the extractor → its constants.
