@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keras.callbacks import Callback
 
     from utils.features.feature_files import FeatureSet
-    from utils.heads.training import FittedHead
+    from utils.heads.fitting import FittedHead
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -91,8 +91,16 @@ def compare_heads(
         samples.append([figure(curve) for curve in resampled_rocs(scores, same, weights, drawn)])
     gains = np.subtract(samples[1], samples[0]).tolist()
     accepts = [accepted_share(head, strangers, matrix) if len(strangers) else None for head in (plain, learned)]
-    name = f"TAR at FAR {far:g}" if shows_rate else "AUC"
-    return Comparison(name, number, *values, interval(gains), len(strangers), *accepts)
+    return Comparison(
+        figure=f"TAR at FAR {far:g}" if shows_rate else "AUC",
+        people=number,
+        plain=values[0],
+        learned=values[1],
+        gain_interval=interval(gains),
+        strangers=len(strangers),
+        plain_accepts=accepts[0],
+        learned_accepts=accepts[1],
+    )
 
 
 def accepted_share(head: Head, probes: np.ndarray, gallery: np.ndarray) -> float:
