@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from utils.features.onnx_graph import IMAGE, Activation, Node, arrange, checked_axis, in_axes_of, plain, reshape
+from utils.features.onnx_graph import (
+    IMAGE,
+    MAX_VALUES,
+    Activation,
+    Node,
+    arrange,
+    checked_axis,
+    in_axes_of,
+    plain,
+    raised,
+)
 
 Operator = Callable[[Node], Activation]
 
@@ -31,6 +41,7 @@ def affine(x: Activation, scale: np.ndarray, offset: np.ndarray, node: Node) -> 
     sizes = x.tensor.shape[1:]
     # Batch normalization scales and shifts one axis. All axes on which a constant varies become one.
     shape = (1, *(size if first <= axis <= last else 1 for axis, size in enumerate(sizes, start=1)))
+    node.spend(16 * math.prod(shape))
     weights = [np.broadcast_to(value, shape).reshape(-1) for value in (scale, offset)]
     layer = layers.BatchNormalization(axis=-1 if last == x.rank - 1 else first, epsilon=0, name=node.name)
     tensor = x.tensor
@@ -48,8 +59,7 @@ def _grown(x: Activation, shape: tuple[int, ...], node: Node) -> Activation:
     """x repeated where it has size 1 and an ONNX shape, from the last axis, has more."""
     from keras import ops
 
-    if len(shape) > x.rank:
-        x = reshape(x, (1,) * (len(shape) - x.rank) + x.shape, node.label, node.label("rank"))
+    x = raised(x, len(shape), node.label("rank"))
     tensor = x.tensor
     for axis, size in enumerate(shape, start=x.rank - len(shape)):
         if x.shape[axis] == 1 and size > 1:
@@ -61,7 +71,7 @@ def _grown(x: Activation, shape: tuple[int, ...], node: Node) -> Activation:
 
 def expand(node: Node) -> Activation:
     shape = tuple(node.setting("shape", 1, []))
-    if min(shape, default=1) < 1 or math.prod(shape) > 1 << 26:
+    if min(shape, default=1) < 1 or math.prod(shape) > MAX_VALUES:
         raise ValueError(f"it cannot be expanded to {shape}")
     return _grown(node.activation(), shape, node)
 
@@ -70,10 +80,7 @@ def _aligned(node: Node) -> list[Activation]:
     """The operands of one rank and with their axes in the same order."""
     operands = [node.activation(index) for index in range(len(node.operands))]
     rank = max(x.rank for x in operands)
-    operands = [
-        x if x.rank == rank else reshape(x, (1,) * (rank - x.rank) + x.shape, node.label, node.label("rank"))
-        for x in operands
-    ]
+    operands = [raised(x, rank, node.label("rank")) for x in operands]
     order = max(operands, key=lambda x: math.prod(x.shape)).axes
     return [arrange(x, order, node.label("order")) for x in operands]
 

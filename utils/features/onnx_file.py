@@ -27,6 +27,7 @@ _FOLDABLE = """
     Sigmoid Sin Size Slice Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze Where
 """
 FOLDABLE = frozenset(_FOLDABLE.split())
+EVALUATED_FROM = {"DequantizeLinear": 19}  # the library evaluates no earlier versions, which mean the same
 INLINE_VALUES = 1 << 16  # constants up to this many values may be shapes, axes or repeats, which set another's size
 
 
@@ -41,10 +42,16 @@ class OnnxFile:
     outputs: list[str]
     opset: int  # the version of the operators' definitions
     data: bytes = field(repr=False)  # the file's content, without inputs that nothing uses
-    budget: int = field(init=False)  # bytes that computed constants may still take
+    budget: int = field(init=False)  # bytes that computed constants and weights may still take
 
     def __post_init__(self) -> None:
         self.budget = ALWAYS_ALLOWED + MAX_EXPANSION * len(self.data)
+
+    def spend(self, count: int) -> None:
+        """Note that constants or weights take `count` bytes more. Raises ValueError if the file does not justify it."""
+        self.budget -= count
+        if self.budget < 0:
+            raise ValueError("its constants would take far more memory than the file")
 
     def fold(self, node: "onnx.NodeProto", operands: list[np.ndarray | None]) -> list[np.ndarray]:
         """Compute a node of FOLDABLE from its constant operands. Raises ValueError."""
@@ -53,10 +60,8 @@ class OnnxFile:
         what = f"{node.op_type} {node_name(node)}"
         arrays = {name: array for name, array in zip(node.input, operands, strict=True) if name}
         try:
-            self.budget -= _result_bytes(node, arrays, self.opset)
-            if self.budget < 0:
-                raise ValueError("its constants would take far more memory than the file")
-            results = ReferenceEvaluator(node, opsets={"": self.opset}).run(None, arrays)
+            self.spend(_result_bytes(node, arrays, self.opset))
+            results = ReferenceEvaluator(_one_node_model(node, arrays, self.opset)).run(None, arrays)
         except Exception as exc:  # the library raises nearly anything
             raise ValueError(f"{what} cannot be computed: {first_line(exc)}") from None
         return [np.asarray(result) for result in results]
@@ -130,6 +135,20 @@ def node_attributes(node: "onnx.NodeProto") -> dict[str, Any]:
         value = helper.get_attribute_value(attribute) if value is None else value
         plain[attribute.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return plain
+
+
+def _one_node_model(node: "onnx.NodeProto", arrays: dict[str, np.ndarray], opset: int) -> "onnx.ModelProto":
+    from onnx import helper
+
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in arrays.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    opset = max(opset, EVALUATED_FROM.get(node.op_type, 1))
+    return helper.make_model(
+        helper.make_graph([node], "constants", inputs, outputs), opset_imports=[helper.make_opsetid("", opset)]
+    )
 
 
 def _result_bytes(node: "onnx.NodeProto", arrays: dict[str, np.ndarray], opset: int) -> int:

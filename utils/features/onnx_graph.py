@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-MAX_VALUES = 1 << 26  # of one image in one intermediate result; IR-ResNet at 224 px has 3 million
+MAX_VALUES = 1 << 24  # of one image in one intermediate result; IR-ResNet at 224 px has 3 million
 IMAGE = (0, 2, 3, 1)  # the ONNX axes (N, C, H, W) in Keras' order
 
 
@@ -59,6 +59,7 @@ class Node:
     attributes: dict[str, Any]
     opset: int
     outputs: int  # how many it gives
+    spend: Callable[[int], None]  # notes the bytes of weights; raises ValueError if they are too many
     label: Callable[[str], str]  # makes a unique layer name from a suffix, for what it needs beside its main layer
 
     def activation(self, index: int = 0) -> Activation:
@@ -80,6 +81,7 @@ class Node:
         constant = self.constant(index)
         if constant is None:
             raise ValueError(f"operand {index} is missing")
+        self.spend(4 * np.size(constant))
         values = np.asarray(constant).astype(np.float32)
         if not np.isfinite(values).all():
             raise ValueError(f"operand {index} contains numbers that are not finite")
@@ -127,6 +129,18 @@ def image(x: Activation, name: str) -> Activation:
     if x.rank != 4 or x.batch_axis != 0:
         raise ValueError(f"it must take images (N, C, H, W). Received: {x.shape}")
     return arrange(x, IMAGE, name)
+
+
+def raised(x: Activation, rank: int, name: str) -> Activation:
+    """The result with axes of size 1 before its own, as ONNX adds them to operands of fewer axes than another."""
+    from keras import layers
+
+    more = rank - x.rank
+    if more <= 0:
+        return x
+    tensor = layers.Reshape([1] * more + list(x.tensor.shape[1:]), name=name)(x.tensor)
+    batch, *rest = (axis + more for axis in x.axes)
+    return Activation(tensor, (batch, *range(more), *rest))
 
 
 def reshape(x: Activation, shape: Sequence[int], label: Callable[[str], str], name: str) -> Activation:

@@ -56,8 +56,11 @@ class Preprocessing:
         return values[..., ::-1] if self.is_bgr else values
 
     def __str__(self) -> str:
+        colors = f"{'BGR' if self.is_bgr else 'RGB'} from 0 to 255"
+        if not self.mean.any() and (self.scale == 1).all():
+            return colors
         mean, scale = (", ".join(f"{value:g}" for value in dict.fromkeys(v.tolist())) for v in (self.mean, self.scale))
-        return f"(x − {mean}) · {scale} of {'BGR' if self.is_bgr else 'RGB'} from 0 to 255"
+        return f"(x − {mean}) · {scale} of {colors}"
 
 
 def _by_channel(values: tuple[float, ...]) -> np.ndarray:
@@ -178,6 +181,7 @@ class _Graph:
             node_attributes(node),
             self.file.opset,
             len(node.output),
+            self.file.spend,
             lambda suffix: self._label(f"{name}_{suffix}"),
         )
         results = OPERATORS[node.op_type](prepared)
