@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -239,6 +240,22 @@ def webcam_view(shot: Shot | None = None, height: float = 200.0, person: int = 1
     draw_on(image, sample_identity(person), shot or Shot(), (320, 240), height)
     add_noise(image, np.random.default_rng(seed), 2.5)
     return image
+
+
+def tilted_photo(picture: np.ndarray, down: float, right: float, seed: int = 1) -> np.ndarray:
+    """A picture as a camera sees it that is turned by these degrees around its middle, near by, with noise."""
+    height, width = picture.shape[:2]
+    x, y = np.radians([down, right])
+    turn_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
+    turn_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    turned = turn_y @ turn_x
+    distance = 1.8 * 200  # pixels; the face is about 200 high
+    camera = np.array([[distance, 0, width / 2], [0, distance, height / 2], [0, 0, 1]])
+    plane = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
+    view = camera @ np.column_stack([turned[:, 0], turned[:, 1], [0, 0, distance]]) @ plane
+    tilted = cv2.warpPerspective(picture, view, (width, height), borderValue=(120, 120, 120))
+    noise = np.random.default_rng(seed).normal(0, 2.5, tilted.shape)
+    return np.clip(tilted + noise, 0, 255).astype(np.uint8)
 
 
 def write_clip(path: Path, pictures: Iterable[np.ndarray], rate: float = 15) -> None:

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import DEADLINE, ROOT, assert_one_error_line, run_script, wait_until, write_clip
+from support import DEADLINE, ROOT, STARTED, assert_one_error_line, run_script, wait_until, write_clip
 
 from utils.faces.alignment import CHIP_SIZE
 from utils.files import UNFINISHED
@@ -101,22 +102,73 @@ def recognize(suite, *words) -> int:
     return importlib.import_module("test").main([str(word) for word in (*models(suite), "--headless", *words)])
 
 
+def start_test(suite, *words, before: tuple[str, ...] = (), env: dict | None = None) -> subprocess.Popen:
+    """Start test.py without a window. before: a command that starts it."""
+    command = [*before, sys.executable, "test.py", *map(str, models(suite)), "--headless", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    STARTED.append(process)
+    return process
+
+
 @pytest.mark.slow
-def test_sigterm_ends_a_run_as_ctrl_c_does(suite, clip, tmp_path):
-    """systemd and `timeout` send it. The new files are complete; until then the older ones are untouched."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_a_run_as_ctrl_c_does(suite, clip, tmp_path, number):
+    """systemd and `timeout` send SIGTERM, a closed terminal SIGHUP. Until the end older files are untouched."""
     out, events = tmp_path / "annotated.mp4", tmp_path / "events.jsonl"
     out.write_bytes(b"of an earlier run")
-    words = [*models(suite), "--headless", "--video_path", clip[0], "--output", out, "--events", events]
-    command = [sys.executable, "test.py", *map(str, words)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_test(suite, "--video_path", clip[0], "--output", out, "--events", events)
     wait_until(lambda: any(len(read_events(path)) >= 5 for path in tmp_path.glob(f"{UNFINISHED}*.jsonl")))
     assert out.read_bytes() == b"of an earlier run" and not events.exists()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     printed, error = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130 and error == "interrupted\n" and " frames at " in printed
     source = VideoSource(out)
     assert abs(len(list(source.frames())) - len(read_events(events))) <= 1
     source.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["annotated.mp4", "events.jsonl"]
+
+
+@pytest.mark.slow
+def test_a_run_under_nohup_goes_on(suite, clip, tmp_path):
+    out, events = tmp_path / "annotated.mp4", tmp_path / "events.jsonl"
+    words = ["--video_path", clip[0], "--output", out, "--events", events]
+    process = start_test(suite, *words, before=("nohup",))
+    wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(f"{UNFINISHED}*.jsonl")))
+    process.send_signal(signal.SIGHUP)
+    printed, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0 and "90 frames at " in printed and len(read_events(events)) == 90
+    source = VideoSource(out)
+    assert len(list(source.frames())) == 90
+    source.close()
+    assert out.stat().st_mode & 0o777 == events.stat().st_mode & 0o777 == 0o600  # they show people
+
+
+@pytest.mark.slow
+def test_events_on_standard_output_in_the_c_locale(suite, clip, tmp_path):
+    """What comes out is JSON and nothing else, with names as they are on disk."""
+    faces, features = tmp_path / "faces", tmp_path / "features"
+    shutil.copytree(suite["faces"] / "person 1", faces / "Zoë 写真")
+    line = ["-p", str(faces), "-m", str(suite["extractor"]), "-f", str(features)]
+    assert importlib.import_module("extract_features").main(line) == 0
+    # Without the coercion, Python reads every byte of a file name by itself.
+    env = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    video = tmp_path / "fête.mp4"
+    shutil.copy(clip[0], video)
+    extractor = tmp_path / "modèle.keras"
+    shutil.copy(suite["extractor"], extractor)
+    named = {"features": features, "extractor": extractor, "head": suite["head"]}
+    process = start_test(named, "--video_path", video, "--events", "-", "--output", tmp_path / "été.mp4", env=env)
+    printed, error = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, error
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert printed.isascii() and [line["frame"] for line in lines] == list(range(90))
+    assert {face["name"] for line in lines for face in line["faces"]} == {"Zoë 写真", None}
+    assert (
+        (tmp_path / "été.mp4").is_file()
+        and "1 person, 5 images" in error
+        and "90 frames at " in error
+        and "Traceback" not in error
+    )
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from support import FakeClock, webcam_view
+from support import FakeClock, tilted_photo, webcam_view
 
-from utils.capture.collector import REQUEST_SECONDS, Collector
+from utils.capture.collector import LIKE_A_PHOTO, REQUEST_SECONDS, Collector
+from utils.capture.guide import STEADY_FRAMES, Guide
 from utils.faces.detection import load_detector
 from utils.faces.folder import FaceSaver
 from utils.media.images import read_image
@@ -24,6 +25,7 @@ def views():
         "good": good,
         "turned": webcam_view(Shot(yaw=16.0)),
         "nodding": webcam_view(Shot(pitch=14.0)),
+        "tilted photo": tilted_photo(good, -35, 0),
         "dark": (good * 0.25).astype(np.uint8),
         "empty": np.full_like(good, 190),
         "two": cv2.resize(np.hstack([good[:, 160:480], webcam_view(person=103)[:, 160:480]]), (640, 480)),
@@ -159,3 +161,25 @@ def test_the_countdown_shows_the_last_seconds(views, tmp_path):
     assert list(dict.fromkeys(shown)) == [None, 3, 2, 1]
     fast = Session(views, tmp_path / "bob", every=5)
     assert {fast.show("empty").countdown for _ in range(10)} == {None}
+
+
+def test_the_guide_does_not_take_a_photos_tilt(views, tmp_path):
+    """Only a head that moves in itself shows another pose."""
+    session = Session(views, tmp_path / "ada")
+    guide = session.collector.guide = Guide()
+    for _ in range(STEADY_FRAMES):
+        session.show("good")
+    assert [name for name, _ in guide.recorded] == ["front"]
+    session.count += 2 * RATE  # so that the message has gone
+    states = [session.show("tilted photo") for _ in range(3 * STEADY_FRAMES)]
+    assert session.files == ["ada_0.png"] and states[-1].reason == LIKE_A_PHOTO
+    assert session.collector.rejected[LIKE_A_PHOTO] and session.collector.message(states[-1]) == LIKE_A_PHOTO
+    for _ in range(STEADY_FRAMES):
+        state = session.show("turned")
+    assert state.saved and [name for name, _ in guide.recorded] == ["front", "left"]
+    session.collector.request_save()
+    assert session.show("tilted photo").saved  # a key saves what the user wants
+    session.collector.undo()
+    session.collector.undo()
+    session.collector.undo()
+    assert guide.recorded == [] and session.files == []

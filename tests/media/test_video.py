@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support import gray_pictures
+from support import gray_pictures, write_clip
 
 from utils.cli import InputError
 from utils.media.video import VideoSource, _Times, declared_size
@@ -160,3 +160,11 @@ def test_what_is_no_video_is_refused(tmp_path, name, message):
         file.mux(sound.encode(None))
     with pytest.raises(InputError, match=message):
         read_film(tmp_path / name)
+
+
+def test_a_name_with_stray_bytes_is_read(tmp_path):
+    """OpenCV crashed on it. In the C locale every name with accents has such bytes for Python."""
+    path = tmp_path / os.fsdecode(b"f\xeate.avi")
+    write_clip(tmp_path / "plain.avi", gray_pictures(3))
+    (tmp_path / "plain.avi").rename(path)
+    assert len(read_film(path)) == 3

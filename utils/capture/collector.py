@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.capture.flatness import View, is_flat, view_face
 from utils.capture.guide import Guide
 from utils.capture.same_person import SamePerson
 from utils.faces.alignment import Face, face_chip
@@ -21,6 +22,7 @@ COUNTDOWN_SECONDS = 3  # the last seconds before an automatic save are counted d
 MAX_COMPARED = 200  # a new face is compared with so many of the faces saved last
 MESSAGE_SECONDS = 1.2  # how long "saved" or "deleted" is shown
 NOTICE_SECONDS = 4.0  # how long a skipped pose is shown, which nobody waits for
+LIKE_A_PHOTO = "turn your head farther: so far it moves like a photo"  # the reason not to take a pose
 UNLIKE = "is this still the same person?"  # the reason not to save a face that is unlike the saved ones
 UNLIKE_SECONDS = 1.0  # for how long that answer stands, because comparing takes 0.08 s, two frames' time
 
@@ -59,6 +61,8 @@ class Collector:
         # One entry for each face saved by this run:
         self._thumbnails: list[np.ndarray] = []
         self._guided: list[bool] = []  # whether the guide asked for it
+        self._front: View | None = None  # the frontal view that the guide recorded
+        self._view: View | None = None  # of the newest frame that shows a pose
         self._message, self._message_until = "", -np.inf
 
     @property
@@ -86,6 +90,9 @@ class Collector:
         guided = self.guide is not None and self._is_pose(state)
         # A camera's frame may have been filmed before the key was pressed. A file's frames have no such time.
         requested = now <= self._requested_until and not 0 < frame.arrived < self._requested_at
+        if guided and self._moves_like_a_photo(image, faces[0]):
+            guided = False
+            state = state if requested or self._due else replace(state, reason=LIKE_A_PHOTO)
         if guided or (state.reason is None and (requested or self._due)):
             if not self._is_unlike(state.chip, self._confirmed and requested):
                 return self._save(state, guided)
@@ -106,6 +113,11 @@ class Collector:
             self._show_message(self.guide.notice, NOTICE_SECONDS)
             self.guide.notice = ""
         return accepted
+
+    def _moves_like_a_photo(self, image: np.ndarray, face: Face) -> bool:
+        """Whether a pose differs from the frontal view only as a tilted photo does."""
+        self._view = view_face(image, face.landmarks)
+        return bool(self.guide.recorded) and self._front is not None and is_flat(self._front, self._view)
 
     def _is_unlike(self, chip: np.ndarray, confirmed: bool) -> bool:
         """Whether to ask about a face instead of saving it."""
@@ -149,6 +161,7 @@ class Collector:
             self.same_person.add(state.chip)
         if guided:
             self.guide.record(head_pose(state.faces[0].landmarks))
+            self._front = self._front if self._guided.count(True) > 1 else self._view
         self._due, self._requested_until = False, -np.inf
         self._confirmed, self._unlike_until = False, -np.inf
         self._show_message(f"{path.name} saved")

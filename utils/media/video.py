@@ -50,7 +50,8 @@ class VideoSource:
         self.path = path
         self._copy = copy_pipe(path) if is_pipe(path) else None
         self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path  # what is read
-        self.capture = cv2.VideoCapture(str(self._file))
+        # Bytes, because OpenCV crashes on text with a file name's stray bytes, as in the C locale.
+        self.capture = cv2.VideoCapture(os.fsencode(self._file))
         if not self.capture.isOpened():
             raise InputError(f"{path} cannot be opened as a video{explain_failure(self._file, path)}")
         self.rate = declared_rate(self.capture)  # frames a second
