@@ -14,7 +14,8 @@ until the face is good. With several faces in view, the largest must be at least
 
 If a face is unlike those saved so far and those already in the folder, the window asks whether this is still
 the same person, and s saves it; without a window it is left out. --same_person saves every face unasked. This
-notices another person, but neither a twin nor a photo of the person; a photo that is tilted may pass for a nod.
+notices another person, but neither a twin nor a photo of the person. The guide does not take the tilt of a photo
+for a turn of the head in most cases; it is no liveness check.
 New files are numbered after the existing ones; nothing is overwritten.
 """
 

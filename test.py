@@ -87,7 +87,8 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--events",
         type=file_path,
         help="JSON lines to write: one line per frame with its faces; - for standard output, and the summary goes to "
-        "stderr. The file takes its name at the end: a killed run leaves an .unfinished-* file beside it",
+        "stderr. The file takes its name at the end, and a killed run leaves an .unfinished-* file beside it; for a "
+        "camera it has its name from the first line on, and older ones are kept as NAME.1.jsonl, NAME.2.jsonl, …",
     )
     parser.add_argument(
         "--unknown_dir",
