@@ -4,6 +4,7 @@ View 2 of LFW (Huang et al., "Labeled Faces in the Wild", 2007) is ten folds of 
 pairs of a fold, its threshold included, is learned without the people of that fold.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,7 +42,8 @@ def score_with_head(features: FeatureSet, pairs: Pairs, head: Head) -> PairScore
 def cross_validate(features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.Generator) -> PairScores:
     """Score the pairs of each fold with a head that was trained without the people of that fold.
 
-    The threshold for the accuracy of a fold is chosen on pairs of the rows that its head held out.
+    The threshold for the accuracy of a fold is chosen on pairs of the rows that its head held out: the pairs of the
+    other folds, if its head held out all of these.
     """
     scores, head_thresholds, thresholds = np.empty(len(pairs), np.float32), np.empty(len(pairs)), {}
     for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):
@@ -49,7 +51,8 @@ def cross_validate(features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.
         head, held_out = fit(rows_without(features.labels, pairs.people[tested]))
         scores[tested] = head.score_rows(features.matrix, pairs.rows[tested])
         head_thresholds[tested] = head.threshold
-        thresholds[fold] = accuracy_threshold(head, features, held_out, rng)
+        unseen = unseen_pairs(pairs, fold, held_out)
+        thresholds[fold] = accuracy_threshold(head, features, unseen, held_out, rng)
     plain = plain_scores(features.matrix, pairs.rows)
     plain_thresholds = {name: cross_fitted_thresholds(values, pairs) for name, values in plain.items()}
     return PairScores({HEAD: scores, **plain}, {HEAD: thresholds, **plain_thresholds}, head_thresholds)
@@ -75,9 +78,24 @@ def cross_fitted_thresholds(scores: np.ndarray, pairs: Pairs) -> dict[int, float
     return thresholds
 
 
-def accuracy_threshold(head: Head, features: FeatureSet, held_out: np.ndarray, rng: np.random.Generator) -> float:
-    """The threshold with the best accuracy on pairs of held-out rows, or the head's own if these make no pairs."""
-    pairs = sample_pairs(features.labels, held_out, rng) if len(held_out) else None
+def unseen_pairs(pairs: Pairs, fold: int, held_out: np.ndarray) -> Pairs | None:
+    """The pairs that share no person with a fold, if a head held out the rows of all of them, int (h,), else None."""
+    others = disjoint_pairs(pairs, fold)
+    if not np.isin(pairs.rows[others], held_out).all():
+        return None
+    return Pairs(**{field.name: getattr(pairs, field.name)[others] for field in dataclasses.fields(pairs)})
+
+
+def accuracy_threshold(
+    head: Head, features: FeatureSet, unseen: Pairs | None, held_out: np.ndarray, rng: np.random.Generator
+) -> float:
+    """The threshold with the best accuracy on unseen pairs, or, without them, on pairs of held-out rows.
+
+    It is the head's own if these make no pairs.
+    """
+    pairs = unseen
+    if pairs is None and len(held_out):
+        pairs = sample_pairs(features.labels, held_out, rng)
     if pairs is None or not has_both_kinds(pairs.same):
         return head.threshold
     return best_threshold(head.score_rows(features.matrix, pairs.rows), pairs.same, pairs.weights)
