@@ -20,7 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.cli import InputError, add_detection_arguments, bounded, clean_exit, counted, file_path, script_parser, warn
+from utils.cli import (
+    InputError,
+    add_detection_arguments,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    script_parser,
+    summarize,
+    warn,
+)
 
 if TYPE_CHECKING:
     from utils.recognition.photo_comparison import Comparison, Side
@@ -145,6 +155,8 @@ def check_paths(inputs: tuple[Path, Path], output: Path | None) -> None:
 
 def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> str:
     """The answer as a sentence, followed by a line for each fact that it depends on."""
+    from utils.media.albums import describe_unread
+
     same = comparison.probability > threshold
     lines = [
         f"{'the same person' if same else 'different people'}: probability {comparison.probability:.4f}, "
@@ -167,6 +179,9 @@ def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
         if agreed:
             used = "the one that agrees with the other photos is used"
             lines.append(f"{side.path}: {counted(agreed, 'photo')} with several faces; {used}")
+        if side.unread:
+            lines.append(f"not read of {side.path}: {describe_unread(side.unread)}")
+            lines.append(summarize([str(item) for item in side.unread]))
     return "\n".join(lines)
 
 
@@ -186,6 +201,7 @@ def as_dict(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
             "compared": [{"photo": str(face.photo), "box": list(face.face.box)} for face in faces],
             "left_out": side.skipped,
             "unsure": side.unsure,
+            "not_read": [str(item) for item in side.unread],
         }
     return answer
 

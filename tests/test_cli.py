@@ -12,7 +12,7 @@ import pytest
 from support import DEADLINE, ROOT
 
 from utils import interrupts
-from utils.cli import INTERRUPTED, InputError, clean_exit, file_path
+from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, summarize, visible, warn
 
 SCRIPT = """
 import os, signal, sys, threading, time
@@ -49,6 +49,7 @@ def test_home_is_expanded_in_paths(monkeypatch):
         file_path("")
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("error", [None, InputError("the weights are damaged"), RuntimeError("in a library")])
 def test_what_a_swallowed_signal_causes_is_no_other_end(handlers, capsys, error):
     @clean_exit
@@ -72,6 +73,7 @@ def test_a_bug_is_still_raised(handlers):
         main()
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(
     "body",
@@ -89,3 +91,11 @@ def test_a_signal_at_a_bad_moment_ends_with_130(tmp_path, name, body):
     )
     assert process.returncode == INTERRUPTED
     assert process.stderr in ("interrupted\n", "")
+
+
+def test_names_do_not_command_the_terminal(capsys):
+    assert visible("Zoë 写真 \U0001f389\u200d") == "Zoë 写真 \U0001f389\u200d"
+    assert visible("a\x1b[2J\nb\x9b\u2028") == "a\\x1b[2J\\nb\\x9b\\u2028"
+    assert summarize(["a\x07"]) == "  a\\x07"
+    warn("two lines\n  a\x1b]0;x\x07")
+    assert capsys.readouterr().err == "warning: two lines\n  a\\x1b]0;x\\x07\n"

@@ -110,6 +110,7 @@ def start_test(suite, *words, before: tuple[str, ...] = (), env: dict | None = N
     return process
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_run_as_ctrl_c_does(suite, clip, tmp_path, number):

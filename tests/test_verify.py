@@ -168,6 +168,7 @@ def test_wrong_models_and_outputs_are_status_2(models, photos, capsys, tmp_path)
     assert ended.value.code == 2
 
 
+@pytest.mark.fault
 def test_a_crash_does_not_mean_different_people(models, photos, capsys, monkeypatch):
     """Python exits with 1 after a crash, which means "different people" here."""
 
@@ -185,6 +186,7 @@ def test_a_crash_does_not_mean_different_people(models, photos, capsys, monkeypa
     assert run(models, photos / "ada/1.jpg", photos / "ada/2.jpg") == 130
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 def test_a_closed_pipe_does_not_change_the_exit_status(models, photos):
     words = ["-m", models["extractor"], "-c", models["head"], "--threshold", "0.5"]

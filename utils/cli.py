@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 import tomllib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from utils.telemetry import disable_telemetry
 
 INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
 UNFINISHED = ".unfinished-"  # prefix of the temporary files of utils.files
+_CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of separators of lines
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
@@ -128,7 +130,7 @@ def describe_error(error: InputError | OSError) -> str:
 
 def _fail(message: str) -> int:
     # Messages of libraries may contain line breaks; the user gets one line.
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {visible(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 
@@ -149,8 +151,15 @@ def _missing_library_hint(exc: ImportError) -> str:
 
 
 def warn(message: str) -> None:
-    """Print a `warning:` line on stderr."""
-    print(f"warning: {message}", file=sys.stderr)
+    """Print a `warning:` line on stderr, and more lines if the message has more."""
+    print("\n".join(map(visible, f"warning: {message}".split("\n"))), file=sys.stderr)
+
+
+def visible(text: str) -> str:
+    """A text with escapes in place of control characters: a file's name must not command the user's terminal."""
+    if text.isprintable():
+        return text
+    return "".join(ascii(letter)[1:-1] if unicodedata.category(letter) in _CONTROLS else letter for letter in text)
 
 
 def bounded(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
@@ -219,7 +228,7 @@ def counted(number: int, singular: str, plural: str = "") -> str:
 
 def summarize(items: list[str], limit: int = 20) -> str:
     """The first `limit` items, indented, one a line, and the number of the others."""
-    shown = [f"  {item}" for item in items[:limit]]
+    shown = [f"  {visible(item)}" for item in items[:limit]]
     if len(items) > limit:
         shown.append(f"  … and {len(items) - limit} more")
     return "\n".join(shown)

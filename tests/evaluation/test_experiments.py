@@ -118,6 +118,7 @@ def test_strangers_and_known_people_are_identified(enrolled, toy_head, capsys):
     assert content["galleries"]["8"]["best"]["rank1"]["value"] > 0.5
 
 
+@pytest.mark.kill
 def test_ctrl_c_ends_all_folds(enrolled, monkeypatch, capsys):
     """fit_head ends by itself at Ctrl-C, with what is learned so far: good for train.py, not for a fold of ten."""
     folds = []

@@ -164,6 +164,7 @@ class Killed(BaseException):
     """Stands in for a kill: nothing after it runs."""
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("step", ["save_model", "write_json"])
 def test_a_crash_while_saving_leaves_one_whole_head(tmp_path, monkeypatch, capsys, step):
     path = tmp_path / "similarity.keras"
@@ -184,6 +185,7 @@ def test_a_crash_while_saving_leaves_one_whole_head(tmp_path, monkeypatch, capsy
     assert load_head(path).threshold == 0.7 and capsys.readouterr().err == ""
 
 
+@pytest.mark.fault
 def test_a_full_disk_keeps_the_head(tmp_path, monkeypatch):
     save_head(tmp_path / "similarity.keras", toy_head(), {"threshold": 0.6})
     with monkeypatch.context() as patch, pytest.raises(OSError):

@@ -80,6 +80,7 @@ def assert_a_blank_window_is_quit(url: str, size_wh: tuple[int, int]) -> None:
         assert (picture == DARK).all(axis=2).mean() > 0.6 and (picture != DARK).any()
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 def test_a_camera_that_connects_but_sends_nothing_is_waited_for(gray_camera, capsys):
     gray_camera.silent = True
@@ -234,6 +235,7 @@ def test_an_error_of_the_recognizer_ends_the_run(gray_camera):
         run(Camera(gray_camera.url), FakeRecognizer(fail), fake_screen())
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 def test_people_are_recognized_again_after_the_camera_was_lost(suite, tmp_path, capsys):
     """All of test.py, with a camera that is switched off during the run, then on again, then off for good."""

@@ -24,6 +24,7 @@ def test_the_newest_frame_comes_without_backlog(gray_camera):
     assert source.ended
 
 
+@pytest.mark.fault
 def test_a_lost_camera_is_noted_and_reopened(gray_camera, capsys):
     source = Camera(gray_camera.url.replace("http://", "http://ada:secret@"))
     source.start()
@@ -41,6 +42,7 @@ def test_a_lost_camera_is_noted_and_reopened(gray_camera, capsys):
     assert "trying again" in captured.err and "secret" not in captured.err + captured.out
 
 
+@pytest.mark.fault
 def test_a_lost_camera_is_given_up(gray_camera):
     source = Camera(gray_camera.url, give_up=0.1)
     frames = source.frames()
@@ -113,6 +115,7 @@ def test_an_error_while_reading_is_raised_in_the_caller():
     source.close()
 
 
+@pytest.mark.fault
 def test_seconds_of_silence_count_from_the_start(monkeypatch):
     """No picture ever comes: the camera is given up when the time is over, and no attempt may take longer."""
     now, timeouts = [0.0], []

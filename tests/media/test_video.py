@@ -140,6 +140,19 @@ def test_a_pipe_is_a_video(tmp_path, capsys):
     assert len(read_film(tmp_path / "pipe")) == 30
 
 
+@pytest.mark.parametrize("name", [b"Interview: Ada.mp4", b"concat:a|b.mp4", b"caf\xe9.mp4", b"a\nb.mp4", b"x%03d.mp4"])
+def test_a_video_may_have_any_name(tmp_path, monkeypatch, name):
+    """FFmpeg takes a colon in a relative path for a protocol, and OpenCV crashes at what is not UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(os.fsdecode(name))
+    write_film(tmp_path / "film.mp4")
+    os.rename("film.mp4", path)
+    assert len(read_film(path)) == 30
+    path.write_bytes(b"not a film")
+    with pytest.raises(InputError, match="cannot be opened as a video"):
+        read_film(path)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -11,6 +11,7 @@ from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.heads.pairs import all_negative_pairs, positive_pairs
 
 FOLDS = 10
+MAX_DIGITS = 9  # of a number in a pairs file; Python refuses to convert thousands
 MAX_SAME_PAIRS = 20  # per person
 MAX_DIFFERENT_PAIRS = 200_000
 
@@ -55,7 +56,7 @@ def read_pairs(path: Path) -> list[PairLine]:
     if not lines:
         raise InputError(f"{path} is not a pairs file: it is empty")
     header = _split_fields(lines[0][1])
-    if len(header) not in (1, 2) or not all(word.isdecimal() and 0 < int(word) < 1_000_000 for word in header):
+    if len(header) not in (1, 2) or not all(_is_number(word) and 0 < int(word) < 1_000_000 for word in header):
         raise InputError(
             f"{path}, line {lines[0][0]}: expected the number of folds and of pairs of each kind in a fold. "
             f"Received: {lines[0][1][:80]!r}"
@@ -76,11 +77,15 @@ def _split_fields(line: str) -> list[str]:
     return [word.strip() for word in line.split("\t")] if "\t" in line.strip() else line.split()
 
 
+def _is_number(word: str) -> bool:
+    return word.isdecimal() and len(word) <= MAX_DIGITS
+
+
 def _parse_pair(path: Path, line_number: int, line: str, fold: int) -> PairLine:
     words = _split_fields(line)
     if len(words) == 3:
         words.insert(2, words[0])
-    if len(words) != 4 or not all(word.isdecimal() for word in words[1::2]) or not all(words):
+    if len(words) != 4 or not all(map(_is_number, words[1::2])) or not all(words):
         raise InputError(
             f"{path}, line {line_number}: expected NAME n m, or NAME n OTHER m. Received: {line.strip()[:80]!r}"
         )

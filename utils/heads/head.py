@@ -252,4 +252,7 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
         model = dense_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} has its own normalization: --normalize 1 is for heads of the original recipe")
-    return Head(model, description)
+    try:
+        return Head(model, description)
+    except InputError as exc:
+        raise InputError(f"{path}: {exc}") from None

@@ -49,7 +49,8 @@ class VideoSource:
             raise InputError(f"{path} is a folder, not a video" if path.is_dir() else f"{path} does not exist")
         self.path = path
         self._copy = copy_pipe(path) if is_pipe(path) else None
-        self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path  # what is read
+        # A relative path such as "Interview: Ada.mp4" would be an address of the protocol "Interview".
+        self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path.absolute()  # what is read
         # Bytes, because OpenCV crashes on text with a file name's stray bytes, as in the C locale.
         self.capture = cv2.VideoCapture(os.fsencode(self._file))
         if not self.capture.isOpened():
