@@ -94,6 +94,7 @@ def test_of_several_faces_the_best_pair_counts(models, photos, capsys, tmp_path)
     width = read_image(photos / "both.jpg").shape[1]
     assert answer["b"]["compared"][0]["box"][0] > width // 2  # ada stands on the right
     assert [file.name for file in out.parent.iterdir()] == ["answer.png"]
+    assert (out.stat().st_mode & 0o777, out.parent.stat().st_mode & 0o777) == (0o600, 0o700)  # it shows faces
     picture = read_image(out)
     assert picture.shape[0] > 500 and picture.shape[1] > 900 and picture.std() > 20
 

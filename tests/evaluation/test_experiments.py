@@ -75,6 +75,8 @@ def test_held_out_people_are_verified_and_plotted(enrolled, toy_head, capsys):
     assert content["scorers"]["head"]["figures"]["tar_at_far_0.001"]["value"] is None  # 120 pairs of people
     people = (out / "people.csv").read_text().splitlines()
     assert len(people) == 17 and people[0].startswith("person,same_pairs,false_rejects,")
+    for name in ("people.csv", "evaluation.json"):  # they name people
+        assert (out / name).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.slow
