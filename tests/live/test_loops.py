@@ -15,7 +15,6 @@ from support import DEADLINE, FakeWindow, gray_pictures, wait_until, write_clip
 
 from utils.cli import InputError
 from utils.display.viewers import Screen
-from utils.files import UNFINISHED
 from utils.live.controls import LiveControls
 from utils.live.loops import run_camera, run_video
 from utils.live.outputs import Outputs, Summary
@@ -245,7 +244,7 @@ def test_people_are_recognized_again_after_the_camera_was_lost(suite, tmp_path, 
     events = tmp_path / "events.jsonl"
 
     def count() -> int:
-        return sum(len(path.read_text().splitlines()) for path in tmp_path.glob(f"{UNFINISHED}*.jsonl"))
+        return sum(len(path.read_text().splitlines()) for path in tmp_path.glob("*.jsonl"))
 
     def use_the_switch() -> None:
         wait_until(lambda: count() >= 8)
