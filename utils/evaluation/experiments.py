@@ -10,6 +10,7 @@ import numpy as np
 from utils import interrupts
 from utils.cli import InputError, counted, summarize, warn
 from utils.evaluation.identification import OpenSet, WatchlistLimits, measure_open_set, sample_watchlist
+from utils.evaluation.others import Group, OtherPeople, measure_others
 from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
 from utils.evaluation.plots import draw_worst_pairs, plot_identification, plot_verification
 from utils.evaluation.protocols import cross_validate, rows_without, score_with_head
@@ -68,15 +69,22 @@ def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:
     If it held out none of these people, all rows, with a warning. Strangers are always included, also with a warning,
     since it is not known which of them the head was trained on.
     """
-    held_out = np.isin(np.array(features.names)[features.labels], head.held_out_people)
-    strangers = features.labels >= stranger_label(features.names)
+    strangers = int((features.labels >= stranger_label(features.names)).sum())
     caution = "if the head was trained on them, the figures are too good"
-    if strangers.any():
-        warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: {caution}")
-    if held_out.any():
-        return np.flatnonzero(held_out | strangers), " held out by the head"
+    if strangers:
+        warn(f"{counted(strangers, 'face')} of strangers count as impostors: {caution}")
+    rows = held_out_rows(features, head)
+    if rows is not None:
+        return rows, " held out by the head"
     warn(f"the head held out none of these people, so all people in the folder are used: {caution}")
     return np.arange(len(features.labels)), ""
+
+
+def held_out_rows(features: FeatureSet, head: Head) -> np.ndarray | None:
+    """The rows of the people that the head held out, and of all strangers. None if it held out none of these people."""
+    held_out = np.isin(np.array(features.names)[features.labels], head.held_out_people)
+    strangers = features.labels >= stranger_label(features.names)
+    return np.flatnonzero(held_out | strangers) if held_out.any() else None
 
 
 def verify(
@@ -138,6 +146,40 @@ def pairs_of_file(features: FeatureSet, head: Head | None, path: Path) -> Pairs:
             "if so, the figures are too good (--cross_validate trains heads without them)"
         )
     return pairs
+
+
+def judge_others(
+    features: FeatureSet,
+    head: Head | None,
+    fit: Fit | None,
+    groups: list[Group],
+    max_double: float | None,
+    replicates: int,
+    rng: np.random.Generator,
+) -> OtherPeople:
+    """Judge a head, and plain scores, on other people, at thresholds from the people that it held out.
+
+    Args:
+        features: people and strangers, see `with_strangers`.
+        head: the head to evaluate; None for one that `fit` trains on all people, as train.py would.
+        fit: trains a head; None to evaluate `head`.
+        groups: the other people, see `load_groups`.
+        max_double: leave out pairs of strangers with this cosine or a higher one; None for all pairs.
+        replicates: bootstrap resamplings of the people.
+        rng: random generator.
+    """
+    everybody = np.arange(len(features.labels))
+    if fit:
+        head, held = fit(everybody)
+        rows = held if len(held) else None
+    else:
+        rows = held_out_rows(features, head)
+    if rows is None:
+        warn("the thresholds for other people are from people on whom the head may have been trained")
+    name = "here" if rows is None else "here, held out"
+    rows = everybody if rows is None else rows
+    here = Group(name, features.matrix[rows], features.labels[rows], stranger_label(features.names))
+    return measure_others(head, here, groups, max_double, replicates, int(rng.integers(2**32)))
 
 
 def identify(

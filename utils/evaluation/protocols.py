@@ -16,7 +16,7 @@ from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
 from utils.metrics import balanced_accuracy, best_threshold
 
-HEAD, EUCLIDEAN = "head", "Euclidean"  # names of scorers
+HEAD, EUCLIDEAN, COSINE = "head", "Euclidean", "cosine"  # names of scorers
 BLOCK = 1 << 14  # pairs whose features are gathered at once
 
 # From the rows to train on, int (n,), to a head, and those of the rows that it held out.
@@ -34,7 +34,7 @@ class PairScores:
 
 def score_with_head(features: FeatureSet, pairs: Pairs, head: Head) -> PairScores:
     """Score all pairs with one head. The threshold for the accuracy of a fold still comes from the other folds."""
-    scores = {HEAD: head.score_rows(features.matrix, pairs.rows), **plain_scores(features.matrix, pairs.rows)}
+    scores = all_scores(head, features.matrix, pairs.rows)
     thresholds = {name: cross_fitted_thresholds(values, pairs) for name, values in scores.items()}
     return PairScores(scores, thresholds, np.full(len(pairs), head.threshold))
 
@@ -49,7 +49,7 @@ def cross_validate(features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.
     for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):
         tested = pairs.folds == fold
         head, held_out = fit(rows_without(features.labels, pairs.people[tested]))
-        scores[tested] = head.score_rows(features.matrix, pairs.rows[tested])
+        scores[tested] = head_scores(head, features.matrix, pairs.rows[tested])
         head_thresholds[tested] = head.threshold
         unseen = unseen_pairs(pairs, fold, held_out)
         thresholds[fold] = accuracy_threshold(head, features, unseen, held_out, rng)
@@ -98,7 +98,7 @@ def accuracy_threshold(
         pairs = sample_pairs(features.labels, held_out, rng)
     if pairs is None or not has_both_kinds(pairs.same):
         return head.threshold
-    return best_threshold(head.score_rows(features.matrix, pairs.rows), pairs.same, pairs.weights)
+    return best_threshold(head_scores(head, features.matrix, pairs.rows), pairs.same, pairs.weights)
 
 
 def fold_accuracies(scores: np.ndarray, pairs: Pairs, thresholds: dict[int, float]) -> np.ndarray:
@@ -107,6 +107,16 @@ def fold_accuracies(scores: np.ndarray, pairs: Pairs, thresholds: dict[int, floa
     return np.array(
         [balanced_accuracy(scores[part], pairs.same[part], value, pairs.weights[part]) for part, value in folds]
     )
+
+
+def all_scores(head: Head, matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Scorer → scores, float32 (n,), of pairs of rows, int (n, 2), of a feature matrix (m, D)."""
+    return {HEAD: head_scores(head, matrix, rows), **plain_scores(matrix, rows)}
+
+
+def head_scores(head: Head, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The head's probabilities, float32 (n,). Every pair that is verified in an evaluation is scored here."""
+    return head.score_rows(matrix, rows)
 
 
 def plain_scores(matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -118,4 +128,4 @@ def plain_scores(matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         distances.append(np.linalg.norm(a - b, axis=1))
         products.append(np.einsum("nd,nd->n", a, b))
     cosine = np.concatenate(products) / (norms[rows[:, 0]] * norms[rows[:, 1]])
-    return {EUCLIDEAN: -np.concatenate(distances), "cosine": cosine}
+    return {EUCLIDEAN: -np.concatenate(distances), COSINE: cosine}
