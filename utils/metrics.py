@@ -203,16 +203,15 @@ def resampled_shares(
     Args:
         accepted: bool (n,) each, for several thresholds.
         kind: bool (n,), the pairs to count; one kind of pairs, as a rule.
-        people: int (n, 2), the two people of each pair.
+        people: int (n, 2), the two people of each pair, numbers from 0 on.
         weights: float (n,).
         replicates: resamplings.
         rng: random generator.
 
     Returns, for each of `accepted`, a share for each resampling that has pairs of this kind.
     """
-    labels, index = np.unique(people, return_inverse=True)
-    index = index.reshape(people.shape)
-    count = len(labels)
+    present = np.bincount(people.ravel()) > 0
+    index, count = (np.cumsum(present) - 1)[people], int(present.sum())
     block = max(1, MAX_DRAWS // count)
     shares: list[list[float]] = [[] for _ in accepted]
     for start in range(0, replicates, block):

@@ -132,7 +132,7 @@ def test_table_fits_the_terminal_and_the_plot_is_drawn(here, tmp_path):
     title, *rows = (row.split() for row in text.splitlines()[2:11])
     assert title[:3] == ["own", "threshold", "(0.5000)"]
     assert [row[0] for row in rows[:8]] == ["here", *(group.name for group in groups), "a_film"] and not rows[8:]
-    assert "TAR at FAR 0.01 here" in text and "FAR where it is 0.01 here" in text and "none" in text
+    assert "TAR (FAR 0.01 here)" in text and "FAR (FAR 0.01 here)" in text and "none" in text
     plot_others(result, tmp_path / "others.png")
     assert (tmp_path / "others.png").stat().st_size > 10_000
 

@@ -172,7 +172,7 @@ def measure_others(
         seed: of the pairs that are drawn and of the bootstrap; a group's figures do not depend on the other groups.
     """
     scored = _score(head, here, None, seed)
-    thresholds = {name: _thresholds(scored, values) for name, values in scored.scores.items()}
+    thresholds = _thresholds(scored)
     judge_by = (thresholds, head.threshold, replicates, seed)
     first, figures, calibration = _judge(scored, *judge_by), [], []
     for group in tqdm(groups, unit="folder", disable=None):
@@ -203,14 +203,15 @@ def _score(head: Head, group: Group, max_double: float | None, seed: int) -> _Sc
     return _Scored(group.name, len(np.unique(group.labels)), pairs, int(doubles.sum()), scores)
 
 
-def _thresholds(scored: _Scored, scores: np.ndarray) -> dict[float, float]:
-    """FAR → threshold of one scorer. n pairs of people cannot show a rate below 1 / n."""
+def _thresholds(scored: _Scored) -> dict[str, dict[float, float]]:
+    """Scorer → FAR → threshold. n pairs of people cannot show a rate below 1 / n."""
     different = ~scored.pairs.same
-    person_pairs = len(np.unique(np.sort(scored.pairs.people[different], axis=1), axis=0))
+    people, weights = np.sort(scored.pairs.people[different], axis=1).astype(np.int64), scored.pairs.weights[different]
+    person_pairs = len(np.unique(people @ [people.max(initial=0) + 1, 1]))
+    fars = [far for far in REPORTED_FARS if far * person_pairs >= 1]
     return {
-        far: threshold_for_far(scores[different], scored.pairs.weights[different], far)
-        for far in REPORTED_FARS
-        if far * person_pairs >= 1
+        name: {far: threshold_for_far(values[different], weights, far) for far in fars}
+        for name, values in scored.scores.items()
     }
 
 

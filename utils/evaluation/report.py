@@ -104,7 +104,7 @@ def rate_table(rate: str, far: float, thresholds: dict[str, dict[float, float]],
     for name, by_far in thresholds.items():
         sign = -1 if name == EUCLIDEAN else 1
         titles.append(f"{name} ({sign * by_far[far]:.4f})")
-    rows = [[f"{rate.upper()} where it is {far:g} here" if rate == "far" else f"TAR at FAR {far:g} here", *titles]]
+    rows = [[f"{rate.upper()} (FAR {far:g} here)", *titles]]
     for group in groups:
         rates = (group.scorers[name].at_far[far] for name in thresholds)
         rows.append([group.name, *(rate_text(getattr(part, rate)) for part in rates)])
