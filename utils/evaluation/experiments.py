@@ -151,7 +151,7 @@ def pairs_of_file(features: FeatureSet, head: Head | None, path: Path) -> Pairs:
 def judge_others(
     features: FeatureSet,
     head: Head | None,
-    fit: Fit | None,
+    fit: Fitter | None,
     groups: list[Group],
     max_double: float | None,
     replicates: int,
@@ -161,16 +161,18 @@ def judge_others(
 
     Args:
         features: people and strangers, see `with_strangers`.
-        head: the head to evaluate; None for one that `fit` trains on all people, as train.py would.
-        fit: trains a head; None to evaluate `head`.
+        head: the head to evaluate; None for one that `fit` fits to all people, as train.py would.
+        fit: fits a head; None to evaluate `head`.
         groups: the other people, see `load_groups`.
         max_double: leave out pairs of strangers with this cosine or a higher one; None for all pairs.
         replicates: bootstrap resamplings of the people.
         rng: random generator.
     """
-    everybody = np.arange(len(features.labels))
+    everybody, kind = np.arange(len(features.labels)), None
     if fit:
+        before = fit.kinds.copy()
         head, held = fit(everybody)
+        (kind,) = fit.kinds - before
         rows = held if len(held) else None
     else:
         rows = held_out_rows(features, head)
@@ -179,7 +181,8 @@ def judge_others(
     name = "here" if rows is None else "here, held out"
     rows = everybody if rows is None else rows
     here = Group(name, features.matrix[rows], features.labels[rows], stranger_label(features.names))
-    return measure_others(head, here, groups, max_double, replicates, int(rng.integers(2**32)))
+    result = measure_others(head, here, groups, max_double, replicates, int(rng.integers(2**32)))
+    return dataclasses.replace(result, head=kind)
 
 
 def identify(

@@ -78,6 +78,7 @@ class OtherPeople:
     calibration_here: float | None  # expected calibration error of the head, 0-1; None without pairs of both kinds
     calibration_others: float | None  # of all groups together
     max_double: float | None  # cosine from which a pair of strangers is left out; None for no limit
+    head: str | None = None  # kind of the head that was fitted to all people; None if a head was given
 
 
 @dataclass(frozen=True)

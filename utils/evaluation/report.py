@@ -71,7 +71,9 @@ def heads_line(heads: dict[str, int]) -> list[str]:
 def others_text(result: OtherPeople) -> str:
     """Tables of the other people, with the people on whom the thresholds were chosen in the first row."""
     groups = [result.here, *result.groups]
-    lines = ["\nother people, at thresholds chosen here", own_threshold_table(result.own_threshold, groups)]
+    fitted = f" by a {result.head} head fitted to all people" if result.head else ""
+    lines = [f"\nother people, judged{fitted} at thresholds chosen here"]
+    lines.append(own_threshold_table(result.own_threshold, groups))
     for far in REPORTED_FARS:
         if far in result.thresholds[HEAD]:
             lines += ["", rate_table("far", far, result.thresholds, groups)]
