@@ -54,6 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_others_arguments(parser)
     _add_identification_arguments(parser)
+    parser.add_argument(
+        "--cohort",
+        type=file_path,
+        metavar="FEATURES",
+        help="features folder whose _strangers normalize the head's scores, as they do in test.py and verify.py",
+    )
     parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -119,18 +125,23 @@ def main(argv: list[str] | None = None) -> int:
     from utils.evaluation.identification import WatchlistLimits
     from utils.evaluation.others import load_groups
     from utils.evaluation.pairs import with_strangers
-    from utils.features.feature_files import load_features
+    from utils.features.feature_files import load_features, load_strangers
     from utils.files import make_folder
+    from utils.recognition.cohort import NormalizedHead
 
     features = with_strangers(load_features(args.features_path))
     groups = load_groups(args.others, args.other_strangers, features)
     if args.output:
         make_folder(args.output, private=True)  # fail early if the folder cannot be created
     head = fit = others = None
+    cohort = None
+    if args.cohort:
+        cohort = load_strangers(args.cohort, features.extractor, features.matrix.shape[1])
     if args.cross_validate:
-        fit = make_fit(features, args.head, args.seed)
+        fit = make_fit(features, args.head, args.seed, cohort)
     else:
         head = load_matching_head(features, args.classification, args.features_path if args.normalize else None)
+        head = head if cohort is None else NormalizedHead(head, cohort)
     rng = np.random.default_rng(args.seed)
     if args.identification:
         limits = WatchlistLimits(max(args.gallery_sizes), args.strangers, args.gallery_photos)

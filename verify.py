@@ -98,7 +98,7 @@ def verify(options: VerifyOptions) -> int:
     from utils.features.extractor import load_extractor
     from utils.features.feature_files import load_strangers
     from utils.heads.head import load_head
-    from utils.recognition.cohort import Cohort
+    from utils.recognition.cohort import NormalizedHead
     from utils.recognition.gallery import check_head
     from utils.recognition.photo_comparison import compare_sides, load_side
 
@@ -107,6 +107,8 @@ def verify(options: VerifyOptions) -> int:
     head = load_head(options.classification)
     extractor = load_extractor(options.model)
     check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
+    if options.cohort:
+        head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
     search = load_photo_search(options.detector, bool(options.align))
     first, second = (load_side(path, search, options.min_size, extractor.embed) for path in paths)
     sides = [first, second]
@@ -115,10 +117,7 @@ def verify(options: VerifyOptions) -> int:
             warn(f"skipped: {message}")
         for message in side.unsure:
             warn(message)
-    cohort = None
-    if options.cohort:
-        cohort = Cohort(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
-    comparison = compare_sides(first, second, extractor, head, cohort)
+    comparison = compare_sides(first, second, extractor, head)
     # The more pairs there are, the higher is the best of them by chance.
     threshold = head.threshold_for(comparison.candidate_pairs) if options.threshold is None else options.threshold
     if options.output:

@@ -23,6 +23,7 @@ from utils.heads.head import Head
 from utils.heads.options import TrainingOptions
 from utils.heads.pairs import split_people
 from utils.keras_models import import_keras
+from utils.recognition.cohort import NormalizedHead
 
 TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification trains on at least
 
@@ -32,8 +33,9 @@ Plot = Callable[[Path], None]  # writes the plots of a result into a folder
 class Fitter:
     """Fits heads to some rows of the features, each as train.py would to a folder with these rows alone."""
 
-    def __init__(self, features: FeatureSet, kind: str, seed: int):
-        self.features, self.seed = features, seed
+    def __init__(self, features: FeatureSet, kind: str, seed: int, cohort: np.ndarray | None = None):
+        """cohort: features (s, D) of strangers to normalize the heads' scores with; None for none."""
+        self.features, self.seed, self.cohort = features, seed, cohort
         self.options = TrainingOptions(head=kind, extractor=features.extractor)
         self.kinds: Counter[str] = Counter()  # of the heads so far, for "auto"
 
@@ -48,11 +50,12 @@ class Fitter:
         if fitted.interrupted:  # Ctrl-C should end the whole evaluation, not only the training of one fold
             raise KeyboardInterrupt
         self.kinds[fitted.description["head"]] += 1
-        return fitted.head, rows[fitted.held]
+        head = fitted.head if self.cohort is None else NormalizedHead(fitted.head, self.cohort)
+        return head, rows[fitted.held]
 
 
-def make_fit(features: FeatureSet, kind: str, seed: int) -> Fitter:
-    """A function that fits heads of one kind, or of the kind that suits the rows ("auto").
+def make_fit(features: FeatureSet, kind: str, seed: int, cohort: np.ndarray | None = None) -> Fitter:
+    """A function that fits heads of one kind, or of the kind that suits the rows ("auto"). For cohort see Fitter.
 
     Raises InputError if the features do not allow this kind.
     """
@@ -60,7 +63,7 @@ def make_fit(features: FeatureSet, kind: str, seed: int) -> Fitter:
     if kind != "auto":
         people = features.labels < stranger_label(features.names)
         check_kind(kind, features.extractor, features.matrix[people], features.labels[people])
-    return Fitter(features, kind, seed)
+    return Fitter(features, kind, seed, cohort)
 
 
 def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:

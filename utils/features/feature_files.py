@@ -340,7 +340,7 @@ def load_features(folder: Path) -> FeatureSet:
     )
 
 
-def load_strangers(folder: Path, extractor: str, dimension: int) -> np.ndarray:
+def load_strangers(folder: Path, extractor: str | None, dimension: int) -> np.ndarray:
     """The features, float32 (n, D), of the strangers in a features folder, with and without pictures.
 
     Raises InputError if there are none, or if they come from another extractor.
@@ -351,7 +351,7 @@ def load_strangers(folder: Path, extractor: str, dimension: int) -> np.ndarray:
         raise InputError(f"{folder} has no features of strangers: expected {feature_path(folder, STRANGERS)}")
     for person in found:
         origin = person.manifest.extractor if person.manifest else "an unknown extractor"
-        if person.matrix.shape[1] != dimension or (person.manifest and origin != extractor):
+        if person.matrix.shape[1] != dimension or (person.manifest and extractor and origin != extractor):
             raise InputError(f"{folder / person.name} comes from {origin}, not from {extractor}: extract it again")
     return np.concatenate([person.matrix for person in found])
 

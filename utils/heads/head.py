@@ -136,7 +136,6 @@ class Head:
         self.min_votes = None if no_vote else read_share(description, "min_votes", RECIPE_MIN_VOTES)
         self.far = None if description.get("far") is None else read_share(description, "far", 0.0)
         self._thresholds = read_threshold_table(description.get("thresholds", []))
-        self._impostors = read_threshold_table(description.get("impostors", [])) or self._thresholds
         # The gallery that was scored last, and its projection.
         self._last_gallery: tuple[np.ndarray | None, np.ndarray | None] = None, None
         self.held_out_people = description.get("held_out_people", [])
@@ -197,11 +196,11 @@ class Head:
     @property
     def knows_impostors(self) -> bool:
         """Whether the head's file says how pairs of different people score."""
-        return bool(self._impostors)
+        return bool(self._thresholds)
 
     def impostor_log_odds(self, rate: float) -> float:
         """The log odds that a share `rate`, 0-1, of pairs of different people exceeds, where the head was measured."""
-        return log_odds_for_far(rate, self._impostors)
+        return log_odds_for_far(rate, self._thresholds)
 
     def threshold_for(self, people: int) -> float:
         """The threshold for so many enrolled people: the head's own, or a higher one where many are enrolled.

@@ -16,7 +16,6 @@ from utils.heads.head import Head
 from utils.log_odds import mean_log_odds
 from utils.media.albums import Unread, list_unread
 from utils.media.images import list_images, read_image
-from utils.recognition.cohort import Cohort, subtract_excess
 from utils.recognition.face_choice import choose_own_faces
 
 Embed = Callable[[list[np.ndarray]], np.ndarray]
@@ -122,17 +121,10 @@ def _choose_faces(groups: list[list[PhotoFace]], embed: Embed | None) -> list[in
     return choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
 
 
-def compare_sides(
-    first: Side, second: Side, extractor: Extractor, head: Head, cohort: Cohort | None = None
-) -> Comparison:
-    """Compare each candidate of one side with each of the other, and return the most similar pair.
-
-    cohort: strangers to normalize the scores with; None for none.
-    """
+def compare_sides(first: Side, second: Side, extractor: Extractor, head: Head) -> Comparison:
+    """Compare each candidate of one side with each of the other, and return the most similar pair."""
     (features_a, owners_a), (features_b, owners_b) = (_embed(side, extractor) for side in (first, second))
     scores = head.score_gallery(features_a, features_b)
-    if cohort:
-        scores = subtract_excess(scores, cohort.excess(features_a), cohort.excess(features_b).T)
     distances = np.linalg.norm(features_a[:, None] - features_b[None], axis=2)
     pairs = [(a, b) for a in range(len(first.candidates)) for b in range(len(second.candidates))]
     blocks = [np.ix_(owners_a == a, owners_b == b) for a, b in pairs]
