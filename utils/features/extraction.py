@@ -71,8 +71,7 @@ class PersonWork:
 
     def skip(self, image: str, reason: Exception) -> None:
         """Leave out an image that could not be loaded."""
-        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
-        self.skipped.append(f"{self.folder / image}: {text}")
+        self.skipped.append(f"{self.folder / image}: {reason}")
         self.remaining -= 1
         if isinstance(reason, OSError | MemoryError):  # not the image's fault
             self.unreadable.add(image)

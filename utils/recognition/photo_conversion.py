@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from utils import interrupts
-from utils.cli import describe_error
 from utils.faces.alignment import Face
 from utils.faces.detection import main_faces
 from utils.faces.photo import Photo
@@ -57,7 +56,7 @@ class PhotoConverter:
         except (OSError, MemoryError) as exc:
             if isinstance(exc, OSError) and is_disk_full(exc):
                 raise
-            return Outcome(describe_error(exc) if isinstance(exc, OSError) else str(exc) or type(exc).__name__)
+            return Outcome(str(exc) or type(exc).__name__)
         remove_chip(chip)
         return Outcome(problem)
 
