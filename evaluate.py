@@ -3,11 +3,13 @@
   python evaluate.py --features_path features --classification models/similarity --output report
   python evaluate.py --features_path features --classification models/similarity --identification
   python evaluate.py --features_path lfw_features --pairs lfw_pairs.txt --cross_validate
+  python evaluate.py --features_path lfw_features --classification models/similarity --others school_features
 
 Verification asks whether two photos show the same person. The pairs are of the people that train.py held out, or
 come from a file in LFW's form. With --cross_validate, heads are trained without the people of each fold of the file.
 Identification (--identification) asks which person of a gallery a photo shows, if any. Figures have 95 % intervals
-over people. --output names a folder for evaluation.json, people.csv and the plots (PNG and SVG).
+over people. --others and --other_strangers name folders of other people, to see whether thresholds hold for them.
+--output names a folder for evaluation.json, people.csv and the plots (PNG and SVG).
 """
 
 import argparse
@@ -22,6 +24,7 @@ from utils.heads.options import HEAD_KINDS
 if TYPE_CHECKING:
     from utils.evaluation.experiments import Plot
     from utils.evaluation.identification import OpenSet
+    from utils.evaluation.others import OtherPeople
     from utils.evaluation.verification import Verification
     from utils.features.feature_files import FeatureSet
     from utils.heads.head import Head
@@ -49,13 +52,46 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--head", choices=("auto", *HEAD_KINDS), default="auto", help="what --cross_validate fits, as in train.py"
     )
+    _add_others_arguments(parser)
     _add_identification_arguments(parser)
+    parser.add_argument(
+        "--cohort",
+        type=file_path,
+        metavar="FEATURES",
+        help="features folder whose _strangers normalize the head's scores, as they do in test.py and verify.py",
+    )
     parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=bounded(int, 0), default=500, help="resamplings for the intervals")
     parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same figures")
     return parser
+
+
+def _add_others_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--others",
+        type=file_path,
+        nargs="+",
+        metavar="FOLDER",
+        default=[],
+        help="features of other people, to be judged at the thresholds of --features_path",
+    )
+    parser.add_argument(
+        "--other_strangers",
+        type=file_path,
+        nargs="+",
+        metavar="FOLDER",
+        default=[],
+        help="the same for features in which every photo shows another person and each subfolder is a kind of "
+        "people, such as an age",
+    )
+    parser.add_argument(
+        "--max_double",
+        type=bounded(float, 0, 1),
+        metavar="COSINE",
+        help="leave out pairs of --other_strangers this similar or more, if a few people may be in them twice",
+    )
 
 
 def _add_identification_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,30 +117,40 @@ def _add_identification_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     check_task(args.classification, args.cross_validate, args.identification, args.pairs)
+    check_others(args.others, args.other_strangers, args.identification, args.max_double)
     check_faces_path(args.faces_path, args.output)
     import numpy as np
 
-    from utils.evaluation.experiments import identify, make_fit, verify
+    from utils.evaluation.experiments import identify, judge_others, make_fit, verify
     from utils.evaluation.identification import WatchlistLimits
+    from utils.evaluation.others import load_groups
     from utils.evaluation.pairs import with_strangers
-    from utils.features.feature_files import load_features
+    from utils.features.feature_files import load_features, load_strangers
     from utils.files import make_folder
+    from utils.recognition.cohort import NormalizedHead
 
     features = with_strangers(load_features(args.features_path))
+    groups = load_groups(args.others, args.other_strangers, features)
     if args.output:
         make_folder(args.output, private=True)  # fail early if the folder cannot be created
-    head = fit = None
+    head = fit = others = None
+    cohort = None
+    if args.cohort:
+        cohort = load_strangers(args.cohort, features.extractor, features.matrix.shape[1])
     if args.cross_validate:
-        fit = make_fit(features, args.head, args.seed)
+        fit = make_fit(features, args.head, args.seed, cohort)
     else:
         head = load_matching_head(features, args.classification, args.features_path if args.normalize else None)
+        head = head if cohort is None else NormalizedHead(head, cohort)
     rng = np.random.default_rng(args.seed)
     if args.identification:
         limits = WatchlistLimits(max(args.gallery_sizes), args.strangers, args.gallery_photos)
         result, plot = identify(features, head, fit, limits, args.gallery_sizes, args.bootstrap, rng)
     else:
         result, plot = verify(features, head, fit, args.pairs, args.faces_path, args.bootstrap, rng)
-    report(result, plot, vars(args), args.json, args.output)
+        if groups:
+            others = judge_others(features, head, fit, groups, args.max_double, args.bootstrap, rng)
+    report(result, others, plot, vars(args), args.json, args.output)
     return 0
 
 
@@ -118,6 +164,14 @@ def check_task(head_path: Path | None, cross_validate: bool, identification: boo
         raise InputError("--identification does not use --pairs: it samples its own gallery and probes")
     if cross_validate and not identification and not pairs_path:
         raise InputError("--cross_validate needs --pairs, which define the folds, or --identification")
+
+
+def check_others(people: list[Path], strangers: list[Path], identification: bool, max_double: float | None) -> None:
+    """Raise InputError for flags about other people that do not fit. people, strangers: folders of them."""
+    if identification and (people or strangers):
+        raise InputError("--others and --other_strangers belong to verification: leave out --identification")
+    if max_double is not None and not strangers:
+        raise InputError("--max_double leaves out pairs of --other_strangers: name their folder")
 
 
 def check_faces_path(faces_path: Path | None, output: Path | None) -> None:
@@ -144,20 +198,33 @@ def load_matching_head(features: "FeatureSet", path: Path, statistics_folder: Pa
     return head
 
 
-def report(result: "Verification | OpenSet", plot: "Plot", arguments: dict, as_json: bool, folder: Path | None) -> None:
+def report(
+    result: "Verification | OpenSet",
+    others: "OtherPeople | None",
+    plot: "Plot",
+    arguments: dict,
+    as_json: bool,
+    folder: Path | None,
+) -> None:
     """Print the results, and write them and their plots into a folder if there is one.
 
     arguments: the command line, for evaluation.json.
     """
-    from utils.evaluation.report import as_text, to_json
+    from utils.evaluation.report import as_text, others_text, to_json
     from utils.files import write_json
 
-    settings = {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()}
-    content = {"arguments": settings, **to_json(result)}
-    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else as_text(result))
+    content = {"arguments": to_json(arguments), **to_json(result)}
+    if others:
+        content["others"] = to_json(others)
+    text = [as_text(result), *([others_text(others)] if others else [])]
+    print(json.dumps(content, indent=1, ensure_ascii=False) if as_json else "\n".join(text))
     if folder:
         write_json(folder / "evaluation.json", content, private=True)
         plot(folder)
+    if folder and others:
+        from utils.evaluation.others_plot import plot_others
+
+        plot_others(others, folder / "others.png")
 
 
 if __name__ == "__main__":

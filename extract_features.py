@@ -146,7 +146,7 @@ def report(people: "list[PersonWork]", album: "Album", seconds: float) -> None:
         )
     if skipped or empty:
         print(f"skipped: {counted(left_out, 'image')}, {counted(len(empty), 'person', 'people')}")
-        print(summarize(skipped + empty))
+        print(summarize(skipped + empty, limit=len(skipped + empty)))
     report_unread(album)
 
 

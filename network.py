@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.faces.crops import CROP_POINTS
     from utils.features.backbones import build_extractor, is_face_network
     from utils.features.extractor import model_fingerprint, save_extractor
-    from utils.features.onnx_network import OnnxOptions
+    from utils.features.onnx_preprocessing import OnnxOptions
     from utils.files import make_folder
     from utils.keras_models import import_keras, new_model_path
 

@@ -20,7 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.cli import InputError, add_detection_arguments, bounded, clean_exit, counted, file_path, script_parser, warn
+from utils.cli import (
+    InputError,
+    add_detection_arguments,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    script_parser,
+    summarize,
+    warn,
+)
 
 if TYPE_CHECKING:
     from utils.recognition.photo_comparison import Comparison, Side
@@ -88,7 +98,7 @@ def verify(options: VerifyOptions) -> int:
     from utils.features.extractor import load_extractor
     from utils.features.feature_files import load_strangers
     from utils.heads.head import load_head
-    from utils.recognition.cohort import Cohort
+    from utils.recognition.cohort import NormalizedHead
     from utils.recognition.gallery import check_head
     from utils.recognition.photo_comparison import compare_sides, load_side
 
@@ -97,6 +107,8 @@ def verify(options: VerifyOptions) -> int:
     head = load_head(options.classification)
     extractor = load_extractor(options.model)
     check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
+    if options.cohort:
+        head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
     search = load_photo_search(options.detector, bool(options.align))
     first, second = (load_side(path, search, options.min_size, extractor.embed) for path in paths)
     sides = [first, second]
@@ -105,10 +117,7 @@ def verify(options: VerifyOptions) -> int:
             warn(f"skipped: {message}")
         for message in side.unsure:
             warn(message)
-    cohort = None
-    if options.cohort:
-        cohort = Cohort(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
-    comparison = compare_sides(first, second, extractor, head, cohort)
+    comparison = compare_sides(first, second, extractor, head)
     # The more pairs there are, the higher is the best of them by chance.
     threshold = head.threshold_for(comparison.candidate_pairs) if options.threshold is None else options.threshold
     if options.output:
@@ -145,6 +154,8 @@ def check_paths(inputs: tuple[Path, Path], output: Path | None) -> None:
 
 def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> str:
     """The answer as a sentence, followed by a line for each fact that it depends on."""
+    from utils.media.albums import describe_unread
+
     same = comparison.probability > threshold
     lines = [
         f"{'the same person' if same else 'different people'}: probability {comparison.probability:.4f}, "
@@ -167,6 +178,9 @@ def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
         if agreed:
             used = "the one that agrees with the other photos is used"
             lines.append(f"{side.path}: {counted(agreed, 'photo')} with several faces; {used}")
+        if side.unread:
+            lines.append(f"not read of {side.path}: {describe_unread(side.unread)}")
+            lines.append(summarize([str(item) for item in side.unread]))
     return "\n".join(lines)
 
 
@@ -186,6 +200,7 @@ def as_dict(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
             "compared": [{"photo": str(face.photo), "box": list(face.face.box)} for face in faces],
             "left_out": side.skipped,
             "unsure": side.unsure,
+            "not_read": [str(item) for item in side.unread],
         }
     return answer
 

@@ -1,12 +1,15 @@
 """Fixtures of several tests: real faces if there are any, drawn people and one extractor for the session."""
 
+import functools
 import os
 import shutil
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_runs import Run, Tally, run_main
 from support import ROOT, STARTED, Display, gray_pictures
 
 # The same as in utils.keras_models.import_keras. JAX, which TensorFlow imports if installed, sets another level.
@@ -84,6 +87,37 @@ def suite(selfies, extractor_path) -> dict[str, Path]:
     line = ["--features_path", str(features), "--output_model", f"{head}/", "--epochs", "15", "--normaliza", "0"]
     assert train.main(line) == 0
     return {"faces": faces, "features": features, "head": head, "extractor": extractor_path}
+
+
+@pytest.fixture(scope="module")
+def models_load_once() -> Iterator[None]:
+    """Load each extractor and each head once for all runs of a module."""
+    from utils.features import extractor
+    from utils.heads import head
+    from utils.live import session
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((extractor, "load_extractor"), (head, "load_head")):
+            once = functools.cache(getattr(module, name))
+            for holder in (module, session):
+                patch.setattr(holder, name, once)
+        yield
+
+
+@pytest.fixture
+def tally(record_property) -> Tally:
+    """Counts what a test tries, for benchmarks/faults.py."""
+    return Tally(record_property)
+
+
+@pytest.fixture
+def run(capfd, tally, tmp_path, monkeypatch) -> Iterator[Callable[..., Run]]:
+    """Runs a script's main on words, in an empty folder that has to stay empty."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    yield functools.partial(run_main, capfd, tally)
+    assert not list(here.iterdir())
 
 
 @pytest.fixture

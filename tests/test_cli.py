@@ -12,7 +12,7 @@ import pytest
 from support import DEADLINE, ROOT
 
 from utils import interrupts
-from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, warn
+from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, summarize, visible, warn
 
 SCRIPT = """
 import os, signal, sys, threading, time
@@ -49,19 +49,7 @@ def test_home_is_expanded_in_paths(monkeypatch):
         file_path("")
 
 
-def test_messages_do_not_change_the_terminal(handlers, capsys):
-    """A file's name may hold codes that clear the screen or rename the window, and line breaks."""
-
-    @clean_exit
-    def main(argv: list[str] | None = None) -> int:
-        warn("skipped: \x1b[2J\x9b1mphoto.jpg")
-        raise InputError("\x1b]0;x\x07 José\nwarning: \u200call is well")
-
-    assert main() == 2
-    expected = "warning: skipped: \\x1b[2J\\x9b1mphoto.jpg\nerror: \\x1b]0;x\\x07 José warning: \u200call is well\n"
-    assert capsys.readouterr().err == expected
-
-
+@pytest.mark.kill
 @pytest.mark.parametrize("error", [None, InputError("the weights are damaged"), RuntimeError("in a library")])
 def test_what_a_swallowed_signal_causes_is_no_other_end(handlers, capsys, error):
     @clean_exit
@@ -85,6 +73,7 @@ def test_a_bug_is_still_raised(handlers):
         main()
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(
     "body",
@@ -102,3 +91,11 @@ def test_a_signal_at_a_bad_moment_ends_with_130(tmp_path, name, body):
     )
     assert process.returncode == INTERRUPTED
     assert process.stderr in ("interrupted\n", "")
+
+
+def test_names_do_not_command_the_terminal(capsys):
+    assert visible("Zoë 写真 \U0001f389\u200d") == "Zoë 写真 \U0001f389\u200d"
+    assert visible("a\x1b[2J\nb\x9b\u2028") == "a\\x1b[2J\\nb\\x9b\\u2028"
+    assert summarize(["a\x07"]) == "  a\\x07"
+    warn("two lines\n  a\x1b]0;x\x07")
+    assert capsys.readouterr().err == "warning: two lines\n  a\\x1b]0;x\\x07\n"

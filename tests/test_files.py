@@ -85,6 +85,7 @@ def test_a_result_that_grows_is_private(tmp_path):
     assert mode(path) == 0o644
 
 
+@pytest.mark.fault
 def test_a_full_disk_is_told_with_the_path(tmp_path, capsys):
     path = tmp_path / "a.json"
     path.write_text("before")
@@ -106,6 +107,7 @@ def test_errors_name_no_temporary_files(tmp_path):
     assert describe_error(error.value).endswith("taken.json") and UNFINISHED not in describe_error(error.value)
 
 
+@pytest.mark.fault
 def test_a_lack_of_memory_is_one_line(capsys):
     @clean_exit
     def main(argv=None):

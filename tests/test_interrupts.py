@@ -20,6 +20,7 @@ def installed():
         signal.signal(number, handler)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_a_signal_raises_where_it_arrives(number):
     with pytest.raises(KeyboardInterrupt):
@@ -27,6 +28,7 @@ def test_a_signal_raises_where_it_arrives(number):
     assert interrupts.is_pending()
 
 
+@pytest.mark.kill
 def test_a_swallowed_signal_is_raised_by_the_next_check():
     interrupts.check()  # nothing has arrived yet
     with contextlib.suppress(BaseException):
@@ -35,6 +37,7 @@ def test_a_swallowed_signal_is_raised_by_the_next_check():
         interrupts.check()
 
 
+@pytest.mark.kill
 def test_a_signal_waits_for_the_library():
     steps = []
     with pytest.raises(KeyboardInterrupt), interrupts.deferred():
@@ -45,6 +48,7 @@ def test_a_signal_waits_for_the_library():
     assert steps == ["inner", "outer"]
 
 
+@pytest.mark.kill
 def test_a_second_signal_does_not_wait():
     with pytest.raises(KeyboardInterrupt), interrupts.deferred():
         os.kill(os.getpid(), signal.SIGINT)
@@ -52,6 +56,7 @@ def test_a_second_signal_does_not_wait():
         pytest.fail("the second signal was held back")
 
 
+@pytest.mark.kill
 def test_saving_after_a_signal_is_not_stopped_again():
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
@@ -59,6 +64,7 @@ def test_saving_after_a_signal_is_not_stopped_again():
         pass
 
 
+@pytest.mark.kill
 def test_work_that_ends_itself_is_asked_to_once():
     calls = []
     with interrupts.handled_by(lambda: calls.append("stop")):
@@ -74,6 +80,7 @@ def test_work_that_ends_itself_is_asked_to_once():
         os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.kill
 def test_a_signal_that_was_swallowed_starts_no_work():
     with contextlib.suppress(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,15 +1,11 @@
 """Keras files: names with and without extension, safe loading, bounds, finite numbers, notes."""
 
-import io
 import shutil
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
 
-import h5py
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hostile_models import HOSTILE_MODELS, altered, tiny_model
 from hypothesis import HealthCheck, given, settings
 
 import extract_features
@@ -43,6 +39,7 @@ def test_names_with_and_without_extension(tmp_path, extractor_path):
         assert load_extractor(tmp_path / name).dimension == 128
 
 
+@pytest.mark.hostile
 def test_only_safe_models_load(tmp_path):
     from keras import Input, Model, layers
 
@@ -62,73 +59,12 @@ def test_batches_are_padded_to_powers_of_two():
     assert [padded_batch_size(count) for count in (1, 2, 3, 4, 5, 64, 65)] == [1, 2, 4, 4, 8, 64, 128]
 
 
-def tiny_model(kernel: float = 0.5):
-    from keras import Input, Model, layers
-
-    image = Input((8, 8, 3), name="rgb_0_255")
-    convolution = layers.Conv2D(4, 3, name="convolution")
-    model = Model(image, layers.GlobalAveragePooling2D()(convolution(image)), name="tiny")
-    convolution.set_weights([np.full((3, 3, 3, 4), kernel, np.float32), np.zeros(4, np.float32)])
-    return model
-
-
-def altered(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    """A copy of a .keras file with other parts."""
-    with zipfile.ZipFile(source) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    change(members)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return target
-
-
-def declare_huge_weights(members: dict[str, bytes]) -> None:
-    data = io.BytesIO(members["model.weights.h5"])
-    with h5py.File(data, "a") as file:  # takes no space until it is filled
-        file.create_dataset("huge", (1 << 20, 1 << 20), "f4", chunks=(1024, 1024))
-    members["model.weights.h5"] = data.getvalue()
-
-
-def link_foreign_weights(members: dict[str, bytes]) -> None:
-    data = io.BytesIO(members["model.weights.h5"])
-    with h5py.File(data, "a") as file:
-        file["linked"] = h5py.ExternalLink("/etc/passwd", "/")
-    members["model.weights.h5"] = data.getvalue()
-
-
-def take_foreign_weights(members: dict[str, bytes]) -> None:
-    data = io.BytesIO(members["model.weights.h5"])
-    with h5py.File(data, "a") as file:
-        file.create_dataset("read", (4,), "u1", external=[("/etc/passwd", 0, 4)])
-    members["model.weights.h5"] = data.getvalue()
-
-
-HOSTILE = {
-    "config.json of 100 MB": lambda members: members.update({"config.json": b" " * 100_000_000}),
-    "metadata of 100 MB": lambda members: members.update({"metadata.json": b" " * 100_000_000}),
-    "2000 parts": lambda members: members.update({f"assets/{number}": b"" for number in range(2000)}),
-    "part of 300 MB": lambda members: members.update({"assets/zeros": bytes(300_000_000)}),
-    "weights of 4 TB": declare_huge_weights,
-    "linked weights": link_foreign_weights,
-    "weights in another file": take_foreign_weights,
-    "no weights": lambda members: members.pop("model.weights.h5"),
-    "no config": lambda members: members.pop("config.json"),
-    "empty config": lambda members: members.update({"config.json": b"{}"}),
-    "nested config": lambda members: members.update({"config.json": b"[" * 100_000}),
-    "odd config": lambda members: members.update({"config.json": b"\xff"}),
-    "damaged weights": lambda members: members.update({"model.weights.h5": members["model.weights.h5"][:500]}),
-    "unknown class": lambda members: members.update(
-        {"config.json": members["config.json"].replace(b'"Conv2D"', b'"system"').replace(b'"keras.layers"', b'"os"')}
-    ),
-}
-
-
+@pytest.mark.hostile
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE_MODELS)
 def test_hostile_models_are_one_line(tmp_path, name, capfd):
     save_model(tiny_model(), tmp_path / "good.keras")
-    hostile = altered(tmp_path / "good.keras", tmp_path / "hostile.keras", HOSTILE[name])
+    hostile = altered(tmp_path / "good.keras", tmp_path / "hostile.keras", HOSTILE_MODELS[name])
     line = ["--faces_path", str(tmp_path), "--model_path", str(hostile), "--features", str(tmp_path / "features")]
     (tmp_path / "ada").mkdir()
     capfd.readouterr()  # building the model may have started TensorFlow
@@ -148,6 +84,7 @@ def test_notes_and_more_parts_do_not_disturb_a_model(tmp_path):
         assert {"convolution", "rgb_0_255"} <= read_layer_names(tmp_path / name)
 
 
+@pytest.mark.hostile
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -172,6 +109,7 @@ def test_models_with_odd_settings_are_refused(tmp_path):
         save_model(model, tmp_path / "odd.keras")
 
 
+@pytest.mark.hostile
 @pytest.mark.slow
 def test_absurdly_large_inputs_are_one_line(tmp_path):
     from keras import Input, Model, layers

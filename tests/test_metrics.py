@@ -1,5 +1,7 @@
 """Metrics against scikit-learn, brute force and their definitions."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -10,7 +12,9 @@ from utils.metrics import (
     calibration_error,
     people_multiplicities,
     resampled_rocs,
+    resampled_shares,
     roc,
+    threshold_for_far,
     verification_figures,
 )
 
@@ -107,3 +111,33 @@ def test_verification_figures_equal_scikit_learns():
     assert figures.eer == pytest.approx(0.1587, abs=0.01)  # Φ(−1)
     assert figures.far == pytest.approx(0.1587, abs=0.02) and figures.tar == pytest.approx(0.8413, abs=0.02)
     assert figures.accuracy == pytest.approx((figures.tar + 1 - figures.far) / 2)
+
+
+def test_thresholds_keep_the_rate_and_no_lower_one_does(scored):
+    scores, _, weights = scored
+    for far in (0, 0.001, 0.01, 0.1, 0.37, 1):
+        share = [np.average(scores > score, weights=weights) for score in np.unique(scores)]
+        allowed = np.unique(scores)[np.array(share) <= far + 1e-9]
+        assert threshold_for_far(scores, weights, far) == allowed.min()
+    assert threshold_for_far(np.array([0.9, 0.8, 0.8, 0.1]), np.ones(4), 0.25) == 0.8
+    assert threshold_for_far(np.array([0.9, 0.8, 0.8, 0.1]), np.array([1, 1, 1, 9.0]), 0.25) == 0.1
+
+
+def test_resampled_shares_equal_those_of_repeated_pairs(scored, monkeypatch):
+    """The table of people gives what counting each pair as often as it is drawn gives."""
+    _, _, weights = scored
+    rng = np.random.default_rng(4)
+    people = rng.integers(0, 12, (400, 2)) + 30  # labels need not start at 0
+    is_same = people[:, 0] == people[:, 1]
+    accepted = [rng.random(400) < share for share in (0.2, 0.6)]
+    drawn = rng.multinomial(12, np.full(12, 1 / 12), size=7)
+    for kind in (is_same, ~is_same):
+        times = [np.where(is_same, *(d[people[:, 0] - 30], d[people - 30].prod(axis=1))) * kind for d in drawn]
+        expected = [[np.average(mask, weights=weights * t) for t in times if t.any()] for mask in accepted]
+        fixed = SimpleNamespace(multinomial=lambda count, shares, size: drawn)
+        assert np.allclose(resampled_shares(accepted, kind, people, weights, 7, fixed), expected)
+    counts = []
+    monkeypatch.setattr("utils.metrics.MAX_DRAWS", 24)  # two resamplings of the twelve people at a time
+    fixed = SimpleNamespace(multinomial=lambda count, shares, size: counts.append(size) or drawn[:size])
+    resampled_shares(accepted, is_same, people, weights, 7, fixed)
+    assert counts == [2, 2, 2, 1]

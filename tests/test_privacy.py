@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,27 @@ needs_trace = pytest.mark.skipif(
 )
 # What may appear in the home folder; README names it. None of it says anything about the user or the faces.
 HOME_FILES = re.compile(r"\.keras/keras\.json|\.cache/matplotlib/fontlist-.*\.json")
+SENT: list[int] = []  # bytes that each script of the running test sent to other machines
 LOOPBACK = re.compile(r'inet_addr\("127\.|"::1"')
 
 
 def foreign_calls(trace: str) -> list[str]:
     """The system calls of a trace that address another machine."""
     return [line for line in trace.splitlines() if "AF_INET" in line and not LOOPBACK.search(line)]
+
+
+def sent_bytes(calls: list[str]) -> int:
+    """How many bytes these calls sent, which is what they returned."""
+    return sum(max(0, int(call.rpartition(" = ")[2].split()[0])) for call in calls if "send" in call)
+
+
+@pytest.fixture
+def counted_bytes(tally) -> Iterator[None]:
+    """Counts the scripts that a test runs and the bytes that they send, even if it fails."""
+    SENT.clear()
+    yield
+    tally.add("scripts traced", len(SENT))
+    tally.add("bytes sent", sum(SENT))
 
 
 def run_traced(folder: Path, *words) -> None:
@@ -39,14 +55,17 @@ def run_traced(folder: Path, *words) -> None:
     command = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg", "-o", trace, sys.executable, *words]
     result = subprocess.run(command, cwd=ROOT, env={**env, "HOME": str(home)}, capture_output=True, text=True)
     assert result.returncode in (0, 1), result.stderr
-    assert not foreign_calls(trace.read_text())
+    foreign = foreign_calls(trace.read_text())
+    SENT.append(sent_bytes(foreign))
+    assert not foreign
     made = [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()]
     assert all(HOME_FILES.fullmatch(name) for name in made), made
 
 
+@pytest.mark.privacy
 @pytest.mark.slow
 @needs_trace
-def test_no_script_talks_to_anybody(tmp_path):
+def test_no_script_talks_to_anybody(counted_bytes, tmp_path):
     photos, faces, features = (tmp_path / name for name in ("photos", "faces", "features"))
     rng = np.random.default_rng(0)
     for number in range(3):
@@ -74,6 +93,8 @@ def test_a_trace_tells_this_machine_from_others():
     name_service = '7 connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("192.0.2.1")}, 16) = 0'
     unix = '7 connect(3, {sa_family=AF_UNIX, sun_path="/tmp/.X11-unix/X0"}, 110) = 0'
     assert foreign_calls("\n".join([local, name_service, unix])) == [name_service]
+    question = '7 sendto(3, "x", 29, 0, {sa_family=AF_INET, sin_addr=inet_addr("192.0.2.1")}, 16) = 29'
+    assert sent_bytes(foreign_calls("\n".join([question, name_service, local]))) == 29
 
 
 def test_every_script_is_traced():

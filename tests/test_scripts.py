@@ -110,6 +110,7 @@ def start_test(suite, *words, before: tuple[str, ...] = (), env: dict | None = N
     return process
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_run_as_ctrl_c_does(suite, clip, tmp_path, number):
@@ -128,6 +129,7 @@ def test_signals_end_a_run_as_ctrl_c_does(suite, clip, tmp_path, number):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotated.mp4", "events.jsonl"]
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_a_run_under_nohup_goes_on(suite, clip, tmp_path):
     out, events = tmp_path / "annotated.mp4", tmp_path / "events.jsonl"

@@ -96,6 +96,7 @@ def test_most_people_can_be_held_out(tmp_path):
     assert train.main([*line, "--holdout", "0.9", "--far", "0.5"]) == 0
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_best_epoch(tmp_path):
     separable_people(tmp_path / "features", people=60, images=12)
@@ -214,6 +215,7 @@ def test_a_head_without_its_description_can_be_trained_again(tmp_path, capsys):
     assert "needs a .keras file" in capsys.readouterr().err
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plda", "dense"])
 def test_training_that_fails_keeps_the_head(tmp_path, capsys, kind):

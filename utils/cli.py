@@ -18,7 +18,7 @@ from utils.telemetry import disable_telemetry
 
 INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
 UNFINISHED = ".unfinished-"  # prefix of the temporary files of utils.files
-MAX_SHOWN = 100  # characters of a value from a file that a message repeats: hostile ones fill the screen
+_CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of separators of lines
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
@@ -130,23 +130,8 @@ def describe_error(error: InputError | OSError) -> str:
 
 def _fail(message: str) -> int:
     # Messages of libraries may contain line breaks; the user gets one line.
-    print(f"error: {_without_codes(' '.join(message.split()))}", file=sys.stderr)
+    print(f"error: {visible(' '.join(message.split()))}", file=sys.stderr)
     return 2
-
-
-def _without_codes(message: str) -> str:
-    """A message with escapes for codes that change a terminal, which names of files and libraries may contain."""
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) == "Cc" and c != "\n" else c for c in message)
-
-
-def cut(text: str) -> str:
-    """A text from a file as a message repeats it: its first MAX_SHOWN characters."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-
-
-def shown(value: object) -> str:
-    """A value from a file as a message repeats it: as Python writes it, cut off."""
-    return cut(repr(value))
 
 
 # Shared libraries that a bare Debian lacks, and the packages that contain them.
@@ -166,8 +151,15 @@ def _missing_library_hint(exc: ImportError) -> str:
 
 
 def warn(message: str) -> None:
-    """Print a `warning:` line on stderr."""
-    print(f"warning: {_without_codes(message)}", file=sys.stderr)
+    """Print a `warning:` line on stderr, and more lines if the message has more."""
+    print("\n".join(map(visible, f"warning: {message}".split("\n"))), file=sys.stderr)
+
+
+def visible(text: str) -> str:
+    """A text with escapes in place of control characters: a file's name must not command the user's terminal."""
+    if text.isprintable():
+        return text
+    return "".join(ascii(letter)[1:-1] if unicodedata.category(letter) in _CONTROLS else letter for letter in text)
 
 
 def bounded(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
@@ -236,7 +228,7 @@ def counted(number: int, singular: str, plural: str = "") -> str:
 
 def summarize(items: list[str], limit: int = 20) -> str:
     """The first `limit` items, indented, one a line, and the number of the others."""
-    shown = [f"  {item}" for item in items[:limit]]
+    shown = [f"  {visible(item)}" for item in items[:limit]]
     if len(items) > limit:
         shown.append(f"  … and {len(items) - limit} more")
     return "\n".join(shown)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 CALIBRATION_BINS = 15
+MAX_DRAWS = 1 << 22  # of people in all resamplings that are computed at once; limits memory
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,20 @@ def best_threshold(scores: np.ndarray, same: np.ndarray, weights: np.ndarray | N
     return float((above + below) / 2)
 
 
+def threshold_for_far(scores: np.ndarray, weights: np.ndarray, far: float) -> float:
+    """The lowest threshold above which at most a share `far` of different-person pairs scores, by weight.
+
+    scores, weights: float (q,), of the pairs; a score above the threshold accepts.
+    """
+    order = np.argsort(-scores, kind="stable")
+    falling, total = scores[order], np.cumsum(weights[order], dtype=np.float64)
+    last_of_score = np.r_[np.flatnonzero(np.diff(falling)), len(falling) - 1]
+    above = np.r_[0.0, total[last_of_score[:-1]]]  # the weight above each distinct score
+    # Sums of many weights differ by a rounding error.
+    chosen = np.searchsorted(above, (far + 1e-9) * total[-1], side="right") - 1
+    return float(falling[last_of_score[chosen]])
+
+
 def calibration_bins(
     probabilities: np.ndarray, same: np.ndarray, weights: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,6 +186,55 @@ def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Ge
     for _ in range(replicates):
         drawn = np.bincount(rng.integers(0, len(labels), len(labels)), minlength=len(labels))
         yield np.where(first == second, drawn[first], drawn[first] * drawn[second])
+
+
+def resampled_shares(
+    accepted: list[np.ndarray],
+    kind: np.ndarray,
+    people: np.ndarray,
+    weights: np.ndarray,
+    replicates: int,
+    rng: np.random.Generator,
+) -> list[list[float]]:
+    """Bootstrap over people, as `people_multiplicities` defines it: the share of accepted pairs, by weight.
+
+    Quadratic forms of the draws and a sparse table of people, so that a million pairs take a second or two.
+
+    Args:
+        accepted: bool (n,) each, for several thresholds.
+        kind: bool (n,), the pairs to count; one kind of pairs, as a rule.
+        people: int (n, 2), the two people of each pair, numbers from 0 on.
+        weights: float (n,).
+        replicates: resamplings.
+        rng: random generator.
+
+    Returns, for each of `accepted`, a share for each resampling that has pairs of this kind.
+    """
+    present = np.bincount(people.ravel()) > 0
+    index, count = (np.cumsum(present) - 1)[people], int(present.sum())
+    block = max(1, MAX_DRAWS // count)
+    shares: list[list[float]] = [[] for _ in accepted]
+    for start in range(0, replicates, block):
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(block, replicates - start)).astype(float)
+        total = _drawn_weight(index[kind], weights[kind], drawn)
+        for values, mask in zip(shares, accepted, strict=True):
+            part = _drawn_weight(index[mask & kind], weights[mask & kind], drawn)
+            values += (part[total > 0] / total[total > 0]).tolist()
+    return shares
+
+
+def _drawn_weight(people: np.ndarray, weights: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The total weight of the pairs in each resampling, float64 (r,).
+
+    people: int (n, 2), columns of `drawn`, float (r, p), which says how often each person was drawn.
+    """
+    from scipy.sparse import coo_array  # scipy comes with scikit-learn
+
+    first, second = people.T
+    same, count = first == second, drawn.shape[1]
+    once = drawn @ np.bincount(first[same], weights[same], minlength=count)
+    table = coo_array((weights[~same], (first[~same], second[~same])), shape=(count, count)).tocsr()
+    return once + np.einsum("rp,pr->r", drawn, table @ drawn.T)
 
 
 def interval(values: list[float], level: float = 0.95) -> tuple[float, float]:

@@ -119,6 +119,7 @@ def recognizes_a_stranger(screen: Display) -> bool:
     return screen.count(UNKNOWN_COLOR) > 200 and not warned(screen)
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 def test_the_window_says_when_the_camera_is_lost(screen, recognition, moving_stranger):
     process = start(screen, "test.py", *recognition, "--camera", moving_stranger.url)

@@ -75,6 +75,8 @@ def test_held_out_people_are_verified_and_plotted(enrolled, toy_head, capsys):
     assert content["scorers"]["head"]["figures"]["tar_at_far_0.001"]["value"] is None  # 120 pairs of people
     people = (out / "people.csv").read_text().splitlines()
     assert len(people) == 17 and people[0].startswith("person,same_pairs,false_rejects,")
+    for name in ("people.csv", "evaluation.json"):  # they name people
+        assert (out / name).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.slow
@@ -118,6 +120,7 @@ def test_strangers_and_known_people_are_identified(enrolled, toy_head, capsys):
     assert content["galleries"]["8"]["best"]["rank1"]["value"] > 0.5
 
 
+@pytest.mark.kill
 def test_ctrl_c_ends_all_folds(enrolled, monkeypatch, capsys):
     """fit_head ends by itself at Ctrl-C, with what is learned so far: good for train.py, not for a fold of ten."""
     folds = []
@@ -191,6 +194,60 @@ def test_cross_validation_trains_heads_and_leaves_no_file(enrolled, capsys, monk
     assert sorted(enrolled.rglob("*")) == before
 
 
+def save_others(folder, extractor="toy-8-abc", **people: int) -> None:
+    """A features folder of people with this many photos each."""
+    for number, (name, photos) in enumerate(people.items()):
+        features = toy_features(1, photos, dimension=8, seed=100 + number)
+        images = [[f"{photo}.png", 1, 1] for photo in range(photos)]
+        save_person(folder, name, features.matrix, images, extractor, 0)
+
+
+@pytest.mark.slow
+def test_others_are_judged_in_the_same_report(enrolled, toy_head, capsys):
+    save_others(enrolled / "film", ada=4, ben=3, cem=1)
+    save_others(enrolled / "ages", young=5, old=6)
+    words = ["-f", enrolled / "features", "-c", toy_head, "--bootstrap", 20, "--json"]
+    assert run(*words) == 0
+    alone = json.loads(capsys.readouterr().out)
+    folders = ["--others", enrolled / "film", "--other_strangers", enrolled / "ages", "--max_double", 0.9]
+    assert run(*words, *folders, "-o", enrolled / "report") == 0
+    content = json.loads(capsys.readouterr().out)
+    others = content.pop("others")
+    assert {**content, "arguments": alone["arguments"]} == alone  # the figures of the folder itself do not change
+    assert content["arguments"]["others"] == [str(enrolled / "film")]
+    assert [group["name"] for group in others["groups"]] == ["film", "ages/old", "ages/young"]
+    film, _, young = others["groups"]
+    assert (film["people"], film["same_pairs"], film["different_pairs"]) == (3, 9, 19)
+    assert film["own_threshold"]["tar"]["value"] == 1 and film["scorers"]["cosine"]["auc"] > 0.9
+    assert young["same_pairs"] == 0 and young["different_pairs"] + young["doubles"] == 10
+    assert young["own_threshold"]["tar"] == {"value": None, "low": None, "high": None}
+    assert others["here"]["people"] == 16 and list(others["thresholds"]["cosine"]) == ["0.01"]  # 120 pairs of people
+    assert 0 <= others["calibration_others"] <= 1 and others["own_threshold"] == 0.7
+    assert json.loads((enrolled / "report" / "evaluation.json").read_text())["others"] == others
+    assert (enrolled / "report" / "others.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_cross_validation_judges_others_by_a_head_of_all(enrolled, capsys, monkeypatch):
+    save_others(enrolled / "film", ada=4, ben=3)
+    trained = []
+    call = experiments.Fitter.__call__
+
+    def noting(fitter, rows):
+        head, held = call(fitter, rows)
+        trained.append((rows, held))
+        return head, held
+
+    monkeypatch.setattr(experiments.Fitter, "__call__", noting)
+    words = ["-f", enrolled / "features", "--pairs", enrolled / "pairs.txt", "--cross_validate", "--head", "plda"]
+    assert run(*words, "--others", enrolled / "film", "--bootstrap", 0) == 0
+    printed = capsys.readouterr().out
+    assert len(trained) == 3 and trained[2][0].tolist() == list(range(60))  # two folds, then everybody
+    assert "heads: 2 plda" in printed and "judged by a plda head fitted to all people" in printed
+    assert "here, held out" in printed and "  film " in printed
+    assert 0 < len(trained[2][1]) < 60
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -204,10 +261,21 @@ def test_cross_validation_trains_heads_and_leaves_no_file(enrolled, capsys, monk
         (["-c", "head", "--pairs", "head/similarity.keras"], "not text"),
         (["-c", "head", "-o", "pairs.txt/x"], "a file is in the way"),
         (["-c", "head", "--faces_path", "nowhere"], "nowhere is not a folder"),
+        (["-c", "head", "--others", "nowhere"], "nowhere is not a folder"),
+        (["-c", "head", "--other_strangers", "nowhere"], "nowhere is not a folder"),
+        (["-c", "head", "--others", "head"], "head has no features of people"),
+        (["-c", "head", "--others", "alien"], "alien come from alien-8-xyz with 8 features, but those in"),
+        (["-c", "head", "--other_strangers", "alien"], "from toy-8-abc with 8"),
+        (["-c", "head", "--other_strangers", "lonely"], "lonely has no subfolder with two photos"),
+        (["-c", "head", "--others", "lonely"], "lonely has a single photo"),
+        (["-c", "head", "--identification", "--others", "features"], "leave out --identification"),
+        (["-c", "head", "--max_double", "0.6", "--others", "features"], "name their folder"),
     ],
 )
 def test_bad_input_gives_one_error_line(enrolled, toy_head, capsys, monkeypatch, words, part):
     monkeypatch.chdir(enrolled)
+    save_others(enrolled / "alien", "alien-8-xyz", ada=2)
+    save_others(enrolled / "lonely", ada=1)
     assert run("-f", "features", *words) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and part in error

@@ -45,9 +45,8 @@ def test_pairs_files_are_read_and_matched(tmp_path):
         (["1", "a 1 2", "a\t1\t\t2"], "line 3: expected NAME n m"),
         (["1", "a 1 1", "a 1 b 2"], "line 2: an image is paired with itself"),
         (["9999999999999 1", "a 1 2"], "line 1"),
-        # Python turns no more than 4,300 digits into a number.
-        (["9" * 5000, "a 1 2"], "line 1"),
-        (["1", "a 1 2", "a 1 b " + "9" * 5000], "line 3: expected NAME n m"),
+        (["9" * 5000, "a 1 2"], "line 1: expected the number of folds"),
+        (["1", "a 1 " + "9" * 5000, "a 1 b 2"], "line 2: expected NAME n m"),
     ],
 )
 def test_errors_in_pairs_files_name_the_line(tmp_path, lines, part):

@@ -93,3 +93,17 @@ def test_fold_thresholds_come_from_held_out_rows():
         assert seen[2 * fold] == {features.matrix[row].tobytes() for row in tested}
         assert not seen[2 * fold] & seen[2 * fold + 1] and len(seen[2 * fold + 1]) == 30
     assert fold_accuracies(judged.scores[HEAD], pairs, judged.fold_thresholds[HEAD]).mean() > 0.8
+
+
+def test_heads_that_learn_nothing_get_the_thresholds_of_plain_scores():
+    features = toy_features(40, 3)
+    pairs = folds_of_people(features, 4)
+
+    class Euclidean:
+        threshold = 0.5
+
+        def score_rows(self, matrix, rows):
+            return plain_scores(matrix, rows)["Euclidean"]
+
+    judged = cross_validate(features, pairs, lambda rows: (Euclidean(), rows), np.random.default_rng(9))
+    assert judged.fold_thresholds[HEAD] == judged.fold_thresholds["Euclidean"]

@@ -142,6 +142,7 @@ def interrupt_batch(monkeypatch, number: int) -> list[int]:
     return sizes
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     _, features, extract = library
@@ -153,6 +154,7 @@ def test_ctrl_c_keeps_what_is_finished(library, monkeypatch, capsys):
     assert "6 embedded (" in out and ", 4 unchanged" in out
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_an_interrupted_overwrite_loses_nothing(library, monkeypatch):
     _, features, extract = library
@@ -305,6 +307,7 @@ def test_two_spellings_in_the_features_are_one_person(library, capsys):
     assert capsys.readouterr().out.startswith("note: ")
 
 
+@pytest.mark.fault
 def test_features_that_are_not_finite_replace_nothing(library, monkeypatch, capsys):
     _, features, extract = library
     assert extract() == 0
@@ -401,6 +404,7 @@ def test_a_failed_write_does_not_stop_other_people(library, capsys):
     assert len(load_person(features, "person 1").matrix) == 5
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_keeps_what_is_written(library, monkeypatch, capsys):
     _, features, extract = library
@@ -448,6 +452,7 @@ def test_images_that_cannot_be_read_cost_no_row(library, monkeypatch, capsys, wo
     assert "6 embedded" in capsys.readouterr().out
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_ctrl_c_keeps_rows_of_touched_images(library, monkeypatch):
     faces, features, extract = library

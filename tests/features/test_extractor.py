@@ -68,6 +68,7 @@ def test_batches_are_padded_to_few_sizes():
     assert sizes == [8, 8, 8]
 
 
+@pytest.mark.fault
 def test_a_lack_of_memory_is_one_line(monkeypatch):
     class ResourceExhaustedError(Exception):  # the name in TensorFlow
         pass

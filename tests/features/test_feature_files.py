@@ -39,6 +39,7 @@ def test_the_original_recipe_can_read_saved_features(tmp_path):
     assert person.manifest.images[1] == ("b.png", 3, 4) and person.manifest.extractor == "extractor-3-abc"
 
 
+@pytest.mark.kill
 def test_a_crash_before_the_manifest_is_noticed(tmp_path):
     save_person(tmp_path, "ada", MATRIX, [["a.png", 1, 2], ["b.png", 3, 4]], "one-3-abc", 0)
     old_manifest = feature_path(tmp_path, "ada").with_suffix(".json").read_bytes()
@@ -83,6 +84,7 @@ def test_rows_are_saved_by_image_name(tmp_path):
     assert not list((tmp_path / "ada").iterdir())
 
 
+@pytest.mark.fault
 def test_a_failed_manifest_restores_the_matrix(tmp_path, monkeypatch):
     def fail(path, content, private):
         raise OSError(28, "No space left on device")
@@ -162,4 +164,17 @@ def test_strangers_are_not_people(tmp_path):
     assert load_features(tmp_path).strangers.shape == (0, 3)
     save_person(tmp_path, STRANGERS, np.zeros((1, 4)), entry[:1], "toy-4-abc", 0)
     with pytest.raises(InputError, match="_strangers have 4 dimensions"):
+        load_features(tmp_path)
+
+
+def test_a_damaged_file_stops_nobody_else(tmp_path, capsys):
+    for name in ("ada", "bea", "cem", "_strangers"):
+        save_person(tmp_path, name, MATRIX, [["a", 1, 2]] * 2, "one-3-abc", 0)
+    feature_path(tmp_path, "bea").write_bytes(b"damaged")
+    feature_path(tmp_path, "cem").with_suffix(".json").write_text("damaged")
+    assert load_features(tmp_path).names == ["ada"]
+    err = capsys.readouterr().err
+    assert err.count("warning: left out: ") == 2 and "bea_features.cPickle" in err and "cem_features.json" in err
+    feature_path(tmp_path, "ada").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"ada_features\.cPickle: .* \(and 2 other files\)"):
         load_features(tmp_path)

@@ -175,7 +175,7 @@ REFUSED = {
     wrong_kernel: "Conv stem: a kernel of shape (4, 5, 3, 3)",
     mixed_images: "Reshape mixer: it mixes the images of a batch",
     weights_elsewhere: "keeps its weights in another file",
-    huge_constant: "ConstantOfShape bomb cannot be computed: its constants would take far more memory",
+    huge_constant: "ConstantOfShape bomb: it cannot be computed: its constants would take far more memory",
     huge_result: "Pad bomb: its result is too large",
     endless_weight: "its constants would take far more memory than the file",
     a_loop: "operators that are not known here: Loop",

@@ -63,5 +63,5 @@ def test_constants_take_no_more_memory_than_a_file_justifies(tmp_path, kind, ope
     g = GraphWriter(13)
     g.finish(tmp_path / "net.onnx", g.op("GlobalAveragePool", "image"), [1, 3, 8, 8], 3)
     node = helper.make_node(kind, [f"x{index}" for index in range(len(operands))], ["y"])
-    with pytest.raises(ValueError, match=f"{kind} y cannot be computed"):
+    with pytest.raises(ValueError, match="it cannot be computed: "):
         parse_onnx((tmp_path / "net.onnx").read_bytes()).fold(node, operands)

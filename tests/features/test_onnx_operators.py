@@ -6,7 +6,8 @@ from onnx_networks import SIZE, GraphWriter
 
 from utils.features.inference import inference_model
 from utils.features.onnx_file import read_onnx
-from utils.features.onnx_network import build_onnx_network, parity_images, run_onnx
+from utils.features.onnx_network import build_onnx_network
+from utils.features.onnx_parity import parity_images, run_onnx
 from utils.keras_models import load_model, save_model
 
 pytestmark = pytest.mark.slow

@@ -72,10 +72,6 @@ def test_threshold_rises_with_the_number_enrolled():
     for odd in ({"thresholds": 3}, {"thresholds": [[0.1]]}, {"thresholds": [[0.1, 2]]}, {"far": "low"}):
         with pytest.raises(ValueError, match="Received"):
             Head(distance_similarity(2, 1.0, 0.0), odd)
-    for key in ("thresholds", "threshold", "min_votes", "far", "dimension", "held_out_people", "extractor"):
-        for odd_value in ({"a": [0] * 999}, 10**4000):  # a message repeats no screenful
-            with pytest.raises(ValueError, match=r"Received.{,110}$"):
-                Head(distance_similarity(2, 1.0, 0.0), {key: odd_value})
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +164,7 @@ class Killed(BaseException):
     """Stands in for a kill: nothing after it runs."""
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("step", ["save_model", "write_json"])
 def test_a_crash_while_saving_leaves_one_whole_head(tmp_path, monkeypatch, capsys, step):
     path = tmp_path / "similarity.keras"
@@ -188,6 +185,7 @@ def test_a_crash_while_saving_leaves_one_whole_head(tmp_path, monkeypatch, capsy
     assert load_head(path).threshold == 0.7 and capsys.readouterr().err == ""
 
 
+@pytest.mark.fault
 def test_a_full_disk_keeps_the_head(tmp_path, monkeypatch):
     save_head(tmp_path / "similarity.keras", toy_head(), {"threshold": 0.6})
     with monkeypatch.context() as patch, pytest.raises(OSError):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import network
 from utils.cli import InputError
 from utils.features.backbones import build_extractor
 from utils.features.extractor import load_extractor, model_fingerprint
@@ -18,7 +19,7 @@ from utils.heads.plain import (
 )
 
 
-@pytest.mark.parametrize("constants", [*CONSTANTS.values(), TYPICAL])
+@pytest.mark.parametrize("constants", CONSTANTS.values())
 def test_stricter_rates_have_nearer_thresholds(constants):
     values = [constants.thresholds[rate] for rate in sorted(constants.thresholds)]
     assert values == sorted(values, reverse=constants.measure == "cosine")
@@ -29,10 +30,12 @@ def test_stricter_rates_have_nearer_thresholds(constants):
     assert 0.5 < constants.probability(constants.threshold_for_far(0.001)) < 0.999
 
 
-def test_constants_are_for_the_extractors_of_network_py(extractor_path):
+def test_constants_are_for_the_extractors_of_network_py(extractor_path, tmp_path):
     flipped = model_fingerprint(build_extractor("dlib", None, "avg", None, "pretrained", flip=True))
     dlib = [name for name, constants in CONSTANTS.items() if constants.measure == "distance"]
     assert [load_extractor(extractor_path).fingerprint, flipped] == dlib
+    assert network.main(f"--output {tmp_path} --model sface --print_model 0 --backbone sface".split()) == 0
+    assert CONSTANTS[load_extractor(tmp_path / "sface").fingerprint] is TYPICAL
 
 
 def test_the_measure_follows_the_extractor():

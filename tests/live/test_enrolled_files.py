@@ -46,6 +46,7 @@ def test_a_failed_write_leaves_nothing_behind(home_setup, monkeypatch, name, mod
     assert enrollment.notice == f"{name} enrolled with 5 faces"
 
 
+@pytest.mark.fault
 def test_a_full_disk_keeps_what_was_saved_until_undone(home_setup, monkeypatch):
     recognizer, enrollment, faces, features = home_setup
     before = state_of(*home_setup)

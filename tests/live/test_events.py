@@ -50,6 +50,7 @@ def test_standard_output_gets_ascii_json(tmp_path, capsys):
     assert out.isascii() and json.loads(out) == {"name": "Zoë"}
 
 
+@pytest.mark.fault
 def test_a_full_device_is_named():
     with pytest.raises(OSError, match="No space left") as info:
         EventLog(Path("/dev/full")).write({})

@@ -7,7 +7,7 @@ import pytest
 
 from utils.cli import InputError
 from utils.files import spellings, subfolder
-from utils.media.albums import check_has_photos, count_unread, describe_unread, read_album
+from utils.media.albums import check_has_photos, count_unread, describe_unread, read_album, report_unread
 
 
 def make_files(folder, *names: str) -> None:
@@ -102,3 +102,18 @@ def test_an_album_without_photos_says_what_it_has(tmp_path):
     make_files(tmp_path, "ada/a.mp4", "ada/x/a.jpg")
     with pytest.raises(InputError, match=r"no photos in its 1 person folder; 1 video: .*; 1 in nested folders"):
         check_has_photos(read_album(tmp_path, False), tmp_path)
+
+
+def test_what_only_has_a_photos_name_is_named(tmp_path, capsys):
+    make_files(tmp_path, "ada/a.jpg")
+    os.mkfifo(tmp_path / "ada" / "pipe.jpg")
+    (tmp_path / "ada" / "gone.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "ada" / "circle.jpg").symlink_to("circle.jpg")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "ada" / "zeros.jpg").symlink_to("/dev/zero")
+    album = read_album(tmp_path)
+    report_unread(album)
+    out = capsys.readouterr().out
+    assert [photo.name for photo in album.photos] == ["a.jpg"] and "not read: 5 of 6 files" in out
+    for part in ("pipe.jpg: a pipe", "gone.jpg: a link to nothing", "circle.jpg: a link to n", "zeros.jpg: a device"):
+        assert part in out

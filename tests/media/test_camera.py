@@ -6,7 +6,7 @@ import pytest
 from support import DEADLINE, gray_pictures, wait_until
 
 from utils.cli import InputError
-from utils.media import camera, video
+from utils.media import camera
 from utils.media.camera import DARK, SILENCE, Camera, LiveSource, without_password
 from utils.media.video import Frame
 
@@ -24,6 +24,7 @@ def test_the_newest_frame_comes_without_backlog(gray_camera):
     assert source.ended
 
 
+@pytest.mark.fault
 def test_a_lost_camera_is_noted_and_reopened(gray_camera, capsys):
     source = Camera(gray_camera.url.replace("http://", "http://ada:secret@"))
     source.start()
@@ -41,6 +42,7 @@ def test_a_lost_camera_is_noted_and_reopened(gray_camera, capsys):
     assert "trying again" in captured.err and "secret" not in captured.err + captured.out
 
 
+@pytest.mark.fault
 def test_a_lost_camera_is_given_up(gray_camera):
     source = Camera(gray_camera.url, give_up=0.1)
     frames = source.frames()
@@ -113,6 +115,7 @@ def test_an_error_while_reading_is_raised_in_the_caller():
     source.close()
 
 
+@pytest.mark.fault
 def test_seconds_of_silence_count_from_the_start(monkeypatch):
     """No picture ever comes: the camera is given up when the time is over, and no attempt may take longer."""
     now, timeouts = [0.0], []
@@ -150,7 +153,7 @@ def test_a_password_must_be_quoted(sign):
 
 
 def test_a_recorders_pixels_become_square(gray_camera, monkeypatch):
-    monkeypatch.setattr(video, "square_pixels", lambda image, _: image.repeat(2, axis=1))
+    monkeypatch.setattr(camera, "square_pixels", lambda image, _: image.repeat(2, axis=1))
     source = Camera(gray_camera.url)
     assert next(source.frames()).image.shape == (120, 320, 3)
     source.close()

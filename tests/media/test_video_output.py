@@ -70,6 +70,7 @@ def test_frames_are_seen_at_their_times(tmp_path):
         assert read == pytest.approx(expected, abs=0.002) and video.written == 5
 
 
+@pytest.mark.fault
 def test_frames_of_another_size_are_fitted(tmp_path, capsys):
     video = VideoOutput(tmp_path / "gray.mp4", 10)
     for shape in ((120, 160, 3), (480, 640, 3), (120, 80, 3), (1, 900, 3)):
@@ -82,6 +83,7 @@ def test_frames_of_another_size_are_fitted(tmp_path, capsys):
     assert capsys.readouterr().err.count("640×480 are fitted into 160×120 pixels") == 1
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_kill_leaves_a_playable_video(tmp_path, suffix):
     code = f"""
@@ -102,6 +104,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert len(frames) >= 50 and frames[-1].time >= 5  # of 7.5 seconds
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".avi"])
 def test_a_full_disk_is_noticed_and_keeps_the_film(tmp_path, suffix):
     path = tmp_path / f"noise{suffix}"

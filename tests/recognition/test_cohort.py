@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.log_odds import logits, probabilities
-from utils.recognition.cohort import Cohort, subtract_excess
+from utils.recognition.cohort import Cohort, NormalizedHead, subtract_excess
 
 SCALE, OFFSET = 20.0, -6.0  # of the cosine
 
@@ -69,3 +69,24 @@ def test_nothing_is_ever_added():
 def test_no_strangers_leave_everything_as_it_is():
     cohort = Cohort(CosineHead(), np.empty((0, 100), np.float32), faces(1, np.random.default_rng(0)))
     assert cohort.excess(faces(2, np.random.default_rng(1))).tolist() == [[0.0], [0.0]]
+
+
+@pytest.mark.slow
+def test_pairs_and_galleries_are_normalized_alike():
+    from utils.heads.head import Head
+    from utils.heads.models import cosine_similarity
+
+    description = {"threshold": 0.9, "min_votes": None, "thresholds": [[0.001, 0.5], [0.5, 0.002]]}
+    head = Head(cosine_similarity(100, SCALE, OFFSET), description)
+    rng = np.random.default_rng(0)
+    strangers, alike = faces(40, rng, alike=0.4), faces(6, rng, alike=0.4)
+    normalized = NormalizedHead(head, strangers)
+    assert (normalized.threshold, normalized.dimension) == (head.threshold, head.dimension)
+    scores = normalized.score_gallery(alike[:2], alike[2:])
+    assert (scores < head.score_gallery(alike[:2], alike[2:])).all()
+    pairs = np.array([[a, b] for a in (0, 1) for b in (2, 3, 4, 5)])
+    assert normalized.score_rows(alike, pairs).reshape(2, 4) == pytest.approx(scores, abs=1e-5)
+    excess = Cohort(head, strangers).excess(alike)[:, 0]
+    assert logits(scores) == pytest.approx(
+        logits(head.score_gallery(alike[:2], alike[2:])) - (excess[:2, None] + excess[2:]) / 2, abs=1e-3
+    )

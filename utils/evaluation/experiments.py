@@ -10,6 +10,7 @@ import numpy as np
 from utils import interrupts
 from utils.cli import InputError, counted, summarize, warn
 from utils.evaluation.identification import OpenSet, WatchlistLimits, measure_open_set, sample_watchlist
+from utils.evaluation.others import Group, OtherPeople, measure_others
 from utils.evaluation.pairs import Pairs, check_folds, has_both_kinds, load_pairs, sample_pairs, stranger_label
 from utils.evaluation.plots import draw_worst_pairs, plot_identification, plot_verification
 from utils.evaluation.protocols import cross_validate, rows_without, score_with_head
@@ -22,6 +23,7 @@ from utils.heads.head import Head
 from utils.heads.options import TrainingOptions
 from utils.heads.pairs import split_people
 from utils.keras_models import import_keras
+from utils.recognition.cohort import NormalizedHead
 
 TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification trains on at least
 
@@ -31,8 +33,9 @@ Plot = Callable[[Path], None]  # writes the plots of a result into a folder
 class Fitter:
     """Fits heads to some rows of the features, each as train.py would to a folder with these rows alone."""
 
-    def __init__(self, features: FeatureSet, kind: str, seed: int):
-        self.features, self.seed = features, seed
+    def __init__(self, features: FeatureSet, kind: str, seed: int, cohort: np.ndarray | None = None):
+        """cohort: features (s, D) of strangers to normalize the heads' scores with; None for none."""
+        self.features, self.seed, self.cohort = features, seed, cohort
         self.options = TrainingOptions(head=kind, extractor=features.extractor)
         self.kinds: Counter[str] = Counter()  # of the heads so far, for "auto"
 
@@ -47,11 +50,12 @@ class Fitter:
         if fitted.interrupted:  # Ctrl-C should end the whole evaluation, not only the training of one fold
             raise KeyboardInterrupt
         self.kinds[fitted.description["head"]] += 1
-        return fitted.head, rows[fitted.held]
+        head = fitted.head if self.cohort is None else NormalizedHead(fitted.head, self.cohort)
+        return head, rows[fitted.held]
 
 
-def make_fit(features: FeatureSet, kind: str, seed: int) -> Fitter:
-    """A function that fits heads of one kind, or of the kind that suits the rows ("auto").
+def make_fit(features: FeatureSet, kind: str, seed: int, cohort: np.ndarray | None = None) -> Fitter:
+    """A function that fits heads of one kind, or of the kind that suits the rows ("auto"). For cohort see Fitter.
 
     Raises InputError if the features do not allow this kind.
     """
@@ -59,7 +63,7 @@ def make_fit(features: FeatureSet, kind: str, seed: int) -> Fitter:
     if kind != "auto":
         people = features.labels < stranger_label(features.names)
         check_kind(kind, features.extractor, features.matrix[people], features.labels[people])
-    return Fitter(features, kind, seed)
+    return Fitter(features, kind, seed, cohort)
 
 
 def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:
@@ -68,15 +72,22 @@ def unseen_rows(features: FeatureSet, head: Head) -> tuple[np.ndarray, str]:
     If it held out none of these people, all rows, with a warning. Strangers are always included, also with a warning,
     since it is not known which of them the head was trained on.
     """
-    held_out = np.isin(np.array(features.names)[features.labels], head.held_out_people)
-    strangers = features.labels >= stranger_label(features.names)
+    strangers = int((features.labels >= stranger_label(features.names)).sum())
     caution = "if the head was trained on them, the figures are too good"
-    if strangers.any():
-        warn(f"{counted(int(strangers.sum()), 'face')} of strangers count as impostors: {caution}")
-    if held_out.any():
-        return np.flatnonzero(held_out | strangers), " held out by the head"
+    if strangers:
+        warn(f"{counted(strangers, 'face')} of strangers count as impostors: {caution}")
+    rows = held_out_rows(features, head)
+    if rows is not None:
+        return rows, " held out by the head"
     warn(f"the head held out none of these people, so all people in the folder are used: {caution}")
     return np.arange(len(features.labels)), ""
+
+
+def held_out_rows(features: FeatureSet, head: Head) -> np.ndarray | None:
+    """The rows of the people that the head held out, and of all strangers. None if it held out none of these people."""
+    held_out = np.isin(np.array(features.names)[features.labels], head.held_out_people)
+    strangers = features.labels >= stranger_label(features.names)
+    return np.flatnonzero(held_out | strangers) if held_out.any() else None
 
 
 def verify(
@@ -138,6 +149,43 @@ def pairs_of_file(features: FeatureSet, head: Head | None, path: Path) -> Pairs:
             "if so, the figures are too good (--cross_validate trains heads without them)"
         )
     return pairs
+
+
+def judge_others(
+    features: FeatureSet,
+    head: Head | None,
+    fit: Fitter | None,
+    groups: list[Group],
+    max_double: float | None,
+    replicates: int,
+    rng: np.random.Generator,
+) -> OtherPeople:
+    """Judge a head, and plain scores, on other people, at thresholds from the people that it held out.
+
+    Args:
+        features: people and strangers, see `with_strangers`.
+        head: the head to evaluate; None for one that `fit` fits to all people, as train.py would.
+        fit: fits a head; None to evaluate `head`.
+        groups: the other people, see `load_groups`.
+        max_double: leave out pairs of strangers with this cosine or a higher one; None for all pairs.
+        replicates: bootstrap resamplings of the people.
+        rng: random generator.
+    """
+    everybody, kind = np.arange(len(features.labels)), None
+    if fit:
+        before = fit.kinds.copy()
+        head, held = fit(everybody)
+        (kind,) = fit.kinds - before
+        rows = held if len(held) else None
+    else:
+        rows = held_out_rows(features, head)
+    if rows is None:
+        warn("the thresholds for other people are from people on whom the head may have been trained")
+    name = "here" if rows is None else "here, held out"
+    rows = everybody if rows is None else rows
+    here = Group(name, features.matrix[rows], features.labels[rows], stranger_label(features.names))
+    result = measure_others(head, here, groups, max_double, replicates, int(rng.integers(2**32)))
+    return dataclasses.replace(result, head=kind)
 
 
 def identify(

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError, cut
+from utils.cli import InputError
 from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.heads.pairs import all_negative_pairs, positive_pairs
 
 FOLDS = 10
+MAX_DIGITS = 9  # of a number in a pairs file; Python refuses to convert thousands
 MAX_SAME_PAIRS = 20  # per person
 MAX_DIFFERENT_PAIRS = 200_000
-
-MAX_DIGITS = 18  # of a photo's number, which then fits into 64 bits
 
 ImageId = tuple[str, int]  # a person's name and the number of one of their images
 
@@ -31,6 +30,10 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def chosen(self, mask: np.ndarray) -> "Pairs":
+        """The pairs that a mask, bool (n,), selects."""
+        return Pairs(self.rows[mask], self.people[mask], self.same[mask], self.weights[mask], self.folds[mask])
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,6 @@ def _split_fields(line: str) -> list[str]:
 
 
 def _is_number(word: str) -> bool:
-    """Whether a word is a whole number. Python turns no more than 4,300 digits into one, and no photo has so many."""
     return word.isdecimal() and len(word) <= MAX_DIGITS
 
 
@@ -106,7 +108,7 @@ def image_rows(images: Iterable[tuple[str, str]]) -> dict[ImageId, int]:
     rows: dict[ImageId, int] = {}
     for row, (person, name) in enumerate(images):
         number = name.removeprefix(f"{person}_").split(".")[0].split("_")[0]
-        if name.startswith(f"{person}_") and _is_number(number):
+        if name.startswith(f"{person}_") and number.isdecimal():
             rows.setdefault((person, int(number)), row)
     return rows
 
@@ -115,7 +117,7 @@ def match_pairs(lines: list[PairLine], rows: dict[ImageId, int], labels: np.ndar
     """The pairs with features of both images, and a message for each pair that is left out."""
     known, missing = [], []
     for line in lines:
-        unknown = [f"{cut(person)}_{number:04}" for person, number in line.images if (person, number) not in rows]
+        unknown = [f"{person}_{number:04}" for person, number in line.images if (person, number) not in rows]
         if unknown:
             missing.append(f"line {line.line_number}: no features of {' and '.join(unknown)}")
         else:
@@ -162,25 +164,32 @@ def stranger_label(names: list[str]) -> int:
 
 
 def sample_pairs(
-    labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator, strangers_from: int | None = None
+    labels: np.ndarray,
+    rows: np.ndarray,
+    rng: np.random.Generator,
+    strangers_from: int | None = None,
+    max_same: int = MAX_SAME_PAIRS,
+    max_different: int = MAX_DIFFERENT_PAIRS,
 ) -> Pairs:
     """Pairs of some rows, weighted so that every person counts the same however many photos they have.
 
-    Same-person pairs: all pairs of a person, at most MAX_SAME_PAIRS, which share a weight of 1. Different-person
-    pairs: all of them, where the pairs of the same two people share a weight of 1. If there are more than
-    MAX_DIFFERENT_PAIRS, that many random ones instead: first two people, then a photo of each. The people are spread
-    over FOLDS; a pair across two folds belongs to none.
+    Same-person pairs: all pairs of a person, at most `max_same`, which share a weight of 1. Different-person pairs:
+    all of them, where the pairs of the same two people share a weight of 1. If there are more than `max_different`,
+    that many random ones instead: first two people, then a photo of each. The people are spread over FOLDS; a pair
+    across two folds belongs to none.
 
     Args:
         labels: int (N,), of the whole matrix.
         rows: int (n,), the rows to pair.
         rng: random generator.
         strangers_from: the first label of a stranger. Two strangers make no pair, since they may be the same person.
+        max_same: same-person pairs of one person, at most.
+        max_different: different-person pairs, at most.
     """
     present, person = np.unique(np.asarray(labels)[rows], return_inverse=True)
-    same = _sample_same(person, rng)
-    different = _sample_different(person, rng)
-    people_first = len(different) == MAX_DIFFERENT_PAIRS  # then all pairs of people count the same already
+    same = _sample_same(person, max_same, rng)
+    different = _sample_different(person, max_different, rng)
+    people_first = len(different) == max_different  # then all pairs of people count the same already
     if strangers_from is not None:
         different = different[(present[person[different]] < strangers_from).any(axis=1)]
     index = np.concatenate([same, different])
@@ -197,8 +206,8 @@ def sample_pairs(
     )
 
 
-def _sample_same(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All same-person pairs, int (p, 2), but at most MAX_SAME_PAIRS random ones per person.
+def _sample_same(person: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """All same-person pairs, int (p, 2), but at most `most` random ones per person.
 
     person: int (n,), the person of each row, from 0.
     """
@@ -206,21 +215,21 @@ def _sample_same(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     order = np.argsort(person[pairs[:, 0]], kind="stable")
     pair_person = person[pairs[order, 0]]
     rank = np.arange(len(pair_person)) - np.searchsorted(pair_person, pair_person)
-    return pairs[order[rank < MAX_SAME_PAIRS]]
+    return pairs[order[rank < most]]
 
 
-def _sample_different(person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All different-person pairs, int (q, 2), or if there are more, MAX_DIFFERENT_PAIRS random ones, people first.
+def _sample_different(person: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """All different-person pairs, int (q, 2), or if there are more, `most` random ones, people first.
 
     person: int (n,), the person of each row, from 0.
     """
     counts = np.bincount(person)
     if len(counts) < 2:
         return np.empty((0, 2), np.int32)
-    if (len(person) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2 < MAX_DIFFERENT_PAIRS:
-        return all_negative_pairs(person, MAX_DIFFERENT_PAIRS, rng)
-    first = rng.integers(0, len(counts), MAX_DIFFERENT_PAIRS)
-    second = (first + rng.integers(1, len(counts), MAX_DIFFERENT_PAIRS)) % len(counts)
+    if (len(person) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2 < most:
+        return all_negative_pairs(person, most, rng)
+    first = rng.integers(0, len(counts), most)
+    second = (first + rng.integers(1, len(counts), most)) % len(counts)
     people = np.stack([first, second], axis=1)
     by_person = np.argsort(person, kind="stable")
     starts = np.cumsum(counts) - counts

@@ -4,6 +4,7 @@ View 2 of LFW (Huang et al., "Labeled Faces in the Wild", 2007) is ten folds of 
 pairs of a fold, its threshold included, is learned without the people of that fold.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
 from utils.metrics import balanced_accuracy, best_threshold
 
-HEAD, EUCLIDEAN = "head", "Euclidean"  # names of scorers
+HEAD, EUCLIDEAN, COSINE = "head", "Euclidean", "cosine"  # names of scorers
 BLOCK = 1 << 14  # pairs whose features are gathered at once
 
 # From the rows to train on, int (n,), to a head, and those of the rows that it held out.
@@ -33,7 +34,7 @@ class PairScores:
 
 def score_with_head(features: FeatureSet, pairs: Pairs, head: Head) -> PairScores:
     """Score all pairs with one head. The threshold for the accuracy of a fold still comes from the other folds."""
-    scores = {HEAD: head.score_rows(features.matrix, pairs.rows), **plain_scores(features.matrix, pairs.rows)}
+    scores = all_scores(head, features.matrix, pairs.rows)
     thresholds = {name: cross_fitted_thresholds(values, pairs) for name, values in scores.items()}
     return PairScores(scores, thresholds, np.full(len(pairs), head.threshold))
 
@@ -41,15 +42,17 @@ def score_with_head(features: FeatureSet, pairs: Pairs, head: Head) -> PairScore
 def cross_validate(features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.Generator) -> PairScores:
     """Score the pairs of each fold with a head that was trained without the people of that fold.
 
-    The threshold for the accuracy of a fold is chosen on pairs of the rows that its head held out.
+    The threshold for the accuracy of a fold is chosen on pairs of the rows that its head held out: the pairs of the
+    other folds, if its head held out all of these.
     """
     scores, head_thresholds, thresholds = np.empty(len(pairs), np.float32), np.empty(len(pairs)), {}
     for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):
         tested = pairs.folds == fold
         head, held_out = fit(rows_without(features.labels, pairs.people[tested]))
-        scores[tested] = head.score_rows(features.matrix, pairs.rows[tested])
+        scores[tested] = head_scores(head, features.matrix, pairs.rows[tested])
         head_thresholds[tested] = head.threshold
-        thresholds[fold] = accuracy_threshold(head, features, held_out, rng)
+        unseen = unseen_pairs(pairs, fold, held_out)
+        thresholds[fold] = accuracy_threshold(head, features, unseen, held_out, rng)
     plain = plain_scores(features.matrix, pairs.rows)
     plain_thresholds = {name: cross_fitted_thresholds(values, pairs) for name, values in plain.items()}
     return PairScores({HEAD: scores, **plain}, {HEAD: thresholds, **plain_thresholds}, head_thresholds)
@@ -75,12 +78,27 @@ def cross_fitted_thresholds(scores: np.ndarray, pairs: Pairs) -> dict[int, float
     return thresholds
 
 
-def accuracy_threshold(head: Head, features: FeatureSet, held_out: np.ndarray, rng: np.random.Generator) -> float:
-    """The threshold with the best accuracy on pairs of held-out rows, or the head's own if these make no pairs."""
-    pairs = sample_pairs(features.labels, held_out, rng) if len(held_out) else None
+def unseen_pairs(pairs: Pairs, fold: int, held_out: np.ndarray) -> Pairs | None:
+    """The pairs that share no person with a fold, if a head held out the rows of all of them, int (h,), else None."""
+    others = disjoint_pairs(pairs, fold)
+    if not np.isin(pairs.rows[others], held_out).all():
+        return None
+    return Pairs(**{field.name: getattr(pairs, field.name)[others] for field in dataclasses.fields(pairs)})
+
+
+def accuracy_threshold(
+    head: Head, features: FeatureSet, unseen: Pairs | None, held_out: np.ndarray, rng: np.random.Generator
+) -> float:
+    """The threshold with the best accuracy on unseen pairs, or, without them, on pairs of held-out rows.
+
+    It is the head's own if these make no pairs.
+    """
+    pairs = unseen
+    if pairs is None and len(held_out):
+        pairs = sample_pairs(features.labels, held_out, rng)
     if pairs is None or not has_both_kinds(pairs.same):
         return head.threshold
-    return best_threshold(head.score_rows(features.matrix, pairs.rows), pairs.same, pairs.weights)
+    return best_threshold(head_scores(head, features.matrix, pairs.rows), pairs.same, pairs.weights)
 
 
 def fold_accuracies(scores: np.ndarray, pairs: Pairs, thresholds: dict[int, float]) -> np.ndarray:
@@ -89,6 +107,16 @@ def fold_accuracies(scores: np.ndarray, pairs: Pairs, thresholds: dict[int, floa
     return np.array(
         [balanced_accuracy(scores[part], pairs.same[part], value, pairs.weights[part]) for part, value in folds]
     )
+
+
+def all_scores(head: Head, matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Scorer → scores, float32 (n,), of pairs of rows, int (n, 2), of a feature matrix (m, D)."""
+    return {HEAD: head_scores(head, matrix, rows), **plain_scores(matrix, rows)}
+
+
+def head_scores(head: Head, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The head's probabilities, float32 (n,). Every pair that is verified in an evaluation is scored here."""
+    return head.score_rows(matrix, rows)
 
 
 def plain_scores(matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -100,4 +128,4 @@ def plain_scores(matrix: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         distances.append(np.linalg.norm(a - b, axis=1))
         products.append(np.einsum("nd,nd->n", a, b))
     cosine = np.concatenate(products) / (norms[rows[:, 0]] * norms[rows[:, 1]])
-    return {EUCLIDEAN: -np.concatenate(distances), "cosine": cosine}
+    return {EUCLIDEAN: -np.concatenate(distances), COSINE: cosine}

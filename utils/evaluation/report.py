@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.cli import counted
 from utils.evaluation.identification import LIVE_RULE, NEAREST, Identification, OpenSet
+from utils.evaluation.others import GroupFigures, OtherPeople
 from utils.evaluation.protocols import EUCLIDEAN, HEAD
 from utils.evaluation.verification import (
     CURVE_FIGURES,
@@ -65,6 +66,73 @@ def open_set_text(result: OpenSet) -> str:
 def heads_line(heads: dict[str, int]) -> list[str]:
     """Which kinds of heads were fitted, as one line; none if a head was given."""
     return [f"heads: {', '.join(f'{number} {kind}' for kind, number in heads.items())}"] if heads else []
+
+
+def others_text(result: OtherPeople) -> str:
+    """Tables of the other people, with the people on whom the thresholds were chosen in the first row."""
+    groups = [result.here, *result.groups]
+    fitted = f" by a {result.head} head fitted to all people" if result.head else ""
+    lines = [f"\nother people, judged{fitted} at thresholds chosen here"]
+    lines.append(own_threshold_table(result.own_threshold, groups))
+    for far in REPORTED_FARS:
+        if far in result.thresholds[HEAD]:
+            lines += ["", rate_table("far", far, result.thresholds, groups)]
+        else:
+            lines.append(f"no threshold for FAR {far:g}: it takes {round(1 / far):,} pairs of people to choose it")
+    with_same = [group for group in groups if group.same_pairs]
+    if any(group.same_pairs for group in result.groups):
+        for far in result.thresholds[HEAD]:
+            lines += ["", rate_table("tar", far, result.thresholds, with_same)]
+        lines += ["", auc_table(list(result.thresholds), with_same)]
+    lines += ["", calibration_line(result)]
+    if result.max_double is not None:
+        doubles = counted(sum(group.doubles for group in result.groups), "pair")
+        lines.append(f"left out as perhaps the same person: {doubles} with a cosine of {result.max_double:g} or more")
+    return "\n".join(lines)
+
+
+def own_threshold_table(threshold: float, groups: list[GroupFigures]) -> str:
+    """What the head's own threshold does to each group, and how many people and pairs there are."""
+    rows = [[f"own threshold ({threshold:.4f})", "people", "different pairs", "FAR", "same pairs", "TAR"]]
+    for group in groups:
+        far, tar = (rate_text(part) for part in (group.own_threshold.far, group.own_threshold.tar))
+        rows.append([group.name, f"{group.people:,}", f"{group.different_pairs:,}", far, f"{group.same_pairs:,}", tar])
+    return format_table(rows)
+
+
+def rate_table(rate: str, far: float, thresholds: dict[str, dict[float, float]], groups: list[GroupFigures]) -> str:
+    """One rate, "far" or "tar", of each scorer and group at the threshold for a FAR."""
+    titles = []
+    for name, by_far in thresholds.items():
+        sign = -1 if name == EUCLIDEAN else 1
+        titles.append(f"{name} ({sign * by_far[far]:.4f})")
+    rows = [[f"{rate.upper()} (FAR {far:g} here)", *titles]]
+    for group in groups:
+        rates = (group.scorers[name].at_far[far] for name in thresholds)
+        rows.append([group.name, *(rate_text(getattr(part, rate)) for part in rates)])
+    return format_table(rows)
+
+
+def auc_table(scorers: list[str], groups: list[GroupFigures]) -> str:
+    """The AUC of each scorer and group that has pairs of both kinds."""
+    rows = [["AUC", *scorers]]
+    for group in groups:
+        values = (group.scorers[name].auc for name in scorers)
+        rows.append([group.name, *("–" if value is None else f"{value:.4f}" for value in values)])
+    return format_table(rows)
+
+
+def rate_text(estimate: Estimate) -> str:
+    """ "0.0012 [0.0009, 0.0016]"; "none" for a rate of 0, whose resamplings would pretend to know it exactly."""
+    return "none" if estimate.value == 0 else with_interval(estimate)
+
+
+def calibration_line(result: OtherPeople) -> str:
+    """The head's calibration error here and on all others."""
+    here, others = (
+        "–" if error is None else f"{error:.4f}" for error in (result.calibration_here, result.calibration_others)
+    )
+    return f"expected calibration error: {here} here, {others} on all others together"
 
 
 def scorer_table(scorers: dict[str, ScorerFigures]) -> str:
@@ -146,13 +214,15 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """What JSON can hold: dataclasses as dicts, keys as text and NaN as None, all the way down."""
+    """What JSON can hold: dataclasses as dicts, keys and paths as text and NaN as None, all the way down."""
     if is_dataclass(value) and not isinstance(value, type):
         return to_json(asdict(value))
     if isinstance(value, dict):
         return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(part) for part in value]
+    if isinstance(value, Path):
+        return str(value)
     return None if value != value else value
 
 

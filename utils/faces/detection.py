@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ RELIABLE_SIZE = 24  # pixels of a face's longer side, from which RetinaFace find
 MAIN_FACE_RATIO = 0.5  # of the largest face's height: smaller faces are passers-by
 CUT_FACTOR = 0.5  # what a face that the image's border cuts counts, against a whole one
 Detector = Callable[[np.ndarray], list[Face]]
+AnyFace = TypeVar("AnyFace", bound=Face)
 
 
 def load_detector(
@@ -72,38 +74,48 @@ def _upright_face(image: np.ndarray, face: Face, threads: int) -> Face | None:
 
 def find_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
     """RetinaFace's faces in an RGB uint8 image (H, W, 3), best first; see `load_detector` for the arguments."""
+
+    def search(size: int) -> list[Face]:
+        small, scale = shrink_to_search(image, size)
+        boxes, scores, landmarks = detect_retinaface(small, min_score, threads)
+        return [
+            make_face(image, box / scale, score, points / scale, RETINAFACE_CHIP_POINTS)
+            for box, score, points in zip(boxes, scores, landmarks, strict=True)
+        ]
+
+    return search_copies(image, search_size, min_score, search)
+
+
+def search_copies(
+    image: np.ndarray, search_size: int, min_score: float, search: Callable[[int], list[AnyFace]]
+) -> list[AnyFace]:
+    """The faces of an image, best first, from a search in a copy of `search_size`, or also of DETECTION_SIZE.
+
+    search: from the size of a copy, in pixels, to the faces found in it.
+    """
     if min(search_size, max(image.shape[:2])) <= DETECTION_SIZE:
-        return _search_retinaface(image, search_size, min_score, threads)
+        return search(search_size)
     # RetinaFace's largest anchor has 512 px: in a larger face it sees a nostril, and in blurred folds of
     # cloth a face. So take from the full search only the faces that are too small for the small copy.
-    large = _search_retinaface(image, DETECTION_SIZE, min_score, threads)
+    large = search(DETECTION_SIZE)
+    boxes = [face.box for face in large if face.score >= min_score]
     max_size = RELIABLE_SIZE * max(image.shape[:2]) / DETECTION_SIZE
-    full = _search_retinaface(image, search_size, min_score, threads)
-    small = [face for face in full if max(face.box[2:]) < max_size]
-    small = [face for face in small if not any(covers_center(other.box, face.box) for other in large)]
+    small = [face for face in search(search_size) if max(face.box[2:]) < max_size]
+    small = [face for face in small if not any(covers_center(box, face.box) for box in boxes)]
     return sorted(large + small, key=lambda face: face.score, reverse=True)
-
-
-def _search_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
-    small, scale = _shrink_to_search(image, search_size)
-    boxes, scores, landmarks = detect_retinaface(small, min_score, threads)
-    return [
-        _make_face(image, box / scale, score, points / scale, RETINAFACE_CHIP_POINTS)
-        for box, score, points in zip(boxes, scores, landmarks, strict=True)
-    ]
 
 
 def find_dlib(image: np.ndarray, search_size: int) -> list[Face]:
     """dlib's faces in an RGB uint8 image (H, W, 3), best first; see `load_detector` for the arguments."""
-    small, scale = _shrink_to_search(image, search_size)
+    small, scale = shrink_to_search(image, search_size)
     boxes, scores = detect_dlib(small)
     return [
-        _make_face(image, box / scale, score, dlib_landmarks(image, box / scale), DLIB_CHIP_POINTS)
+        make_face(image, box / scale, score, dlib_landmarks(image, box / scale), DLIB_CHIP_POINTS)
         for box, score in zip(boxes, scores, strict=True)
     ]
 
 
-def _shrink_to_search(image: np.ndarray, search_size: int) -> tuple[np.ndarray, float]:
+def shrink_to_search(image: np.ndarray, search_size: int) -> tuple[np.ndarray, float]:
     """An image whose longer side is at most `search_size` pixels, and its scale, at most 1."""
     scale = min(1.0, search_size / max(image.shape[:2]))
     if scale == 1.0:
@@ -112,9 +124,10 @@ def _shrink_to_search(image: np.ndarray, search_size: int) -> tuple[np.ndarray, 
     return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), scale
 
 
-def _make_face(
+def make_face(
     image: np.ndarray, box_xywh: np.ndarray, score: float, landmarks: np.ndarray, chip_points: np.ndarray
 ) -> Face:
+    """A face of an image (H, W, 3). chip_points: where its five landmarks are in a chip of side 1, (5, 2)."""
     box = clip_box(box_xywh, image.shape)
     return Face(box, float(score), landmarks, similarity_transform(landmarks, chip_points))
 

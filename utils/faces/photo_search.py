@@ -1,25 +1,27 @@
 """Find the faces of a photo: of any size, turned any way, in long panoramas too, and only what is a face.
 
-A camera's frame is searched once. A photo is worth more: it is searched in a small copy as well, around each
-face once more, in overlapping tiles if it is long, and turned if nothing is found.
+A camera's frame is searched once. A photo is worth more: around each face that is not sure it is searched once
+more, in a small copy as well if there may be a close-up, in overlapping tiles if it is long, and turned if nothing
+is found.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from utils.cli import counted
+from utils.faces.agreement import SearchedFace, find_measured, is_sure
 from utils.faces.alignment import Face
-from utils.faces.boxes import clip_box, covers_center, overlap_matrix
+from utils.faces.boxes import Box, clip_box, covers_center, overlap_matrix
 from utils.faces.detection import (
     DETECTION_SIZE,
     MIN_SCORE,
     RELIABLE_SIZE,
-    Detector,
+    AnyFace,
     find_dlib,
-    find_retinaface,
+    shrink_to_search,
     unaligned,
 )
 from utils.faces.plausibility import MAX_ROLL, confirm_face
@@ -30,6 +32,7 @@ CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken f
 # Pixels of the searched copy, too: the first search is right about faces of this size, and what it finds of them is
 # what it finds in the frames of a camera.
 CLOSE_UP_SIDE = 300
+HINT_SIDE = 200  # the same, from which an unsure face may be a part of a larger one
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
 
@@ -73,43 +76,55 @@ class PhotoSearch:
 
     def search(self, image: np.ndarray) -> PhotoFaces:
         """Find the faces of an image, and count what only looked like one."""
-        faces, doubtful = self._search_upright(image)
-        if not any(is_upright(face) and max(face.box[2:]) >= RELIABLE_SIZE for face in faces):
-            turned, doubtful_turned = self._search_turned(image)
-            faces, doubtful = without_doubles([*faces, *turned]), max(doubtful, doubtful_turned)
+        faces: list[Face] = []
+        rejected: list[Box] = []  # what is no face from any direction
+        for quarters in range(4):
+            turned = np.ascontiguousarray(np.rot90(image, quarters))
+            found = [face for face in self._find(turned) if not _is_among(face, quarters, image.shape, rejected)]
+            confirmed = [(face, self._confirm(turned, face)) for face in found]
+            rejected += [_turn_back(face, quarters, image.shape).box for face, upright in confirmed if upright is None]
+            upright_faces = [_turn_back(upright, quarters, image.shape) for _, upright in confirmed if upright]
+            faces = without_doubles([*faces, *upright_faces])
+            if not quarters and any(is_upright(face) and max(face.box[2:]) >= RELIABLE_SIZE for face in faces):
+                break  # the photo is not turned
         faces.sort(key=lambda face: -face.score)
         height, width = image.shape[:2]
-        return PhotoFaces((width, height), faces if self.align else [unaligned(face) for face in faces], doubtful)
-
-    def _search_upright(self, image: np.ndarray) -> tuple[list[Face], int]:
-        """The faces of an image, and how many more did not turn out to be one."""
-        if self.detector == "dlib":
-            return search_tiles(image, self.search_size, lambda tile: find_dlib(tile, self.search_size)), 0
-        found = search_tiles(image, self.search_size, self._find)
-        longer = max(image.shape[:2])
-        scale = min(1.0, self.search_size / longer)
-        min_side = max(CLOSE_UP_SHARE * longer, CLOSE_UP_SIDE / scale)
-        if longer > min_side:
-            found = merge_close_ups(found, self._find_small(image), min_side)
-        checked = [confirm_face(image, face, self.threads) for face in found]
-        faces = [face for face in checked if face]
-        return without_doubles(faces), len(found) - len(faces)
+        return PhotoFaces((width, height), faces if self.align else [unaligned(face) for face in faces], len(rejected))
 
     def _find(self, image: np.ndarray) -> list[Face]:
-        return find_retinaface(image, self.search_size, MIN_SCORE, self.threads)
+        """What looks like an upright face in an image."""
+        if self.detector == "dlib":
+            return search_tiles(image, self.search_size, lambda tile: find_dlib(tile, self.search_size))
+        copy, scale = shrink_to_search(image, self.search_size)
 
-    def _find_small(self, image: np.ndarray) -> list[Face]:
-        return find_retinaface(image, CLOSE_UP_SIZE, MIN_SCORE, self.threads)
+        def find(tile: np.ndarray) -> list[SearchedFace]:
+            return find_measured(tile, copy if tile is image else tile, self.search_size, self.threads)
 
-    def _search_turned(self, image: np.ndarray) -> tuple[list[Face], int]:
-        """The faces that searches of the image turned by 90, 180 and 270 degrees find; some may be doubles."""
-        found: list[Face] = []
-        doubtful = 0
-        for quarters in (1, 2, 3):
-            faces, more = self._search_upright(np.ascontiguousarray(np.rot90(image, quarters)))
-            found += [_turn_back(face, quarters, image.shape) for face in faces]
-            doubtful = max(doubtful, more)
-        return found, doubtful
+        seen = search_tiles(image, self.search_size, find)
+        found = [face for face in seen if face.score > MIN_SCORE]  # the others are hints
+        longer = max(image.shape[:2])
+        min_side = max(CLOSE_UP_SHARE * longer, CLOSE_UP_SIDE / scale)
+        if longer > min_side and may_show_close_up(seen, HINT_SIDE / scale):
+            in_small = find_measured(image, copy, CLOSE_UP_SIZE, self.threads)
+            found = merge_close_ups(found, [face for face in in_small if face.score > MIN_SCORE], min_side)
+        return list(found)
+
+    def _confirm(self, image: np.ndarray, face: Face) -> Face | None:
+        """The face, turned upright if it is not; None if it is not one."""
+        return face if _is_settled(face) else confirm_face(image, face, self.threads)
+
+
+def _is_settled(face: Face) -> bool:
+    """Whether a face needs no second search. dlib finds upright faces only."""
+    return not isinstance(face, SearchedFace) or is_sure(face)
+
+
+def _is_among(face: Face, quarters: int, image_shape: tuple[int, ...], rejected: list[Box]) -> bool:
+    """Whether an unsure face of an image turned by 90° × `quarters` is one of those that were rejected."""
+    if not rejected or _is_settled(face):
+        return False
+    box = _turn_back(face, quarters, image_shape).box
+    return bool(overlap_matrix(np.array(box), np.array(rejected)).max() > MAX_OVERLAP)
 
 
 def is_upright(face: Face) -> bool:
@@ -143,7 +158,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(index * (length - tile) / (count - 1)) for index in range(count)]
 
 
-def search_tiles(image: np.ndarray, search_size: int, find: Detector) -> list[Face]:
+def search_tiles(image: np.ndarray, search_size: int, find: Callable[[np.ndarray], list[AnyFace]]) -> list[AnyFace]:
     """Find the faces of an image, a long one in overlapping tiles, one after the other, so that memory is bounded.
 
     In a copy of 1,280 px, the faces of a panorama of 20,000 px would be 1/16 of their size.
@@ -154,7 +169,7 @@ def search_tiles(image: np.ndarray, search_size: int, find: Detector) -> list[Fa
         return find(image)
     tile = max(TILE_RATIO * shorter, least)
     wide = image.shape[1] == longer
-    faces = []
+    faces: list[AnyFace] = []
     for start in tile_starts(longer, tile, shorter):
         part = image[:, start : start + tile] if wide else image[start : start + tile]
         for face in find(np.ascontiguousarray(part)):
@@ -165,7 +180,17 @@ def search_tiles(image: np.ndarray, search_size: int, find: Detector) -> list[Fa
     return without_doubles(faces)
 
 
-def merge_close_ups(found: list[Face], in_small: list[Face], min_side: float) -> list[Face]:
+def may_show_close_up(seen: list[SearchedFace], min_side: float) -> bool:
+    """Whether an image may show a face that is too large for the search that saw these faces and hints.
+
+    It does not where all that is large is a sure face or inside of one. min_side: pixels, from which a face is large.
+    """
+    unsure = [face for face in seen if face.score <= MIN_SCORE or (max(face.box[2:]) >= min_side and not is_sure(face))]
+    sure = [face.box for face in seen if is_sure(face)] if unsure else []
+    return not all(any(covers_center(box, face.box) for box in sure) for face in unsure)
+
+
+def merge_close_ups(found: list[SearchedFace], in_small: list[SearchedFace], min_side: float) -> list[SearchedFace]:
     """Take the large faces from the small copy and the others from the first search.
 
     RetinaFace's largest anchor has 512 px: in a larger face it sees several wrong ones. min_side: pixels, from
@@ -176,9 +201,9 @@ def merge_close_ups(found: list[Face], in_small: list[Face], min_side: float) ->
     return [*large, *(face for face, covered in zip(found, inside, strict=True) if not covered)]
 
 
-def without_doubles(faces: list[Face]) -> list[Face]:
+def without_doubles(faces: list[AnyFace]) -> list[AnyFace]:
     """Of faces that overlap by more than MAX_OVERLAP, only the best."""
-    kept: list[Face] = []
+    kept: list[AnyFace] = []
     for face in sorted(faces, key=lambda face: -face.score):
         others = np.array([other.box for other in kept])
         if not kept or overlap_matrix(np.array(face.box), others).max() <= MAX_OVERLAP:
@@ -186,7 +211,7 @@ def without_doubles(faces: list[Face]) -> list[Face]:
     return kept
 
 
-def _moved(face: Face, offset_xy: tuple[int, int]) -> Face:
+def _moved(face: AnyFace, offset_xy: tuple[int, int]) -> AnyFace:
     """A face of a tile in pixels of the image that the tile starts in at `offset_xy`."""
     x, y, w, h = face.box
     transform = face.transform.copy()
@@ -198,6 +223,8 @@ def _moved(face: Face, offset_xy: tuple[int, int]) -> Face:
 
 def _turn_back(face: Face, quarters: int, image_shape: tuple[int, ...]) -> Face:
     """A face of `np.rot90(image, quarters)` in pixels of the image, of shape (H, W, …)."""
+    if not quarters:
+        return face
     height, width = image_shape[:2]
     # rot90 turns counterclockwise: pixel (x, y) goes to (y, W − 1 − x).
     corner = {1: (width - 1, 0), 2: (width - 1, height - 1), 3: (0, height - 1)}[quarters]

@@ -17,7 +17,7 @@ from utils.cli import InputError
 from utils.features.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
 from utils.features.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
 from utils.features.onnx_extractor import build_from_onnx, build_sface
-from utils.features.onnx_network import NO_OPTIONS, OnnxOptions
+from utils.features.onnx_preprocessing import NO_OPTIONS, OnnxOptions
 from utils.features.sface_network import INPUT_SIZE as SFACE_INPUT_SIZE
 
 if TYPE_CHECKING:

@@ -71,7 +71,8 @@ class PersonWork:
 
     def skip(self, image: str, reason: Exception) -> None:
         """Leave out an image that could not be loaded."""
-        self.skipped.append(f"{self.folder / image}: {reason}")
+        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+        self.skipped.append(f"{self.folder / image}: {text}")
         self.remaining -= 1
         if isinstance(reason, OSError | MemoryError):  # not the image's fault
             self.unreadable.add(image)

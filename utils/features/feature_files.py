@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.cli import InputError, warn
+from utils.cli import InputError, counted, describe_error, warn
 from utils.features.safe_pickle import unpickle_matrix
 from utils.files import (
     group_spellings,
@@ -237,7 +237,10 @@ def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
 
 
 def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
-    """The people of a features folder and, under the name STRANGERS, the strangers."""
+    """The people of a features folder and, under the name STRANGERS, the strangers.
+
+    Files that cannot be read are left out with a warning, so that they stop nobody else.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
@@ -245,22 +248,40 @@ def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
     if not set(names) - {STRANGERS}:
         raise InputError(f"{folder} has no features of people: expected <person>/<person>_features.cPickle")
     first = first_known = None  # the first person, and the first with a known extractor
+    problems: list[str] = []
+    anybody = False
     for spellings in group_spellings(names).values():
-        person = _load_spellings(folder, spellings)
+        person = _load_spellings(folder, spellings, problems)
+        if person is None:
+            continue
         first = first or person
         first_known = first_known or (person if person.manifest else None)
         _check_same_extractor(first, first_known, person)
+        anybody |= person.name != STRANGERS
         yield person
+    if not anybody:
+        others = f" (and {counted(len(problems) - 1, 'other file')})" if problems[1:] else ""
+        raise InputError(f"{problems[0]}{others}")
+    for problem in problems:
+        warn(f"left out: {problem}")
 
 
-def _load_spellings(folder: Path, names: list[str]) -> PersonFeatures:
-    """One person's features from all folders whose names are spellings of the same name."""
-    found = [load_person(folder, name) for name in names]
+def _load_spellings(folder: Path, names: list[str], problems: list[str]) -> PersonFeatures | None:
+    """One person's features from all folders whose names are spellings of the same name.
+
+    None if no file can be read. problems: gets the reason for each that cannot.
+    """
+    found = []
+    for name in names:
+        try:
+            found.append(load_person(folder, name))
+        except (InputError, OSError) as exc:
+            problems.append(describe_error(exc))
     for person in found:
         if person.problem:
             warn(f"{person.name}: {person.problem}: the extractor of these features is unknown; extract them again")
-    if len(found) == 1:
-        return found[0]
+    if len(found) < 2:
+        return found[0] if found else None
     for person in found[1:]:
         _check_same_extractor(found[0], found[0] if found[0].manifest else person, person)
     print(f"note: {folder} has {found[0].name} in {len(found)} spellings (NFC and NFD), which are one person")
@@ -319,7 +340,7 @@ def load_features(folder: Path) -> FeatureSet:
     )
 
 
-def load_strangers(folder: Path, extractor: str, dimension: int) -> np.ndarray:
+def load_strangers(folder: Path, extractor: str | None, dimension: int) -> np.ndarray:
     """The features, float32 (n, D), of the strangers in a features folder, with and without pictures.
 
     Raises InputError if there are none, or if they come from another extractor.
@@ -330,7 +351,7 @@ def load_strangers(folder: Path, extractor: str, dimension: int) -> np.ndarray:
         raise InputError(f"{folder} has no features of strangers: expected {feature_path(folder, STRANGERS)}")
     for person in found:
         origin = person.manifest.extractor if person.manifest else "an unknown extractor"
-        if person.matrix.shape[1] != dimension or (person.manifest and origin != extractor):
+        if person.matrix.shape[1] != dimension or (person.manifest and extractor and origin != extractor):
             raise InputError(f"{folder / person.name} comes from {origin}, not from {extractor}: extract it again")
     return np.concatenate([person.matrix for person in found])
 

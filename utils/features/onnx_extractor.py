@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from utils.cli import InputError
 from utils.features.onnx_file import read_onnx
-from utils.features.onnx_network import NO_OPTIONS, OnnxNetwork, OnnxOptions, build_onnx_network, measure_parity
+from utils.features.onnx_network import OnnxNetwork, build_onnx_network
+from utils.features.onnx_parity import measure_parity
+from utils.features.onnx_preprocessing import NO_OPTIONS, OnnxOptions
 from utils.features.sface_network import find_sface_weights, is_sface
 
 if TYPE_CHECKING:

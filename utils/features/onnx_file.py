@@ -57,13 +57,12 @@ class OnnxFile:
         """Compute a node of FOLDABLE from its constant operands. Raises ValueError."""
         from onnx.reference import ReferenceEvaluator
 
-        what = f"{node.op_type} {node_name(node)}"
         arrays = {name: array for name, array in zip(node.input, operands, strict=True) if name}
         try:
             self.spend(_result_bytes(node, arrays, self.opset))
             results = ReferenceEvaluator(_one_node_model(node, arrays, self.opset)).run(None, arrays)
         except Exception as exc:  # the library raises nearly anything
-            raise ValueError(f"{what} cannot be computed: {first_line(exc)}") from None
+            raise ValueError(f"it cannot be computed: {first_line(exc)}") from None
         return [np.asarray(result) for result in results]
 
 

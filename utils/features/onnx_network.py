@@ -1,4 +1,4 @@
-"""Any face network in an ONNX file as a Keras model, and how well the two agree."""
+"""Any face network in an ONNX file as a Keras model."""
 
 import re
 from collections import Counter
@@ -7,67 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.features import onnx_arithmetic, onnx_layers, onnx_shapes
+from utils.features import onnx_arithmetic, onnx_functions, onnx_layers, onnx_shapes
 from utils.features.onnx_file import FOLDABLE, OnnxFile, first_line, node_attributes, node_name
-from utils.features.onnx_graph import IMAGE, Activation, Node
-from utils.telemetry import disable_telemetry
+from utils.features.onnx_graph import Activation, Node
+from utils.features.onnx_preprocessing import NO_OPTIONS, OnnxOptions, Preprocessing, channel_change
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-OPERATORS: dict[str, Any] = onnx_layers.OPERATORS | onnx_arithmetic.OPERATORS | onnx_shapes.OPERATORS
+OPERATORS: dict[str, Any] = {
+    name: operator
+    for module in (onnx_layers, onnx_arithmetic, onnx_functions, onnx_shapes)
+    for name, operator in module.OPERATORS.items()
+}
 LAYOUTS = {"nchw": (0, 2, 3, 1), "nhwc": (0, 1, 2, 3)}  # the ONNX axes in Keras' order
 DEFAULT_SIZE = 112  # pixels, where neither the file nor the user says: nearly all face networks take it
 MAX_FEATURES = 1 << 16
-PARITY_IMAGES = 4
-
-
-@dataclass(frozen=True)
-class OnnxOptions:
-    """What a file may not say about itself."""
-
-    layout: str | None = None  # a key of LAYOUTS; None: what its input's shape says
-    size: int | None = None  # pixels, the side of its input; None: what its input's shape says
-    mean: tuple[float, ...] | None = None  # of the pixels, for R, G and B or one for all; None: see `Preprocessing`
-    scale: tuple[float, ...] | None = None  # the same
-    is_bgr: bool = False  # whether it expects blue first
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What is done to RGB 0-255 before the file's own graph: (x − mean) · scale, and perhaps a swap to BGR.
-
-    By default nothing if the file begins with its own, else what InsightFace does, (x − 127.5) / 127.5.
-    """
-
-    mean: np.ndarray  # float32 (3,), for R, G, B
-    scale: np.ndarray  # float32 (3,)
-    is_bgr: bool
-
-    @classmethod
-    def choose(cls, options: OnnxOptions, has_own: bool) -> "Preprocessing":
-        mean, scale = ((0.0,), (1.0,)) if has_own else ((127.5,), (1 / 127.5,))
-        return cls(_by_channel(options.mean or mean), _by_channel(options.scale or scale), options.is_bgr)
-
-    def apply(self, images: np.ndarray) -> np.ndarray:
-        """RGB 0-255 (N, S, S, 3) as the file expects it, float32, channels last."""
-        values = (images.astype(np.float32) - self.mean) * self.scale
-        return values[..., ::-1] if self.is_bgr else values
-
-    def __str__(self) -> str:
-        colors = f"{'BGR' if self.is_bgr else 'RGB'} from 0 to 255"
-        if not self.mean.any() and (self.scale == 1).all():
-            return colors
-        mean, scale = (", ".join(f"{value:g}" for value in dict.fromkeys(v.tolist())) for v in (self.mean, self.scale))
-        return f"(x − {mean}) · {scale} of {colors}"
-
-
-def _by_channel(values: tuple[float, ...]) -> np.ndarray:
-    return np.broadcast_to(np.array(values, np.float32), 3)
-
-
-NO_OPTIONS = OnnxOptions()
 
 
 @dataclass(frozen=True)
@@ -206,7 +162,7 @@ class _Graph:
         is_only_use = self.uses[node.input[place]] == 1
         if x.tensor is not self.pixels.tensor or not is_only_use or len(constants) != len(operands) - 1:
             return False
-        change = _channel_change(node, x, constants, place)
+        change = channel_change(node, x, constants, place)
         if change is None or not all(np.isfinite(values).all() for values in change):
             return False
         self.scale, self.offset = self.scale * change[0], self.offset * change[0] + change[1]
@@ -233,78 +189,3 @@ class _Graph:
 
 def _operator(node: "onnx.NodeProto") -> str:
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-
-
-def _channel_change(
-    node: "onnx.NodeProto", x: Activation, constants: list[Any], place: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scale and offset float32 (3,) with which a node changes the input's channels. None if it does anything else."""
-    if node.op_type == "BatchNormalization":
-        attributes = node_attributes(node)
-        if x.axes != IMAGE or attributes.get("training_mode") or any(np.shape(value) != (3,) for value in constants):
-            return None
-        gamma, beta, mean, variance = np.array(constants, np.float32)
-        factor = gamma / np.sqrt(variance + np.float32(attributes.get("epsilon", 1e-5)))
-        return factor, beta - mean * factor
-    constant = np.asarray(constants[0], np.float32)
-    if constant.ndim > x.rank:
-        return None
-    aligned = constant.reshape((1,) * (x.rank - constant.ndim) + constant.shape).transpose(x.axes)
-    if aligned.shape[:3] != (1, 1, 1) or aligned.shape[3] not in (1, 3):
-        return None
-    values, one, zero = np.broadcast_to(aligned.ravel(), 3), np.ones(3, np.float32), np.zeros(3, np.float32)
-    is_first = place == 1  # the constant is the first operand
-    if node.op_type == "Add":
-        return one, values
-    if node.op_type == "Sub":
-        return (-one, values) if is_first else (one, -values)
-    if node.op_type == "Mul":
-        return values, zero
-    return None if is_first or not values.all() else (1 / values, zero)
-
-
-def measure_parity(network: OnnxNetwork, seed: int = 0) -> float:
-    """The largest difference between the network's features and the file's own, relative to the largest feature.
-
-    The file's own are those of ONNX Runtime, on noise of several coarsenesses. Raises ValueError if it cannot run it.
-    """
-    images = parity_images(network.model.input_shape[1], np.random.default_rng(seed))
-    expected = run_onnx(network, images)
-    actual = np.asarray(network.model.predict_on_batch(images))
-    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
-        raise ValueError("gives numbers that are not finite")
-    return float(np.abs(actual - expected).max() / max(np.abs(expected).max(), 1e-30))
-
-
-def parity_images(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise, RGB uint8 (PARITY_IMAGES, size, size, 3), with grains of 1, 2, 4 and 8 pixels."""
-    grains = [2**power for power in range(PARITY_IMAGES)]
-    noise = [rng.integers(0, 256, (-(-size // grain),) * 2 + (3,), np.uint8) for grain in grains]
-    return np.stack(
-        [
-            image.repeat(grain, axis=0).repeat(grain, axis=1)[:size, :size]
-            for image, grain in zip(noise, grains, strict=True)
-        ]
-    )
-
-
-def run_onnx(network: OnnxNetwork, images: np.ndarray) -> np.ndarray:
-    """What ONNX Runtime computes from the file for RGB 0-255 (N, S, S, 3): float32 (N, D). Raises ValueError."""
-    disable_telemetry()
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # its errors are exceptions, too
-    values = network.preprocessing.apply(images)
-    if network.layout == "nchw":
-        values = values.transpose(0, 3, 1, 2)
-    try:
-        session = onnxruntime.InferenceSession(network.file.data, options, providers=["CPUExecutionProvider"])
-        kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
-        rows = [
-            session.run([network.output], {network.file.input_name: np.ascontiguousarray(value[None], kind)})[0]
-            for value in values  # one by one, since the file may take no more
-        ]
-    except Exception as exc:  # its exceptions share no base class but Exception
-        raise ValueError(f"cannot be run by ONNX Runtime to compare with: {first_line(exc)}") from None
-    return np.stack([np.asarray(row, np.float32).ravel() for row in rows])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError, shown, warn
+from utils.cli import InputError, warn
 from utils.features.normalization import Normalization
 from utils.files import json_bytes, one_spelling, read_json, write_json
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
@@ -128,7 +128,7 @@ class Head:
         if description.get("dimension", self.dimension) != self.dimension:
             raise InputError(
                 f"the description is another head's: the head takes {self.dimension} features. "
-                f"Received: {shown(description['dimension'])}"
+                f"Received: {description['dimension']!r}"
             )
         self.extractor = description.get("extractor")
         self.threshold = read_share(description, "threshold", RECIPE_THRESHOLD)
@@ -136,14 +136,13 @@ class Head:
         self.min_votes = None if no_vote else read_share(description, "min_votes", RECIPE_MIN_VOTES)
         self.far = None if description.get("far") is None else read_share(description, "far", 0.0)
         self._thresholds = read_threshold_table(description.get("thresholds", []))
-        self._impostors = read_threshold_table(description.get("impostors", [])) or self._thresholds
         # The gallery that was scored last, and its projection.
         self._last_gallery: tuple[np.ndarray | None, np.ndarray | None] = None, None
         self.held_out_people = description.get("held_out_people", [])
         if not isinstance(self.held_out_people, list):
-            raise InputError(f"the head's held_out_people must be a list. Received: {shown(self.held_out_people)}")
+            raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")
         if not isinstance(self.extractor, str | None):
-            raise InputError(f"the head's extractor must be a name. Received: {shown(self.extractor)}")
+            raise InputError(f"the head's extractor must be a name. Received: {self.extractor!r}")
         self.held_out_people = [one_spelling(str(name)) for name in self.held_out_people]
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -197,11 +196,11 @@ class Head:
     @property
     def knows_impostors(self) -> bool:
         """Whether the head's file says how pairs of different people score."""
-        return bool(self._impostors)
+        return bool(self._thresholds)
 
     def impostor_log_odds(self, rate: float) -> float:
         """The log odds that a share `rate`, 0-1, of pairs of different people exceeds, where the head was measured."""
-        return log_odds_for_far(rate, self._impostors)
+        return log_odds_for_far(rate, self._thresholds)
 
     def threshold_for(self, people: int) -> float:
         """The threshold for so many enrolled people: the head's own, or a higher one where many are enrolled.
@@ -252,4 +251,7 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
         model = dense_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} has its own normalization: --normalize 1 is for heads of the original recipe")
-    return Head(model, description)
+    try:
+        return Head(model, description)
+    except InputError as exc:
+        raise InputError(f"{path}: {exc}") from None

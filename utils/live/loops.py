@@ -1,5 +1,6 @@
 """The loops of test.py: over photos, over every frame of a video, and over a camera without ever waiting."""
 
+import errno
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from utils import interrupts
+from utils.cli import warn
 from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, PhotoWindow, Screen
 from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
@@ -36,7 +38,12 @@ def run_photos(
         interrupts.check()
         faces = recognize(frame.image)
         picture = annotate(frame.image, faces)
-        outputs.write_picture(frame, picture)
+        try:
+            outputs.write_picture(frame, picture)
+        except OSError as exc:
+            if exc.errno != errno.ENAMETOOLONG:  # a longer name than the photo's own
+                raise
+            warn(f"{frame.name}: its annotated picture is not written, because the name would be too long")
         outputs.write_event(frame, faces)
         summary.add(frame, faces)
         summary.frames += 1

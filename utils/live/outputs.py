@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError, counted
+from utils.cli import InputError, counted, visible
 from utils.display import drawing
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
@@ -144,7 +144,7 @@ class Summary:
         for name, person in sorted(self.people.items(), key=lambda item: -item[1].frames):
             times = f", from {_minutes(person.first)} to {_minutes(person.last)}" if self.timed else ""
             sure = min(person.total_score / person.frames, 0.99)
-            lines.append(f"  {name}: {counted(person.frames, 'frame')}{times}, {sure:.0%} sure")
+            lines.append(f"  {visible(name)}: {counted(person.frames, 'frame')}{times}, {sure:.0%} sure")
         never_named = len(self.unknown_tracks - self.named_tracks)
         if self.timed and never_named:
             lines.append(f"  {counted(never_named, 'face')} never named")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from utils.cli import InputError, counted
+from utils.cli import InputError, counted, summarize
 from utils.display.viewers import PhotoWindow
 from utils.faces.detection import DETECTION_SIZE
 from utils.faces.photo_search import load_photo_search
@@ -18,6 +18,7 @@ from utils.heads.head import load_head
 from utils.live.loops import open_screen, run_camera, run_photos, run_video
 from utils.live.outputs import Outputs, Summary, UnknownFaces
 from utils.live.strangers import LearnedStrangers, load_learned
+from utils.media.albums import describe_unread
 from utils.media.camera import LiveSource
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import VideoSource
@@ -116,6 +117,9 @@ class Session:
     def _recognize_photos(self, source: PhotoSource) -> None:
         """Recognize photos, each by itself."""
         options = self.options
+        if source.unread:
+            print(f"not read: {describe_unread(source.unread)}")
+            print(summarize([str(item) for item in source.unread]))
         width = options.detect_width or DETECTION_SIZE
         detect = load_photo_search(options.detector, options.align, width, min_size=options.min_size)
         window = None if options.headless else PhotoWindow(self.cleanup)

@@ -1,6 +1,7 @@
 """An album, a folder with a folder of photos per person: every file is somebody's photo, or counted as not read."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,13 +32,15 @@ class Unread:
     path: Path
     reason: str  # one of those above, or of their form
     files: int | None = None  # in the folder; None for a file
+    kind: str = ""  # what it is, if it is neither a file nor a folder
 
     @property
     def count(self) -> int:
         return 1 if self.files is None else self.files
 
     def __str__(self) -> str:
-        return str(self.path) if self.files is None else f"{self.path}: {counted(self.files, 'file')}"
+        described = self.kind if self.files is None else counted(self.files, "file")
+        return f"{self.path}: {described}" if described else str(self.path)
 
 
 @dataclass
@@ -83,16 +86,24 @@ def read_album(folder: Path, recursive: bool = False) -> Album:
     paths = {path.name: path for path in list_people(folder)}
     album = Album([Person([paths[name] for name in names]) for names in group_spellings(paths).values()])
     for entry in _scan(folder):
-        if entry.is_dir() and entry.name not in paths:
+        if _is_folder(entry) and entry.name not in paths:
             album.unread += _whole_folder(entry, IGNORED)
-        elif not entry.is_dir():
-            album.unread.append(Unread(Path(entry.path), LOOSE if _is_photo(entry) else _kind(entry)))
+        elif not _is_folder(entry):
+            album.unread.append(Unread(Path(entry.path), LOOSE) if _is_photo(entry) else _unread(entry))
     for person in album.people:
         for number, path in enumerate(person.folders):
             for photo in _read_folder(path, person, recursive):
                 is_plain = photo.parent == path and number == 0
                 person.chip_names[photo] = png_name(photo.name) if is_plain else _unique_name(photo, path.parent)
     return album
+
+
+def list_unread(folder: Path) -> list[Unread]:
+    """What one person's folder, or any folder of photos, holds besides the photos in it."""
+    person = Person([folder])
+    for _ in _read_folder(folder, person, recursive=False):
+        pass
+    return person.unread
 
 
 def _read_folder(folder: Path | str, person: Person, recursive: bool) -> Iterator[Path]:
@@ -103,11 +114,11 @@ def _read_folder(folder: Path | str, person: Person, recursive: bool) -> Iterato
         person.problems.append(f"{folder}: {exc.strerror}")
         return
     for entry in entries:
-        if not entry.is_dir():
+        if not _is_folder(entry):
             if _is_photo(entry):
                 yield Path(entry.path)
             else:
-                person.unread.append(Unread(Path(entry.path), _kind(entry)))
+                person.unread.append(_unread(entry))
         elif entry.name.startswith((".", "__")):
             person.unread += _whole_folder(entry, IGNORED)
         elif recursive and not entry.is_symlink():  # a link may lead back up
@@ -127,8 +138,33 @@ def _scan(folder: Path | str) -> list[os.DirEntry]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
 def _is_photo(entry: os.DirEntry) -> bool:
-    return is_image(Path(entry.name)) and entry.is_file()
+    try:
+        return is_image(Path(entry.name)) and entry.is_file()
+    except OSError:
+        return False
+
+
+def _unread(entry: os.DirEntry) -> Unread:
+    reason = _kind(entry)
+    return Unread(Path(entry.path), reason, kind=_special_kind(entry.path) if reason == SPECIAL else "")
+
+
+def _special_kind(path: str) -> str:
+    """What a path is that is neither a file nor a folder, in words."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "a link to nothing"
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "not a file")
 
 
 def _kind(entry: os.DirEntry) -> str:
@@ -189,7 +225,8 @@ def report_unread(album: Album) -> None:
     if unread:
         total = count_unread(unread)
         print(f"not read: {total} of {counted(total + photos, 'file')}: {describe_unread(unread)}")
-        print(summarize([str(item) for item in unread]))
+        # What only has a photo's name comes first: most of all it needs a word.
+        print(summarize([str(item) for item in sorted(unread, key=lambda item: not item.kind)]))
     for problem in album.problems:
         print(f"not read: {problem}")
     absent = [

@@ -3,6 +3,8 @@
 import functools
 import io
 import warnings
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,11 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our errors 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 IMAGE_SUFFIXES += (".pnm", ".jp2", ".avif", ".heic", ".heif")
 
-# What Pillow may take an image for, whatever its suffix. Its other formats have no photos, and one runs Ghostscript.
-PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
-
 MAX_PIXELS = 1 << 28  # of an image, more than any phone takes
+# What Pillow may take a file for: the formats of IMAGE_SUFFIXES. It knows forty more, of which one, PostScript, is run
+# as a program by Ghostscript, whatever the file is called.
+PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
+PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # the parts that a PNG's pixels depend on
 BITS_PER_SAMPLE = 258  # a TIFF's tag
 BIG_TIFF = 43  # the version of TIFFs whose header has 16 bytes instead of 8
 NO_MEMORY = "not enough memory for its pixels"
@@ -92,8 +95,6 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
 
 def _decode_with_opencv(data: bytes, flags: int) -> np.ndarray | None:
     """Decode to RGB uint8 (H, W, 3), None if OpenCV cannot. It may fail on EXIF that nobody needs."""
-    if _is_animated_png(data):
-        return None
     try:
         levels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as exc:
@@ -116,13 +117,29 @@ def _is_plain_png(data: bytes) -> bool:
     """Whether this is a complete gray or RGB PNG of 8 bits without alpha. Raises ValueError for too many pixels."""
     if not _is_png(data):
         return False
-    _check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
-    return data[24] <= 8 and data[25] in (0, 2) and b"IEND" in data[-64:]
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    _check_size(width, height)
+    if not width * height or data[24] > 8 or data[25] not in (0, 2) or b"IEND" not in data[-64:]:
+        return False
+    return all(is_whole for _, _, is_whole in _png_chunks(data))  # OpenCV's decoder writes about others to stderr
 
 
-def _is_animated_png(data: bytes) -> bool:
-    """Whether this may be an animated PNG. In damaged ones OpenCV 5.0 reads a closed file: it crashes, or hangs."""
-    return _is_png(data) and any(chunk in data for chunk in (b"acTL", b"fcTL", b"fdAT"))
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yield the chunks of a PNG: kind, the whole chunk, and whether its checksum fits."""
+    position = 8
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        chunk = data[position:end]
+        checksum = int.from_bytes(chunk[-4:], "big")
+        yield chunk[4:8], chunk, end <= len(data) and zlib.crc32(memoryview(chunk)[4:-4]) == checksum
+        if chunk[4:8] == b"IEND":
+            return
+        position = end
+
+
+def _bare_png(data: bytes) -> bytes:
+    """A PNG without all that its pixels do not depend on, such as notes that are damaged or too long for Pillow."""
+    return data[:8] + b"".join(chunk for kind, chunk, _ in _png_chunks(data) if kind in PNG_PIXELS)
 
 
 class _TooLargeError(ValueError):
@@ -161,13 +178,23 @@ def _set_up_pillow() -> None:
     from PIL import Image
     from pillow_heif import register_heif_opener
 
-    Image.init()  # else it looks the formats up before it knows them
     register_heif_opener()
     Image.MAX_IMAGE_PIXELS = None  # `_check_size` sets the limit: Pillow's own is below a phone's 200 megapixels
     warnings.filterwarnings("ignore", module="PIL")  # about EXIF that nobody needs
 
 
 def _decode_with_pillow(data: bytes) -> np.ndarray:
+    try:
+        return _decode_whole_with_pillow(data)
+    except _TooLargeError:
+        raise
+    except ValueError:
+        if not _is_png(data) or (bare := _bare_png(data)) == data:
+            raise
+    return _decode_whole_with_pillow(bare)
+
+
+def _decode_whole_with_pillow(data: bytes) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
     _set_up_pillow()

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.cli import InputError, warn
+from utils.cli import InputError, describe_error, warn
+from utils.media.albums import describe_unread, list_unread
 from utils.media.camera import Camera, LiveSource, PacedVideo, is_url, without_password
 from utils.media.images import list_images, read_image
 from utils.media.pipes import is_pipe
 from utils.media.video import Frame, VideoSource
 
-MAX_DIGITS = 18  # of a camera's index; Python turns no more than 4,300 digits into a number
 MAX_CAMERA_INDEX = 1 << 16  # larger numbers are no camera, and OpenCV cannot take them
 
 
@@ -23,10 +23,11 @@ class PhotoSource:
     def __init__(self, path: Path):
         if not path.exists():
             raise InputError(f"{path} does not exist")
-        self.paths = list_images(path) if path.is_dir() else [path]
-        if not self.paths:
-            raise InputError(f"{path} has no photos")
         self.single = not path.is_dir()
+        self.paths = [path] if self.single else list_images(path)
+        self.unread = [] if self.single else list_unread(path)  # what a folder holds besides photos
+        if not self.paths:
+            raise InputError(f"{path} has no photos; {describe_unread(self.unread)}".removesuffix("; "))
         if self.single:
             is_pipe(path)  # raises for a device
 
@@ -37,8 +38,8 @@ class PhotoSource:
                 image = read_image(path)
             except (InputError, OSError) as exc:
                 if self.single:
-                    raise InputError(str(exc)) from None
-                warn(f"skipped: {exc}")
+                    raise
+                warn(f"skipped: {describe_error(exc)}")
                 continue
             yield Frame(image, 0.0, path.name, index)
             index += 1
@@ -83,8 +84,11 @@ def is_address(path: Path) -> bool:
 
 def open_camera(camera: str, give_up: float = 0.0) -> Camera:
     """Open the camera that `--camera` names. Raises InputError."""
+    if any("\ud800" <= letter <= "\udfff" for letter in camera):  # bytes that are no text crash OpenCV
+        raise InputError(f"--camera must be text in UTF-8. Received: {without_password(camera)!a}")
     if camera.isdecimal():
-        return Camera(min(int(camera[:MAX_DIGITS]), MAX_CAMERA_INDEX), give_up)
+        # Python refuses to convert thousands of digits.
+        return Camera(min(int(camera), MAX_CAMERA_INDEX) if len(camera) < 10 else MAX_CAMERA_INDEX, give_up)
     if not is_url(camera) and not camera.startswith("/dev/"):
         received = repr(without_password(camera))
         raise InputError(f"--camera must be an index, a device such as /dev/video1, or a URL. Received: {received}")

@@ -49,7 +49,8 @@ class VideoSource:
             raise InputError(f"{path} is a folder, not a video" if path.is_dir() else f"{path} does not exist")
         self.path = path
         self._copy = copy_pipe(path) if is_pipe(path) else None
-        self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path  # what is read
+        # A relative path such as "Interview: Ada.mp4" would be an address of the protocol "Interview".
+        self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path.absolute()  # what is read
         # Bytes, because OpenCV crashes on text with a file name's stray bytes, as in the C locale.
         self.capture = cv2.VideoCapture(os.fsencode(self._file))
         if not self.capture.isOpened():
@@ -59,7 +60,11 @@ class VideoSource:
     def frames(self) -> Iterator[Frame]:
         """Yield every frame. Warns if some are missing at the end; raises InputError if there is none."""
         index, times = 0, _Times(self.rate)
-        while (image := read_frame(self.capture, stretch=True)) is not None:
+        while True:
+            done, bgr = self.capture.read()
+            if not done:
+                break
+            image = cv2.cvtColor(square_pixels(bgr, self.capture), cv2.COLOR_BGR2RGB)
             yield Frame(image, times.next(self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000), index=index)
             index += 1
         if not index:
@@ -73,22 +78,6 @@ class VideoSource:
         self.capture.release()
         if self._copy:
             self._copy.close()
-
-
-def read_frame(capture: cv2.VideoCapture, stretch: bool) -> np.ndarray | None:
-    """The next frame, RGB uint8 (H, W, 3); None if there is none, or OpenCV cannot go on in a damaged file.
-
-    stretch: whether pixels are made square. Raises MemoryError.
-    """
-    try:
-        done, bgr = capture.read()
-        if not done:
-            return None
-        return cv2.cvtColor(square_pixels(bgr, capture) if stretch else bgr, cv2.COLOR_BGR2RGB)
-    except cv2.error as exc:
-        if exc.code == cv2.Error.StsNoMem:
-            raise MemoryError("for a frame of the video") from None
-        return None
 
 
 class _Times:

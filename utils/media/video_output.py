@@ -92,7 +92,8 @@ class VideoOutput:
         self._time_base = 1 / rate if self._is_avi else Fraction(1, TICKS)
         try:
             options = container_options | {"flush_packets": "1"}
-            self._container = av.open(str(self._unfinished), "w", format=container, options=options)
+            # Absolute, because FFmpeg takes what is before a colon for a protocol.
+            self._container = av.open(str(self._unfinished.absolute()), "w", format=container, options=options)
             self._stream = cast(av.VideoStream, self._container.add_stream(codec, rate=rate, options=codec_options))
             self._stream.width, self._stream.height = self.size_wh = size_wh
             self._stream.pix_fmt = "yuvj420p" if self._is_avi else "yuv420p"

@@ -64,3 +64,27 @@ def subtract_excess(scores: np.ndarray, excess_a: np.ndarray, excess_b: np.ndarr
     """
     excess = np.maximum(0, (excess_a + excess_b) / 2)
     return np.where(excess > 0, probabilities(logits(scores) - excess), scores).astype(np.float32)
+
+
+class NormalizedHead(Head):
+    """A head whose scores are normalized by strangers, for pairs of faces without a gallery."""
+
+    def __init__(self, head: Head, strangers: np.ndarray):
+        """strangers: features (s, D), one of each."""
+        vars(self).update(vars(head))  # the same networks
+        self._cohort = Cohort(head, strangers)
+        self._last_excess: tuple[np.ndarray | None, np.ndarray | None] = None, None  # of the gallery that came last
+
+    def score_rows(self, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See Head.score_rows."""
+        scores = super().score_rows(matrix, rows)
+        used, index = np.unique(rows, return_inverse=True)
+        excess = self._cohort.excess(matrix[used])[:, 0][index.reshape(rows.shape)]
+        return subtract_excess(scores, excess[:, 0], excess[:, 1])
+
+    def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """See Head.score_gallery."""
+        scores = super().score_gallery(probes, gallery)
+        if self._last_excess[0] is not gallery:
+            self._last_excess = gallery, self._cohort.excess(gallery)[:, 0]
+        return subtract_excess(scores, self._cohort.excess(probes), self._last_excess[1])

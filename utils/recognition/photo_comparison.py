@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError, counted
+from utils.cli import InputError, counted, describe_error
 from utils.faces.alignment import Face, face_chip
 from utils.faces.detection import main_faces
 from utils.faces.photo_search import PhotoSearch
 from utils.features.extractor import Extractor
 from utils.heads.head import Head
 from utils.log_odds import mean_log_odds
+from utils.media.albums import Unread, list_unread
 from utils.media.images import list_images, read_image
-from utils.recognition.cohort import Cohort, subtract_excess
 from utils.recognition.face_choice import choose_own_faces
 
 Embed = Callable[[list[np.ndarray]], np.ndarray]
@@ -39,6 +39,7 @@ class Side:
     skipped: list[str]  # why photos of a folder were skipped, one message each
     crowded_photos: int  # photos of a folder that show several faces
     unsure: list[str] = field(default_factory=list)  # of these, whose main face may be somebody else's; messages
+    unread: list[Unread] = field(default_factory=list)  # what a folder holds besides photos
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _load_folder(folder: Path, search: PhotoSearch, min_size: int, embed: Embed 
         try:
             image = read_image(photo)
         except (InputError, OSError) as exc:
-            skipped.append(str(exc))
+            skipped.append(describe_error(exc))
             continue
         found = search.search(image)
         faces = main_faces(found.large_enough(min_size), found.size_wh)
@@ -109,7 +110,7 @@ def _load_folder(folder: Path, search: PhotoSearch, min_size: int, embed: Embed 
         if choice is None
     ]
     faces_used = [group[choice or 0] for group, choice in zip(groups, choices, strict=True)]
-    return Side(folder, [faces_used], skipped, crowded, unsure)
+    return Side(folder, [faces_used], skipped, crowded, unsure, list_unread(folder))
 
 
 def _choose_faces(groups: list[list[PhotoFace]], embed: Embed | None) -> list[int | None]:
@@ -120,17 +121,10 @@ def _choose_faces(groups: list[list[PhotoFace]], embed: Embed | None) -> list[in
     return choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
 
 
-def compare_sides(
-    first: Side, second: Side, extractor: Extractor, head: Head, cohort: Cohort | None = None
-) -> Comparison:
-    """Compare each candidate of one side with each of the other, and return the most similar pair.
-
-    cohort: strangers to normalize the scores with; None for none.
-    """
+def compare_sides(first: Side, second: Side, extractor: Extractor, head: Head) -> Comparison:
+    """Compare each candidate of one side with each of the other, and return the most similar pair."""
     (features_a, owners_a), (features_b, owners_b) = (_embed(side, extractor) for side in (first, second))
     scores = head.score_gallery(features_a, features_b)
-    if cohort:
-        scores = subtract_excess(scores, cohort.excess(features_a), cohort.excess(features_b).T)
     distances = np.linalg.norm(features_a[:, None] - features_b[None], axis=2)
     pairs = [(a, b) for a in range(len(first.candidates)) for b in range(len(second.candidates))]
     blocks = [np.ix_(owners_a == a, owners_b == b) for a, b in pairs]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from utils import interrupts
+from utils.cli import describe_error
 from utils.faces.alignment import Face
 from utils.faces.detection import main_faces
 from utils.faces.photo import Photo
@@ -56,7 +57,7 @@ class PhotoConverter:
         except (OSError, MemoryError) as exc:
             if isinstance(exc, OSError) and is_disk_full(exc):
                 raise
-            return Outcome(str(exc) or type(exc).__name__)
+            return Outcome(describe_error(exc) if isinstance(exc, OSError) else str(exc) or type(exc).__name__)
         remove_chip(chip)
         return Outcome(problem)
 
