@@ -49,6 +49,19 @@ def test_home_is_expanded_in_paths(monkeypatch):
         file_path("")
 
 
+def test_messages_do_not_change_the_terminal(handlers, capsys):
+    """A file's name may hold codes that clear the screen or rename the window, and line breaks."""
+
+    @clean_exit
+    def main(argv: list[str] | None = None) -> int:
+        warn("skipped: \x1b[2J\x9b1mphoto.jpg")
+        raise InputError("\x1b]0;x\x07 José\nwarning: \u200call is well")
+
+    assert main() == 2
+    expected = "warning: skipped: \\x1b[2J\\x9b1mphoto.jpg\nerror: \\x1b]0;x\\x07 José warning: \u200call is well\n"
+    assert capsys.readouterr().err == expected
+
+
 @pytest.mark.kill
 @pytest.mark.parametrize("error", [None, InputError("the weights are damaged"), RuntimeError("in a library")])
 def test_what_a_swallowed_signal_causes_is_no_other_end(handlers, capsys, error):

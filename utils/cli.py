@@ -19,6 +19,7 @@ from utils.telemetry import disable_telemetry
 INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
 UNFINISHED = ".unfinished-"  # prefix of the temporary files of utils.files
 _CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of separators of lines
+MAX_SHOWN = 100  # characters of a value from a file that a message repeats: hostile ones fill the screen
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
@@ -132,6 +133,16 @@ def _fail(message: str) -> int:
     # Messages of libraries may contain line breaks; the user gets one line.
     print(f"error: {visible(' '.join(message.split()))}", file=sys.stderr)
     return 2
+
+
+def cut(text: str) -> str:
+    """A text from a file as a message repeats it: its first MAX_SHOWN characters."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def shown(value: object) -> str:
+    """A value from a file as a message repeats it: as Python writes it, cut off."""
+    return cut(repr(value))
 
 
 # Shared libraries that a bare Debian lacks, and the packages that contain them.

@@ -1,10 +1,9 @@
 """Import Keras quietly; find, safely load and save Keras models.
 
-A model's file is checked before Keras reads it: a small file may claim to hold terabytes, or point to other files.
+A model's file is checked before Keras reads it: see utils.model_file.
 """
 
 import contextlib
-import io
 import json
 import logging
 import math
@@ -13,7 +12,6 @@ import shutil
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,22 +22,12 @@ import numpy as np
 from utils import interrupts
 from utils.cli import InputError
 from utils.files import atomic_path, json_bytes, parse_json
+from utils.model_file import CONFIG, MAX_CONFIG, METADATA, FileCheck, is_hdf5, short_reason, trust
 
 if TYPE_CHECKING:
-    import h5py
     import keras
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-HDF5_MAGIC = b"\x89HDF"
-
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # the members of a .keras file
-MAX_MEMBERS = 1000  # Keras writes 3, and more only for layers with vocabularies
-MAX_CONFIG = 1 << 26  # bytes; the largest of keras.applications, NASNetLarge's, has under 1 MB
-# Keras stores weights uncompressed. Another program may have compressed them, which saves a tenth.
-MAX_EXPANSION = 20
-ALWAYS_ALLOWED = 1 << 28  # bytes, however small the file is
-MAX_MODEL = 1 << 33  # bytes; the largest of keras.applications, ConvNeXtXLarge, has 1.4 GB
-MAX_REASON = 200  # characters of Keras' message that are repeated to the user
 
 
 @contextlib.contextmanager
@@ -101,81 +89,17 @@ def load_model(path: Path) -> "keras.Model":
     Refused are models that could run code (Lambda layers, custom objects), files that claim to be much larger than
     they are or that point to other files, and numbers that are not finite.
     """
-    is_hdf5 = _is_hdf5(path)
+    suffix = ".h5" if is_hdf5(path) else ".keras"
+    check = FileCheck(path)  # goes on while Keras is imported, so that nobody waits for it
     keras = import_keras()
+    check.finish()
     try:
-        with quiet_stderr():
-            _check_file(path, is_hdf5)
-            with _with_suffix(path, ".h5" if is_hdf5 else ".keras") as file:
-                model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except InputError as exc:
-        raise InputError(f"{path} {exc}") from None
+        with quiet_stderr(), _with_suffix(path, suffix) as file:
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises nearly anything for a foreign file
-        raise InputError(f"{path} is not a Keras model that can be loaded safely: {_short_reason(exc)}") from None
+        raise InputError(f"{path} is not a Keras model that can be loaded safely: {short_reason(exc)}") from None
     check_finite(model, str(path))
     return model
-
-
-def _is_hdf5(path: Path) -> bool:
-    """Whether a model's file is HDF5, not a `.keras` archive. Raises InputError if it is neither."""
-    with open(path, "rb") as file:
-        is_hdf5 = file.read(4) == HDF5_MAGIC
-    if not is_hdf5 and not zipfile.is_zipfile(path):  # Keras would report a missing file
-        raise InputError(f"{path} is not a Keras model, or it is damaged")
-    return is_hdf5
-
-
-def _short_reason(exc: Exception) -> str:
-    """The first sentence of a library's message, which may fill a screen, or the kind of exception."""
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    if not lines:
-        return type(exc).__name__
-    reason = lines[0].split(". ")[0]
-    return reason if len(reason) <= MAX_REASON else reason[:MAX_REASON] + "…"
-
-
-def _check_file(path: Path, is_hdf5: bool) -> None:
-    """Check the sizes that a model's file declares, before anything of these sizes is read. Raises InputError."""
-    import h5py
-
-    limit = min(max(ALWAYS_ALLOWED, MAX_EXPANSION * path.stat().st_size), MAX_MODEL)
-    if is_hdf5:
-        with h5py.File(path, "r") as file:
-            return _check_hdf5(file, limit)
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if len(members) > MAX_MEMBERS:
-            raise InputError(f"is refused: it has {len(members)} parts, more than {MAX_MEMBERS}")
-        for member in members:
-            if member.filename in (CONFIG, METADATA) and member.file_size > MAX_CONFIG:
-                raise InputError(f"is refused: its {member.filename} has {member.file_size:,} bytes")
-        total = sum(member.file_size for member in members)
-        if total > limit:
-            raise InputError(f"is refused: unpacked it would have {total:,} bytes, more than {limit:,}")
-        if WEIGHTS in archive.namelist():
-            with archive.open(WEIGHTS) as weights, h5py.File(io.BytesIO(weights.read()), "r") as file:
-                _check_hdf5(file, limit)
-
-
-def _check_hdf5(file: "h5py.File", limit: int) -> None:
-    """Check the declared sizes of all arrays, and that none is in another file. Raises InputError."""
-    import h5py
-
-    total, foreign = 0, False
-
-    def visit(name: str, link: object) -> None:
-        nonlocal total, foreign
-        item = file.get(name) if isinstance(link, h5py.HardLink) else None
-        if isinstance(item, h5py.Dataset):
-            total += item.nbytes
-            foreign = foreign or item.external is not None or item.is_virtual
-        foreign = foreign or isinstance(link, h5py.ExternalLink)
-
-    file.visititems_links(visit)
-    if foreign:
-        raise InputError("is refused: its weights are in another file")
-    if total > limit:
-        raise InputError(f"is refused: its weights would have {total:,} bytes, more than {limit:,}")
 
 
 def check_finite(model: "keras.Model", what: str) -> None:
@@ -197,8 +121,9 @@ def _has_nan(value: object) -> bool:
 
 def read_note(path: Path, key: str) -> dict | None:
     """The note that `save_model` stored under `key` in a model's file. None without one. Raises InputError."""
+    FileCheck(path).finish()
     try:
-        if _is_hdf5(path):
+        if is_hdf5(path):
             import h5py
 
             with h5py.File(path, "r") as file:
@@ -208,15 +133,18 @@ def read_note(path: Path, key: str) -> dict | None:
                 data = _read_member(archive, METADATA)
                 content = parse_json(data, path).get(key) if data else None
                 return content if isinstance(content, dict) else None
-    except (OSError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as exc:
-        raise InputError(f"{path} is not a Keras model, or it is damaged: {_short_reason(exc)}") from None
+    except InputError:
+        raise
+    except Exception as exc:  # zipfile and h5py raise many kinds of error for damaged files
+        raise InputError(f"{path} is not a Keras model, or it is damaged: {short_reason(exc)}") from None
     return parse_json(data, path) if data else None
 
 
 def read_layer_names(path: Path) -> set[str]:
     """The names of a stored model's layers, without those inside nested models. Empty if they cannot be read."""
     try:
-        if _is_hdf5(path):
+        FileCheck(path).finish()
+        if is_hdf5(path):
             import h5py
 
             with h5py.File(path, "r") as file:
@@ -225,7 +153,7 @@ def read_layer_names(path: Path) -> set[str]:
             with zipfile.ZipFile(path) as archive:
                 data = _read_member(archive, CONFIG)
         return {str(layer["config"]["name"]) for layer in parse_json(data, path)["config"]["layers"]}
-    except (InputError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # zipfile and h5py raise many kinds of error for damaged files
         return set()
 
 
@@ -258,11 +186,12 @@ def save_model(model: "keras.Model", path: Path, notes: dict[str, dict] | None =
         model.save(temporary)
         if notes:
             _add_notes(temporary, notes)
+    trust(path)
 
 
 def _add_notes(path: Path, notes: dict[str, dict]) -> None:
     texts = {key: json_bytes(note) for key, note in notes.items()}
-    if _is_hdf5(path):
+    if is_hdf5(path):
         import h5py
 
         with h5py.File(path, "a") as file:

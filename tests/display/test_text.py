@@ -35,6 +35,8 @@ def test_arabic_letters_join_and_run_from_right_to_left():
 def test_clean():
     assert clean("e\u0301mile") == "émile"
     assert clean("a\udc80b\nc") == "a?b c"
+    # On a paragraph's end between letters of two directions Pillow's layout fails.
+    assert clean("a\u2029z&\u06ce") == "a z&\u06ce" and text_mask("a\u2029z&\u06ce", 20).any()
 
 
 def test_fit_text():
@@ -55,3 +57,6 @@ def test_wrap_text():
     lines = wrap_text(name * 9, 20, 300, 3)
     assert len(lines) == 3 and lines[-1].endswith("…") and max(text_width(line, 20) for line in lines) <= 300
     assert wrap_text("two words", 20, 0, 3)[-1].endswith("…")
+    # Spaces at the end take no line: the text fits, though with them it is too wide.
+    assert wrap_text("Ada_000" + " " * 60, 20, 100, 3) == ["Ada_000"]
+    assert wrap_text(" " * 60, 20, 100, 3) == [""]

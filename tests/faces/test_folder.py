@@ -71,6 +71,11 @@ def test_a_failed_save_leaves_no_file(tmp_path, monkeypatch, number):
     assert saver.save(CHIP).is_file()
 
 
+def test_a_number_of_too_many_digits_is_not_ours(tmp_path):
+    (tmp_path / f"{tmp_path.name}_{'9' * 200}.png").touch()
+    assert FaceSaver(tmp_path).save(CHIP).name == f"{tmp_path.name}_0.png"
+
+
 def test_names_go_on_and_undo_deletes_only_own_faces(tmp_path):
     (tmp_path / f"{tmp_path.name}_7.png").write_bytes(b"of an earlier run")
     saver = FaceSaver(tmp_path)

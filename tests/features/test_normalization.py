@@ -43,6 +43,16 @@ def test_normalization_file(tmp_path):
         '{"mean": 0, "std": 1, "count": Infinity, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
         '{"mean": 0, "std": 0, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
         '{"mean": 0, "std": 1, "count": 1, "extractor": null, "dimension_mean": {}, "dimension_std": [1]}',
+        '{"mean": 0, "std": 1, "count": 0, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 1, "count": 1, "extractor": [], "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 1, "count": 1, "extractor": null, "dimension_mean": [null], "dimension_std": [1]}',
+        '{"mean": 0, "std": 1, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1, 1]}',
+        # Not finite in float32, in which a head computes with the mean, the deviation and its inverse.
+        '{"mean": 1e300, "std": 1, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 1e300, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 0, "std": 5e-324, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": 1e30, "std": 1e-30, "count": 1, "extractor": null, "dimension_mean": [0], "dimension_std": [1]}',
+        '{"mean": "' + "a" * 9999 + '", "std": 1}',
         "[" * 200_000,
         "[]",
         "\xff",
@@ -50,5 +60,6 @@ def test_normalization_file(tmp_path):
 )
 def test_invalid_statistics_are_refused(tmp_path, text):
     (tmp_path / "normalization.json").write_bytes(text.encode("latin1"))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as error:
         load_normalization(tmp_path, 1, None)
+    assert len(str(error.value)) < 500

@@ -72,6 +72,10 @@ def test_threshold_rises_with_the_number_enrolled():
     for odd in ({"thresholds": 3}, {"thresholds": [[0.1]]}, {"thresholds": [[0.1, 2]]}, {"far": "low"}):
         with pytest.raises(ValueError, match="Received"):
             Head(distance_similarity(2, 1.0, 0.0), odd)
+    for key in ("thresholds", "threshold", "min_votes", "far", "dimension", "held_out_people", "extractor"):
+        for odd_value in ({"a": [0] * 999}, 10**4000):  # a message repeats no screenful
+            with pytest.raises(ValueError, match=r"Received.{,110}$"):
+                Head(distance_similarity(2, 1.0, 0.0), {key: odd_value})
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from support import DEADLINE, gray_pictures, wait_until
 
 from utils.cli import InputError
-from utils.media import camera
+from utils.media import camera, video
 from utils.media.camera import DARK, SILENCE, Camera, LiveSource, without_password
 from utils.media.video import Frame
 
@@ -153,7 +153,7 @@ def test_a_password_must_be_quoted(sign):
 
 
 def test_a_recorders_pixels_become_square(gray_camera, monkeypatch):
-    monkeypatch.setattr(camera, "square_pixels", lambda image, _: image.repeat(2, axis=1))
+    monkeypatch.setattr(video, "square_pixels", lambda image, _: image.repeat(2, axis=1))
     source = Camera(gray_camera.url)
     assert next(source.frames()).image.shape == (120, 320, 3)
     source.close()

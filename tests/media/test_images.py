@@ -171,6 +171,19 @@ def test_other_files_are_refused(data, tmp_path):
         read_image(path)
 
 
+@pytest.mark.parametrize("chunk", [b"IHDR", b"IDAT", b"fcTL"])
+def test_animated_pngs_never_reach_opencv(picture, chunk, monkeypatch):
+    """A chunk out of place, and OpenCV 5.0 reads a file that it has closed: it crashes, or waits for ever."""
+    image = Image.fromarray(picture)
+    data = encode(image, "PNG", save_all=True, append_images=[image.rotate(180)])
+    start = data.index(chunk) - 4
+    size = 12 + int.from_bytes(data[start : start + 4], "big")
+    at = data.index(b"fdAT") - 4
+    monkeypatch.setattr(cv2, "imdecode", None)
+    np.testing.assert_array_equal(decode_image(data), picture)
+    np.testing.assert_array_equal(decode_image(data[:at] + data[start : start + size] + data[at:]), picture)
+
+
 def test_other_folders_are_not_people(tmp_path):
     for name in ("bea", "ada", ".git", "__MACOSX"):
         (tmp_path / name).mkdir()

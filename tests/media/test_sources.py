@@ -6,6 +6,7 @@ import pytest
 from support import gray_pictures
 
 from utils.cli import InputError
+from utils.media import sources
 from utils.media.images import write_image
 from utils.media.sources import PhotoSource, is_mirrored, open_camera
 
@@ -18,6 +19,11 @@ def test_unreadable_photos_of_a_folder_are_skipped(tmp_path, capsys):
     assert "skipped" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"b\.png"):
         list(PhotoSource(tmp_path / "b.png").frames())
+
+
+def test_an_index_of_thousands_of_digits_is_no_camera(monkeypatch):
+    monkeypatch.setattr(sources, "Camera", lambda index, give_up: index)
+    assert sources.open_camera("9" * 5000) == sources.MAX_CAMERA_INDEX and sources.open_camera("02") == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 from support import gray_pictures, write_clip
 
 from utils.cli import InputError
-from utils.media.video import VideoSource, _Times, declared_size
+from utils.media.video import VideoSource, _Times, declared_size, read_frame
+from utils.media.video_check import describe_loss, explain_failure
 
 RATE = 10  # frames a second
 
@@ -181,3 +182,30 @@ def test_a_name_with_stray_bytes_is_read(tmp_path):
     write_clip(tmp_path / "plain.avi", gray_pictures(3))
     (tmp_path / "plain.avi").rename(path)
     assert len(read_film(path)) == 3
+
+
+class DamagedCapture:
+    """A film in whose frame OpenCV stops with an error."""
+
+    def __init__(self, code: int):
+        self.error = cv2.error("in the library")
+        self.error.code = code
+
+    def read(self):
+        raise self.error
+
+
+def test_an_error_of_the_library_ends_a_film():
+    assert read_frame(DamagedCapture(cv2.Error.StsAssert), stretch=True) is None
+    with pytest.raises(MemoryError, match="a frame of the video"):
+        read_frame(DamagedCapture(cv2.Error.StsNoMem), stretch=True)
+
+
+@pytest.mark.parametrize("error", [IndexError, OverflowError, ZeroDivisionError, MemoryError, AttributeError])
+def test_an_error_of_the_library_is_a_damaged_film(monkeypatch, error):
+    def fail(path):
+        raise error("list index out of range")
+
+    monkeypatch.setattr(av, "open", fail)
+    assert explain_failure(Path("film.mp4"), Path("film.mp4")) == ": it is damaged, cut off, or in an unknown format"
+    assert describe_loss(Path("film.mp4"), 3) is None

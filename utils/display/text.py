@@ -41,7 +41,7 @@ def wrap_text(text: str, size: int, width: int, max_lines: int) -> list[str]:
     Lines break at spaces; a word wider than a line, such as a path, is broken anywhere.
     """
     lines: list[str] = []
-    rest = text
+    rest = text.rstrip()
     while len(lines) < max_lines - 1 and text_width(rest, size) > width:
         end = _fitting(rest, size, width)
         line = rest[:end] if rest[end].isspace() else rest[:end].rpartition(" ")[0] or rest[: max(end, 1)]
@@ -63,9 +63,9 @@ def _fitting(text: str, size: int, width: int, end: str = "") -> int:
 
 
 def clean(text: str) -> str:
-    """A text in composed form (NFC) on one line: control characters become spaces, undecodable bytes "?"."""
+    """A text in composed form (NFC) on one line: control and line characters become spaces, undecodable bytes "?"."""
     text = unicodedata.normalize("NFC", text).replace("\ufe0f", "")  # the request for a color emoji
-    replacements = {"Cc": " ", "Cs": "?"}
+    replacements = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "?"}
     return "".join(replacements.get(unicodedata.category(char), char) for char in text)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, cut
 from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.heads.pairs import all_negative_pairs, positive_pairs
 
@@ -108,7 +108,7 @@ def image_rows(images: Iterable[tuple[str, str]]) -> dict[ImageId, int]:
     rows: dict[ImageId, int] = {}
     for row, (person, name) in enumerate(images):
         number = name.removeprefix(f"{person}_").split(".")[0].split("_")[0]
-        if name.startswith(f"{person}_") and number.isdecimal():
+        if name.startswith(f"{person}_") and _is_number(number):
             rows.setdefault((person, int(number)), row)
     return rows
 
@@ -117,7 +117,7 @@ def match_pairs(lines: list[PairLine], rows: dict[ImageId, int], labels: np.ndar
     """The pairs with features of both images, and a message for each pair that is left out."""
     known, missing = [], []
     for line in lines:
-        unknown = [f"{person}_{number:04}" for person, number in line.images if (person, number) not in rows]
+        unknown = [f"{cut(person)}_{number:04}" for person, number in line.images if (person, number) not in rows]
         if unknown:
             missing.append(f"line {line.line_number}: no features of {' and '.join(unknown)}")
         else:

@@ -9,6 +9,8 @@ import numpy as np
 from utils.files import write_new
 from utils.media.images import encode_png
 
+MAX_DIGITS = 18  # of a face's number; a file with more is not one of ours, and the next number might be too long a name
+
 
 class FaceSaver:
     """Writes chips as <person>_<number>.png, counting on from the highest number in the folder."""
@@ -16,7 +18,8 @@ class FaceSaver:
     def __init__(self, folder: Path):
         self.folder = folder
         self.person = folder.resolve().name
-        matches = (re.fullmatch(rf"{re.escape(self.person)}_(\d+)", path.stem) for path in folder.iterdir())
+        name = re.compile(rf"{re.escape(self.person)}_(\d{{1,{MAX_DIGITS}}})")
+        matches = (name.fullmatch(path.stem) for path in folder.iterdir())
         self.next = max((int(match[1]) + 1 for match in matches if match), default=0)
         self.paths: list[Path] = []  # of the faces saved in this run and not undone
 

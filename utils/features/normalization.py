@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, cut, shown
 from utils.features.feature_files import PersonFeatures
 from utils.files import read_json, write_json
 
@@ -72,6 +72,21 @@ def load_normalization(folder: Path, dimension: int, extractor: str | None) -> N
     path = Path(folder) / NORMALIZATION_FILE
     if not path.is_file():
         raise InputError(f"--normalize 1 needs {path}: run compute_mean.py --features_path {folder}")
+    statistics = _read_statistics(path)
+    if statistics.dimension_mean.shape != (dimension,):
+        raise InputError(
+            f"{path} has {statistics.dimension_mean.size} dimensions, the features {dimension}: run compute_mean.py"
+        )
+    if extractor and statistics.extractor and extractor != statistics.extractor:
+        raise InputError(
+            f"{path} comes from extractor {cut(statistics.extractor)}, the features from {extractor}: "
+            "run compute_mean.py"
+        )
+    return statistics
+
+
+def _read_statistics(path: Path) -> Normalization:
+    """The statistics in a file. Raises InputError for anything that compute_mean.py does not write."""
     content = read_json(path)
     try:
         statistics = Normalization(
@@ -83,15 +98,17 @@ def load_normalization(folder: Path, dimension: int, extractor: str | None) -> N
             extractor=content["extractor"],
         )
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
-        raise InputError(f"{path} was not written by compute_mean.py: {exc!r}") from None
-    if not np.isfinite([statistics.mean, statistics.std]).all() or not statistics.std > 0:
+        raise InputError(f"{path} was not written by compute_mean.py: {shown(exc)}") from None
+    if not isinstance(statistics.extractor, str | None) or statistics.count < 1:
+        received = f"extractor {shown(statistics.extractor)}, count {cut(str(statistics.count))}"
+        raise InputError(f"{path} was not written by compute_mean.py: {received}")
+    means, stds = statistics.dimension_mean, statistics.dimension_std
+    # A head computes with both numbers below, in float32.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        scale = np.float64(1) / statistics.std
+        used = np.array([statistics.mean, statistics.std, scale, statistics.mean * scale]).astype(np.float32)
+    if not (np.isfinite(used).all() and used[1] > 0 and means.shape == stds.shape):
         raise InputError(f"{path} was not written by compute_mean.py: mean {statistics.mean}, std {statistics.std}")
-    if statistics.dimension_mean.shape != (dimension,):
-        raise InputError(
-            f"{path} has {statistics.dimension_mean.size} dimensions, the features {dimension}: run compute_mean.py"
-        )
-    if extractor and statistics.extractor and extractor != statistics.extractor:
-        raise InputError(
-            f"{path} comes from extractor {statistics.extractor}, the features from {extractor}: run compute_mean.py"
-        )
+    if not (np.isfinite(means).all() and np.isfinite(stds).all()):  # None becomes NaN
+        raise InputError(f"{path} was not written by compute_mean.py: it holds numbers that are not finite")
     return statistics

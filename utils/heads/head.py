@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError, warn
+from utils.cli import InputError, shown, warn
 from utils.features.normalization import Normalization
 from utils.files import json_bytes, one_spelling, read_json, write_json
 from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
@@ -128,7 +128,7 @@ class Head:
         if description.get("dimension", self.dimension) != self.dimension:
             raise InputError(
                 f"the description is another head's: the head takes {self.dimension} features. "
-                f"Received: {description['dimension']!r}"
+                f"Received: {shown(description['dimension'])}"
             )
         self.extractor = description.get("extractor")
         self.threshold = read_share(description, "threshold", RECIPE_THRESHOLD)
@@ -140,9 +140,9 @@ class Head:
         self._last_gallery: tuple[np.ndarray | None, np.ndarray | None] = None, None
         self.held_out_people = description.get("held_out_people", [])
         if not isinstance(self.held_out_people, list):
-            raise InputError(f"the head's held_out_people must be a list. Received: {self.held_out_people!r}")
+            raise InputError(f"the head's held_out_people must be a list. Received: {shown(self.held_out_people)}")
         if not isinstance(self.extractor, str | None):
-            raise InputError(f"the head's extractor must be a name. Received: {self.extractor!r}")
+            raise InputError(f"the head's extractor must be a name. Received: {shown(self.extractor)}")
         self.held_out_people = [one_spelling(str(name)) for name in self.held_out_people]
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

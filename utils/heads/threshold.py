@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import InputError, shown
 from utils.heads.calibration import ScoredPairs
 from utils.log_odds import MAX_THRESHOLD_LOG_ODDS, logits
 from utils.metrics import people_multiplicities
@@ -99,7 +99,7 @@ def read_share(description: dict, key: str, default: float) -> float:
     """A number between 0 and 1 from a head's description. Raises InputError if it is anything else."""
     value = description.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"the head's {key} must be a number between 0 and 1. Received: {value!r}")
+        raise InputError(f"the head's {key} must be a number between 0 and 1. Received: {shown(value)}")
     return float(value)
 
 
@@ -107,7 +107,7 @@ def read_threshold_table(table: object) -> list[tuple[float, float]]:
     """(false accept rate, threshold) rows with rising rates, from a head's description. Raises InputError."""
     rows: list = table if isinstance(table, list) else [table]
     if not all(isinstance(row, list) and len(row) == 2 for row in rows):
-        raise InputError(f"the head's thresholds must be a list of [rate, threshold]. Received: {table!r}")
+        raise InputError(f"the head's thresholds must be a list of [rate, threshold]. Received: {shown(table)}")
     rows = sorted(
         (read_share({"rate": far}, "rate", 0), read_share({"threshold": t}, "threshold", 0)) for far, t in rows
     )

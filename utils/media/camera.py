@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.media.video import Frame, VideoSource, declared_rate, declared_size, square_pixels
+from utils.media.video import Frame, VideoSource, declared_rate, declared_size, read_frame
 
 TIMEOUT = 4.0  # seconds that a network camera may take to open, or to send a frame
 MIN_TIMEOUT = 0.5  # the same shortly before it is given up
@@ -164,13 +164,10 @@ class Camera(LiveSource):
         index, start = 0, self.clock()
         self._last_arrival = start
         while not self._stop.is_set():
-            done, bgr = self._capture.read()
-            if done:
+            image = read_frame(self._capture, stretch=_is_network(self.location))  # 960H has no square pixels
+            if image is not None:
                 self._last_arrival, self._lost_at = self.clock(), None
                 self._silent_since = self._last_arrival
-                if _is_network(self.location):  # recorders for 960H send pixels that are not square
-                    bgr = square_pixels(bgr, self._capture)
-                image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
                 self._publish(Frame(image, self._last_arrival - start, index=index, arrived=self._last_arrival))
                 index += 1
             elif not self._reopen():

@@ -95,6 +95,8 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
 
 def _decode_with_opencv(data: bytes, flags: int) -> np.ndarray | None:
     """Decode to RGB uint8 (H, W, 3), None if OpenCV cannot. It may fail on EXIF that nobody needs."""
+    if _is_animated_png(data):
+        return None
     try:
         levels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as exc:
@@ -140,6 +142,11 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 def _bare_png(data: bytes) -> bytes:
     """A PNG without all that its pixels do not depend on, such as notes that are damaged or too long for Pillow."""
     return data[:8] + b"".join(chunk for kind, chunk, _ in _png_chunks(data) if kind in PNG_PIXELS)
+
+
+def _is_animated_png(data: bytes) -> bool:
+    """Whether this may be an animated PNG. In damaged ones OpenCV 5.0 reads a closed file: it crashes, or hangs."""
+    return _is_png(data) and any(chunk in data for chunk in (b"acTL", b"fcTL", b"fdAT"))
 
 
 class _TooLargeError(ValueError):

@@ -60,11 +60,7 @@ class VideoSource:
     def frames(self) -> Iterator[Frame]:
         """Yield every frame. Warns if some are missing at the end; raises InputError if there is none."""
         index, times = 0, _Times(self.rate)
-        while True:
-            done, bgr = self.capture.read()
-            if not done:
-                break
-            image = cv2.cvtColor(square_pixels(bgr, self.capture), cv2.COLOR_BGR2RGB)
+        while (image := read_frame(self.capture, stretch=True)) is not None:
             yield Frame(image, times.next(self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000), index=index)
             index += 1
         if not index:
@@ -78,6 +74,22 @@ class VideoSource:
         self.capture.release()
         if self._copy:
             self._copy.close()
+
+
+def read_frame(capture: cv2.VideoCapture, stretch: bool) -> np.ndarray | None:
+    """The next frame, RGB uint8 (H, W, 3); None if there is none, or OpenCV cannot go on in a damaged file.
+
+    stretch: whether pixels are made square. Raises MemoryError.
+    """
+    try:
+        done, bgr = capture.read()
+        if not done:
+            return None
+        return cv2.cvtColor(square_pixels(bgr, capture) if stretch else bgr, cv2.COLOR_BGR2RGB)
+    except cv2.error as exc:
+        if exc.code == cv2.Error.StsNoMem:
+            raise MemoryError("for a frame of the video") from None
+        return None
 
 
 class _Times:

@@ -23,7 +23,7 @@ def explain_failure(path: Path, shown: Path) -> str:
             if next(file.decode(video=0), None) is None:
                 return ": it is empty or damaged"
             codec, tag = context.codec.canonical_name.upper(), context.codec_tag.strip("\0 ")
-    except (av.FFmpegError, OSError, ValueError, AttributeError):
+    except Exception:  # PyAV raises many kinds of error on damaged files
         return ": it is damaged, cut off, or in an unknown format"
     named = f"{codec} ({tag})" if tag.isprintable() and tag and tag.upper() != codec else codec
     command = shlex.join(["ffmpeg", "-i", str(shown), "-c:v", "libx264", f"{shown.stem}_h264.mp4"])
@@ -50,7 +50,7 @@ def describe_loss(path: Path, decoded: int) -> str | None:
                     packets += packet.stream.index == stream.index
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
             declared = max(stream.frames, round(duration * rate))
-    except (av.FFmpegError, OSError, ValueError, IndexError):
+    except Exception:  # PyAV raises many kinds of error on damaged files
         return None
     # Where the header counts the frames, their number decides, so that half a second is noticed as well.
     counted_gap = 2.5 / rate if rate and stream.frames > packets else MAX_GAP + MAX_GAP_SHARE * duration
