@@ -53,6 +53,13 @@ def test_a_name_needs_two_observations_or_a_clear_one():
     assert clear.name == "ada" and clear.score == pytest.approx(0.97)
 
 
+def test_one_lucky_picture_of_a_view_gives_no_name():
+    lucky = [observation([score, 0.1], time) for score, time in ((0.5, 0.0), (0.95, 0.03), (0.5, 0.07))]
+    assert combined_log_odds(lucky)[0] < 1  # the best of them has 2.9
+    apart = [observation(seen.scores.tolist(), 10 * seen.time) for seen in lucky]
+    assert combined_log_odds(apart)[0] > combined_log_odds(lucky)[0] + 0.5
+
+
 def test_a_single_observation_changes_no_name():
     assert track_with([0.95, 0.1], [0.95, 0.1], [0.4, 0.1]).name == "ada"
     stranger = track_with([0.3, 0.1], [0.2, 0.1], [0.9, 0.1])

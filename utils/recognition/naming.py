@@ -71,6 +71,9 @@ def combined_log_odds(observations: list[Observation]) -> np.ndarray:
     """
     weights = observation_weights(observations)
     log_odds = bounded_logits(np.stack([observation.scores for observation in observations]))
+    # Among observations of nearly the same picture, the best one is the luckiest: they count by their mean.
+    views = _same_view(observations)
+    log_odds = views @ log_odds / views.sum(axis=1, keepdims=True)
     order = np.argsort(-log_odds, axis=0)
     sorted_weights = weights[order]
     before = np.cumsum(sorted_weights, axis=0) - sorted_weights
@@ -85,8 +88,13 @@ def combined_log_odds(observations: list[Observation]) -> np.ndarray:
 
 def temporal_density(observations: list[Observation]) -> np.ndarray:
     """How many observations lie within about SAME_VIEW_SECONDS of each, itself included, float (n,)."""
+    return _same_view(observations).sum(axis=1)
+
+
+def _same_view(observations: list[Observation]) -> np.ndarray:
+    """How far each two observations show the same picture, float (n, n): 1 at the same time, 0 long after."""
     times = np.array([observation.time for observation in observations])
-    return np.exp(-np.abs(times[:, None] - times[None]) / SAME_VIEW_SECONDS).sum(axis=1)
+    return np.exp(-np.abs(times[:, None] - times[None]) / SAME_VIEW_SECONDS)
 
 
 def update_names(tracks: list[Track], gallery: Gallery) -> None:
