@@ -5,7 +5,6 @@ more, in a small copy as well if there may be a close-up, in overlapping tiles i
 is found.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from utils.faces.detection import (
     shrink_to_search,
     unaligned,
 )
-from utils.faces.plausibility import MAX_ROLL, confirm_face
+from utils.faces.plausibility import MAX_ROLL, confirm_face, transform_roll
 from utils.faces.retinaface import MAX_OVERLAP, load_retinaface
 
 CLOSE_UP_SIZE = 320  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 and 480, 35 without it
@@ -129,7 +128,7 @@ def _is_among(face: Face, quarters: int, image_shape: tuple[int, ...], rejected:
 
 def is_upright(face: Face) -> bool:
     """Whether a face's chip is cut without turning it by more than MAX_ROLL."""
-    return abs(math.degrees(math.atan2(-face.transform[1, 0], face.transform[0, 0]))) <= MAX_ROLL
+    return abs(transform_roll(face.transform)) <= MAX_ROLL
 
 
 def load_photo_search(

@@ -31,7 +31,11 @@ SURE_DISAGREEMENT = 0.15  # the same, with which a high score needs no other dir
 
 def roll_degrees(landmarks: np.ndarray) -> float:
     """How far RetinaFace's points (5, 2) are turned clockwise against those of an upright face, in degrees."""
-    transform = similarity_transform(landmarks, RETINAFACE_CHIP_POINTS)
+    return transform_roll(similarity_transform(landmarks, RETINAFACE_CHIP_POINTS))
+
+
+def transform_roll(transform: np.ndarray) -> float:
+    """How far a transform (2, 3) to an upright face turns the image counterclockwise, in degrees."""
     return math.degrees(math.atan2(-transform[1, 0], transform[0, 0]))
 
 
@@ -40,7 +44,7 @@ def looks_upright(landmarks: np.ndarray, transform: np.ndarray) -> bool:
 
     A necessary condition that costs next to nothing. transform: from the image to the crop square, (2, 3).
     """
-    if abs(math.degrees(math.atan2(-transform[1, 0], transform[0, 0]))) > MAX_ROLL:
+    if abs(transform_roll(transform)) > MAX_ROLL:
         return False
     points = landmarks @ transform[:, :2].T + transform[:, 2]
     left_eye, right_eye, nose, left_mouth, right_mouth = points
@@ -93,7 +97,7 @@ def view_turned(
     scale = CROP_RATIO * side / CROP_SIZE
     back = (np.vstack([points, centers[best]]) - CROP_SIZE / 2) @ rotation * scale + center
     return TurnedView(
-        angle, float(scores[best]), roll_degrees(points), looks_upright(points, to_square),
+        angle, float(scores[best]), transform_roll(to_square), looks_upright(points, to_square),
         back[:5].astype(np.float32), back[5], boxes[best, 2:] * scale,
     )  # fmt: skip
 
@@ -114,7 +118,7 @@ def confirm_face(image: np.ndarray, face: Face, threads: int = 0) -> Face | None
     """
     x, y, w, h = face.box
     center, side = np.array([x + w / 2, y + h / 2]), max(w, h, 1)
-    exact = looks_upright(face.landmarks, face.transform) and abs(roll_degrees(face.landmarks)) <= EXACT_ROLL
+    exact = looks_upright(face.landmarks, face.transform) and abs(transform_roll(face.transform)) <= EXACT_ROLL
     upright = view_turned(image, center, side, 0, threads)
     apart = disagreement(face.landmarks, upright.landmarks) if upright else math.inf
     if exact and upright and upright.score >= SURE_CROP_SCORE and apart < SURE_DISAGREEMENT:
