@@ -5,8 +5,8 @@
 
 Each selfie is turned to 24 angles, and cut to close-ups in which the face is up to 1.3 times as high as the picture.
 selfies2face.py makes a chip of each: it is right if its five points are where they are in the chip of the selfie as it
-is. verify.py compares each with an upright photo of the same person and with one of another person. Writes contact
-sheets of the chips: the wrong ones have a red border.
+is. verify.py compares each with an upright photo of the same person and with one of another person: the answer should
+be that of the selfie as it is. Writes contact sheets of the chips: the wrong ones have a red border.
 """
 
 import argparse
@@ -169,28 +169,38 @@ def chip_points(path: Path) -> "np.ndarray | None":
 
 
 def check_answers(kind: str, variants: list[Variant], selfies: list[Path], model: Path, head: Path) -> None:
-    """Print how often verify.py's answer is right, for pairs of one person and of two."""
+    """Print how often verify.py's answer is that of the selfie as it is, for pairs of one person and of two."""
     import utils.features.extractor
     import utils.heads.head
     import verify
 
     for module, name in ((utils.features.extractor, "load_extractor"), (utils.heads.head, "load_head")):
         setattr(module, name, functools.cache(getattr(module, name)))  # the models are loaded once
-    counts = {True: 0, False: 0}
+
+    @functools.cache
+    def answer(photo: Path, selfie: Path) -> int:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return verify.main([str(photo), str(selfie), "--model", str(model), "--classification", str(head)])
+
+    as_before = right = right_before = 0
     for number, variant in enumerate(variants):
         others = [selfie for selfie in selfies if selfie.parent.name != variant.person]
         own = [selfie for selfie in selfies if selfie.parent.name == variant.person and selfie != variant.selfie]
-        for same, selfie in ((True, (own or [variant.selfie])[0]), (False, others[number % len(others)])):
-            words = [str(variant.path), str(selfie), "--model", str(model), "--classification", str(head)]
-            with contextlib.redirect_stdout(io.StringIO()):
-                status = verify.main(words)
-            expected = verify.EXIT_SAME if same else verify.EXIT_DIFFERENT
-            counts[same] += status == expected
-            if status != expected:
-                names = f"{variant.selfie.parent.name}/{variant.selfie.name}, {variant.label}, {selfie}"
-                print(f"  {names}: exit status {status} instead of {expected}")
-    print(f"verify.py, {kind}: same person {counts[True]} of {len(variants)} right, ", end="")
-    print(f"different people {counts[False]} of {len(variants)} right")
+        pairs = [(verify.EXIT_SAME, (own or [variant.selfie])[0])]
+        pairs.append((verify.EXIT_DIFFERENT, others[number % len(others)]))
+        for expected, selfie in pairs:
+            now, before = answer(variant.path, selfie), answer(variant.selfie, selfie)
+            as_before += now == before
+            right += now == expected
+            right_before += before == expected
+            if now != before:
+                names = f"{variant.person}/{variant.selfie.name}, {variant.label}, and {selfie}"
+                print(f"  {names}: exit status {now} instead of {before}")
+    total = 2 * len(variants)
+    print(
+        f"verify.py, {kind}: {as_before} of {total} answers are those of the selfie as it is; "
+        f"{right} are right, {right_before} with the selfie as it is"
+    )
 
 
 def draw_sheet(variants: list[Variant], wrong: set[Path], faces: Path, path: Path) -> None:
