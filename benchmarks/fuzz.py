@@ -12,21 +12,14 @@ is saved. Input number N of a target depends only on --seed and N.
 Exit status: 0, or 1 if there are findings.
 """
 
-import faulthandler
-import itertools
 import mmap
 import os
-import random
 import re
-import resource
-import shutil
 import signal
-import struct
 import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,19 +28,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from fuzzing.worker import FINISHED, HEADER, MAX_INPUT, STOPPED, Job, Worker, save
+
 from utils import interrupts
-from utils.cli import InputError, bounded, clean_exit, describe_error, file_path, script_parser
+from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
 
 if TYPE_CHECKING:
-    from fuzz_targets import Target
+    from fuzzing.target import Target
 
 NAMES = ("pickle", "sidecar", "normalization", "head", "weights", "pairs", "names", "image", "video_header", "model")
 NAMES += ("model_load", "onnx", "onnx_load")
-MAX_INPUT = 1 << 26  # bytes
-MAX_SAVED = 3  # inputs of each kind of finding
 PATIENCE = 60.0  # seconds on the clock without a new input, besides ten times the limit on CPU time
-HEADER = struct.Struct("<QQQQQ")  # what parent and child share: number and size of the input; tried, accepted, refused
-FINISHED, STOPPED = 0, 3  # exit statuses of the child: the time is over; a fresh process shall go on
 
 
 def build_parser():
@@ -63,7 +54,7 @@ def build_parser():
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from fuzz_targets import TARGETS
+    from fuzzing.targets import TARGETS
 
     if args.replay:
         if args.target == "all":
@@ -72,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     print("target          tried  accepted   refused  findings  CPU s", flush=True)
     found = 0
     for name in NAMES if args.target == "all" else (args.target,):
-        run = Run(name, TARGETS[name], args.seed, 60 * args.minutes, args.output)
+        run = Run(Job(name, TARGETS[name], args.seed, args.output), 60 * args.minutes)
         run.go()
         print(
             f"{name:13}{run.tried:8,}{run.accepted:10,}{run.refused:10,}{run.findings.total():10,}{run.cpu:7,.0f}",
@@ -104,11 +95,8 @@ def replay(target: "Target", path: Path) -> int:
 class Run:
     """The trial of one target, in one child process after another."""
 
-    name: str
-    target: "Target"
-    seed: int
+    job: Job
     seconds: float  # of CPU
-    output: Path  # folder of saved inputs
     tried: int = 0
     accepted: int = 0
     refused: int = 0
@@ -132,9 +120,9 @@ class Run:
         folder.mkdir()
         pid = os.fork()
         if not pid:
-            self._leave(lambda: self.target.seeds(folder) and None)
+            self._leave(lambda: self.job.target.seeds(folder) and None)
         if os.waitpid(pid, 0)[1]:
-            raise InputError(f"the valid files for {self.name} cannot be made")
+            raise InputError(f"the valid files for {self.job.name} cannot be made")
         seeds = [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()]
         assert seeds
         return seeds
@@ -154,8 +142,11 @@ class Run:
         HEADER.pack_into(shared, 0, start, 0, 0, 0, 0)
         left, pid = self.seconds - self.cpu, os.fork()
         if not pid:
-            self._leave(lambda: Worker(self, folder, seeds, shared, log).work(start, left), log)
-        patience, last, since = PATIENCE + 10 * self.target.seconds, -1, time.monotonic()
+            self._leave(
+                lambda: Worker(self.job, folder, seeds, shared, log).work(start, left),
+                log,
+            )
+        patience, last, since = PATIENCE + 10 * self.job.target.seconds, -1, time.monotonic()
         while True:
             done, status, usage = os.wait4(pid, os.WNOHANG)
             number, _, tried, accepted, refused = HEADER.unpack_from(shared)
@@ -180,7 +171,7 @@ class Run:
         if not os.WIFSIGNALED(status):
             kind = f"exit status {os.WEXITSTATUS(status)}"
         elif os.WTERMSIG(status) == signal.SIGPROF:
-            kind = f"over {self.target.seconds:g} s of CPU"
+            kind = f"over {self.job.target.seconds:g} s of CPU"
         elif os.WTERMSIG(status) == signal.SIGKILL:
             kind = "hangs, or is killed"
         else:
@@ -192,98 +183,12 @@ class Run:
             kind += f" in {re.sub(r'.*/', '', places[0])}"
         size = HEADER.unpack_from(shared)[1]
         self.findings[kind] += 1
-        save(self.output, f"{self.name}-{number}", bytes(shared[HEADER.size : HEADER.size + size]), self.findings[kind])
-
-
-def save(folder: Path, name: str, data: bytes, count: int) -> None:
-    """Keep the input of the first few findings of a kind."""
-    if count <= MAX_SAVED:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.bin").write_bytes(data)
-
-
-class Worker:
-    """The child: makes inputs and reads them, within limits."""
-
-    def __init__(self, run: Run, folder: Path, seeds: list[bytes], shared: mmap.mmap, log: Path):
-        self.run, self.target, self.seeds, self.shared = run, run.target, seeds, shared
-        self.folder = folder / "files"
-        self.log = open(log, "a")  # noqa: SIM115  it stays open to the end, for faulthandler too
-        self.kinds = Counter(run.findings)
-        for number in interrupts.SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        silence = os.open(os.devnull, os.O_RDWR)
-        for stream in (1, 2):
-            os.dup2(silence, stream)
-        faulthandler.enable(self.log)
-        warnings.simplefilter("ignore")
-
-    def work(self, start: int, seconds: float) -> int:
-        """Read inputs from number `start` on. seconds: of CPU."""
-        self.target.warm_up()
-        self.try_one(start, limited=False)  # loads what the reader needs
-        self._limit_memory()
-        for number in itertools.count(start):
-            self.try_one(number)
-            if sum(os.times()[:4]) > seconds:  # its own and its children's
-                return FINISHED
-            if number - start >= self.target.rounds:
-                return STOPPED
-
-    def _limit_memory(self) -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + (self.target.megabytes << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-    def try_one(self, number: int, limited: bool = True) -> None:
-        rng = random.Random(f"{self.run.seed} {self.run.name} {number}")
-        data = rng.choice(self.seeds)
-        if limited:
-            data = self.target.mutate(data, self.seeds, rng)[:MAX_INPUT]
-        _, _, tried, accepted, refused = HEADER.unpack_from(self.shared)
-        self.shared[HEADER.size : HEADER.size + len(data)] = data
-        HEADER.pack_into(self.shared, 0, number, len(data), tried + limited, accepted, refused)
-        if limited:
-            signal.setitimer(signal.ITIMER_PROF, self.target.seconds)
-        kind = self._read(data)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        accepted, refused = accepted + (kind == "accepted"), refused + (kind == "refused")
-        if limited:
-            HEADER.pack_into(self.shared, 0, number, len(data), tried + 1, accepted, refused)
-        if kind not in ("accepted", "refused"):
-            self.kinds[kind] += 1
-            print(f"finding: {kind}", file=self.log, flush=True)
-            save(self.run.output, f"{self.run.name}-{number}", data, self.kinds[kind])
-
-    def _read(self, data: bytes) -> str:
-        """What becomes of an input: "accepted", "refused", or the kind of the finding."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        try:
-            self.target.read(data, self.folder)
-            return "accepted"
-        except self.target.refusals as exc:
-            return _odd_message(describe_error(exc)) or "refused"
-        except BaseException as exc:
-            place = traceback.extract_tb(exc.__traceback__)
-            own = [frame for frame in place if "/utils/" in frame.filename] or place
-            return f"{type(exc).__name__} in {Path(own[-1].filename).name}, line {own[-1].lineno}: {_gist(str(exc))}"
-
-
-def _odd_message(message: str) -> str | None:
-    """What is wrong with a refusal's message, which becomes one `error:` line. None if nothing is."""
-    from fuzz_targets import MAX_MESSAGE
-
-    if len(message) > MAX_MESSAGE:
-        return f"a message of over {MAX_MESSAGE} characters: {_gist(message)}"
-    if not message.strip():
-        return "an empty message"
-    return None
-
-
-def _gist(message: str) -> str:
-    """The beginning of a message without paths, quotations and numbers, so that findings of one kind look alike."""
-    return ascii(re.sub(r"\S*/|['\"[{].*|[-+]?\d[\d.e+-]*", "", " ".join(message[:300].split()))[:70].strip())
+        save(
+            self.job.output,
+            f"{self.job.name}-{number}",
+            bytes(shared[HEADER.size : HEADER.size + size]),
+            self.findings[kind],
+        )
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import struct
 import subprocess
+import sys
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
+from support import DEADLINE, ROOT
 
 from utils.cli import InputError
 from utils.keras_models import read_layer_names, read_note
@@ -24,6 +26,7 @@ def write_loop(path):
 
 
 @pytest.mark.slow
+@pytest.mark.hostile
 def test_an_endless_loop_in_the_library_is_one_line(tmp_path):
     path = tmp_path / "loop.h5"
     write_loop(path)
@@ -48,6 +51,17 @@ def test_a_good_file_is_checked_once(tmp_path, monkeypatch):
     FileCheck(path).finish()
 
 
+@pytest.mark.slow
+def test_a_users_own_limits_are_kept(tmp_path):
+    path = tmp_path / "good.h5"
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.arange(6.0)
+    command = f"ulimit -v 1000000; exec {sys.executable} -m utils.model_file {path}"
+    result = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("place", "value"), [(4, b"\xff"), (6, b"\x21"), (8, b"\x01"), (10, b"\x63"), (24, b"\xff" * 4), (42, b"\xff" * 4)]
 )
@@ -69,6 +83,7 @@ def test_odd_zip_headers_are_one_line(tmp_path, place, value):
         assert len(str(error)) < 500
 
 
+@pytest.mark.hostile
 def test_damaged_hdf5_notes_are_one_line(tmp_path):
     path = tmp_path / "damaged.h5"
     with h5py.File(path, "w") as file:

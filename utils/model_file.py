@@ -126,11 +126,15 @@ def _limit_resources(size: int) -> None:
         import resource
     except ImportError:  # not on Windows
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    seconds = MIN_SECONDS + size // BYTES_PER_SECOND
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    memory = EXTRA_MEMORY + 2 * _max_content(size)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: MIN_SECONDS + size // BYTES_PER_SECOND,
+        resource.RLIMIT_AS: EXTRA_MEMORY + 2 * _max_content(size),
+    }
+    for kind, limit in limits.items():
+        highest = resource.getrlimit(kind)[1]  # of this user, who cannot raise it
+        limit = limit if highest == resource.RLIM_INFINITY else min(limit, highest)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _max_content(size: int) -> int:
