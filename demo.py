@@ -2,10 +2,10 @@
 
   make demo
 
-Draws selfies of a dozen people, runs every numbered step on them, renders a "webcam" video in which
-enrolled people and strangers come and go, recognizes them, and reports the results. Every command is
-printed so that you can copy it. The demo downloads nothing and needs no screen. The exit status is 1
-if recognition was bad.
+Draws selfies of a dozen people and a photo each of forty strangers, runs every numbered step on them,
+renders a "webcam" video in which enrolled people and other strangers come and go, recognizes them, and
+reports the results. Every command is printed so that you can copy it. The demo downloads nothing and
+needs no screen. The exit status is 1 if recognition was bad.
 """
 
 import argparse
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 NAMES = ("Amara", "Björn", "Chloé", "Dmitri", "Elif", "Farid", "Grace", "Hiro", "Inés", "Jonas", "Keala", "Liwei")
 PHOTOS = 10  # per person
 SHOWN = 8  # enrolled people who appear in the video
-STRANGERS = 4
+STRANGERS = 4  # in the video
+COHORT = 40  # other people, a photo each: they show how much alike drawn people look to a network
 MADE_FOLDERS = ("selfies", "faces", "models", "features", "similarity")
 MADE_FILES = ("contact_sheet.png", "webcam.mp4", "annotated.mp4", "events.jsonl", "still.png")
 # The demo fails below these. Its threshold comes from the false accept rate of only two held-out people.
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
     print(f"drawing {len(enrolled)} people, {PHOTOS} photos each")
     draw_selfies(enrolled, args.seed, out)
+    draw_cohort(args.seed, out)
     run("selfies2face.py", "--face_selfies", out / "selfies", "--faces_path", out / "faces")
     run("network.py", "--output", out / "models", "--model", "dlib", "--backbone", "dlib", "--print_model", 0)
     model = ("--model", out / "models/dlib")
@@ -117,6 +119,22 @@ def draw_selfies(people: dict[str, "Identity"], seed: int, out: Path) -> None:
             write_image(out / "selfies" / name / f"selfie_{number:02}.jpg", photo)
         shown += photos[: PHOTOS // 2]
     write_image(out / "contact_sheet.png", contact_sheet(shown, columns=PHOTOS))
+
+
+def draw_cohort(seed: int, out: Path) -> None:
+    """Write a JPEG of each of COHORT people who are neither enrolled nor in the video, as strangers."""
+    import numpy as np
+
+    from utils.features import feature_files
+    from utils.media.images import write_image
+    from utils.synthetic.identity import sample_identity
+    from utils.synthetic.portrait import draw_selfie
+
+    rng = np.random.default_rng((seed, COHORT))
+    first = 1000 * seed + len(NAMES) + STRANGERS
+    for number in range(COHORT):
+        photo = draw_selfie(sample_identity(first + number), rng)
+        write_image(out / "selfies" / feature_files.STRANGERS / f"stranger_{number:02}.jpg", photo)
 
 
 def run(script: str, *arguments: object) -> str:
