@@ -59,9 +59,7 @@ def compare_heads(
     far: float,
     rng: np.random.Generator,
 ) -> Comparison:
-    """Measure both heads on people and strangers that neither learned from.
-
-    Each person's pairs weigh the same in total.
+    """Measure both heads on people and strangers that neither learned from. Each person's pairs weigh the same.
 
     Args:
         plain, learned: the heads, with their thresholds.

@@ -40,8 +40,7 @@ def choose_operating_point(
     Args:
         similarity: the head's Keras model.
         matrix, labels: features (n, D) and people (n,), STRANGER_LABEL for strangers.
-        held: the held-out rows, int (h,).
-        target_far: the false accept rate to choose the threshold for.
+        held, target_far: the held-out rows, int (h,), and the false accept rate to choose the threshold for.
     """
     if not len(held):
         rule = {"threshold": RECIPE_THRESHOLD, "min_votes": RECIPE_MIN_VOTES, "far": None}
