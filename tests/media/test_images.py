@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from bad_inputs import POSTSCRIPT, png_chunk, with_png_chunks
+from bad_inputs import POSTSCRIPT, png_chunk, turned, with_png_chunks
 from PIL import Image
 from pillow_heif import register_heif_opener
 
@@ -36,20 +36,11 @@ def assert_close(image: np.ndarray, expected: np.ndarray, max_difference: float)
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 def test_exif_orientation(picture, orientation, file_format):
-    turned = {
-        1: picture,
-        2: picture[:, ::-1],
-        3: picture[::-1, ::-1],
-        4: picture[::-1],
-        5: picture.transpose(1, 0, 2),
-        6: np.rot90(picture, 1),
-        7: np.rot90(picture, 2).transpose(1, 0, 2),
-        8: np.rot90(picture, -1),
-    }[orientation]
+    stored = turned(picture, orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
     quality = {} if file_format == "PNG" else {"quality": 95}
-    data = encode(Image.fromarray(np.ascontiguousarray(turned)), file_format, exif=exif, **quality)
+    data = encode(Image.fromarray(stored), file_format, exif=exif, **quality)
     assert_close(decode_image(data), picture, 4)
 
 

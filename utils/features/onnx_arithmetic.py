@@ -6,7 +6,7 @@ fingerprints see weights.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from utils.features.onnx_graph import (
     plain,
     raised,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 Operator = Callable[[Node], Activation]
 
@@ -95,6 +98,12 @@ def _split_constant(node: Node) -> tuple[Activation, np.ndarray | None, bool]:
     return node.activation(1), node.weights(0), True
 
 
+def _merge(node: Node, layer: type["keras.Layer"]) -> Activation:
+    """Both operands, which are computed, through a layer that takes two."""
+    first, second = _aligned(node)
+    return Activation(layer(name=node.name)([first.tensor, second.tensor]), first.axes)
+
+
 ONE, ZERO = np.ones((), np.float32), np.zeros((), np.float32)
 
 
@@ -104,8 +113,7 @@ def add(node: Node) -> Activation:
     x, constant, _ = _split_constant(node)
     if constant is not None:
         return affine(x, ONE, constant, node)
-    first, second = _aligned(node)
-    return Activation(layers.Add(name=node.name)([first.tensor, second.tensor]), first.axes)
+    return _merge(node, layers.Add)
 
 
 def subtract(node: Node) -> Activation:
@@ -114,8 +122,7 @@ def subtract(node: Node) -> Activation:
     x, constant, is_first = _split_constant(node)
     if constant is not None:
         return affine(x, -ONE, constant, node) if is_first else affine(x, ONE, -constant, node)
-    first, second = _aligned(node)
-    return Activation(layers.Subtract(name=node.name)([first.tensor, second.tensor]), first.axes)
+    return _merge(node, layers.Subtract)
 
 
 def multiply(node: Node) -> Activation:
@@ -124,8 +131,7 @@ def multiply(node: Node) -> Activation:
     x, constant, _ = _split_constant(node)
     if constant is not None:
         return affine(x, constant, ZERO, node)
-    first, second = _aligned(node)
-    return Activation(layers.Multiply(name=node.name)([first.tensor, second.tensor]), first.axes)
+    return _merge(node, layers.Multiply)
 
 
 def divide(node: Node) -> Activation:
