@@ -47,11 +47,17 @@ class LearnedStrangers:
                 rows.append(max(track.observations, key=lambda observation: observation.quality).embedding)
             self._named.discard(track_id)
         for row in rows:
-            known = self.gallery.head.score_gallery(row[None], self.learned) if len(self.learned) else np.zeros(1)
-            if known.max() <= SAME_STRANGER:
+            if not self._is_known(row):
                 self.learned = np.concatenate([self.learned, row[None]])[-MAX_LEARNED:]
                 self.gallery.add_strangers(row[None])
                 self.new += 1
+
+    def _is_known(self, row: np.ndarray) -> bool:
+        """Whether a face, float32 (D,), is of a stranger who has been learned already."""
+        head = self.gallery.head
+        # Not score_gallery: the head keeps the projection of the last gallery, which the next frame needs again.
+        scores = head.score_projected(head.project(row[None]), head.project(self.learned))
+        return bool(scores.max(initial=0.0) > SAME_STRANGER)
 
     def save(self) -> None:
         """Learn the faces whose tracks have not ended, and write all of them. Raises InputError or OSError."""
