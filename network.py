@@ -124,11 +124,11 @@ def channel_numbers(text: str) -> tuple[float, ...]:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.faces.crops import CROP_POINTS
-    from utils.features.backbones import build_extractor, is_face_network
     from utils.features.extractor import model_fingerprint, save_extractor
-    from utils.features.onnx_preprocessing import OnnxOptions
     from utils.files import make_folder
     from utils.keras_models import import_keras, new_model_path
+    from utils.networks.backbones import build_extractor, is_face_network
+    from utils.networks.onnx_preprocessing import OnnxOptions
 
     path = new_model_path(args.output / args.model_name)
     if args.flip and path.suffix.lower() != ".keras":

@@ -182,7 +182,7 @@ def dlib_descriptors(chips: "list[np.ndarray]") -> Callable[[], list]:
     """dlib's own network, called as face_recognition and DeepFace do: one face at a time."""
     import dlib
 
-    from utils.features.dlib_network import find_dlib_weights
+    from utils.networks.dlib_network import find_dlib_weights
 
     network = dlib.face_recognition_model_v1(str(find_dlib_weights()))
     return lambda: [network.compute_face_descriptor(chip) for chip in chips]

@@ -11,7 +11,8 @@ from support import ROOT
 ALLOWED = {
     "media": set(),
     "faces": {"media"},
-    "features": {"faces", "media"},
+    "networks": {"faces", "media"},
+    "features": {"networks", "faces", "media"},
     "heads": {"features", "faces", "media"},
     "recognition": {"heads", "features", "faces", "media"},
     "display": {"media"},

@@ -68,7 +68,7 @@ def _mutate_attribute(attribute: object, number: int, rng: random.Random) -> Non
 
 def read_onnx_file(data: bytes, folder: Path) -> None:
     """Parse a network and compute what depends on constants alone."""
-    from utils.features.onnx_file import FOLDABLE, node_attributes, parse_onnx
+    from utils.networks.onnx_file import FOLDABLE, node_attributes, parse_onnx
 
     file = parse_onnx(data)
     values = dict(file.constants) | {"": None}
@@ -85,8 +85,8 @@ def build_onnx(data: bytes, folder: Path) -> None:
     """Rebuild a network and compare it with ONNX Runtime, as network.py does."""
     import keras
 
-    from utils.features.onnx_extractor import build_from_onnx
-    from utils.features.onnx_network import NO_OPTIONS
+    from utils.networks.onnx_extractor import build_from_onnx
+    from utils.networks.onnx_network import NO_OPTIONS
 
     keras.backend.clear_session()
     path = folder / "network.onnx"
@@ -99,7 +99,7 @@ def load_onnx() -> None:
     import onnx.reference
     import onnx.shape_inference  # noqa: F401
 
-    from utils.features import onnx_file  # noqa: F401
+    from utils.networks import onnx_file  # noqa: F401
 
 
 def load_onnx_and_keras() -> None:
@@ -110,4 +110,4 @@ def load_onnx_and_keras() -> None:
     disable_telemetry()
     import onnxruntime  # noqa: F401
 
-    from utils.features import onnx_extractor  # noqa: F401
+    from utils.networks import onnx_extractor  # noqa: F401

@@ -12,13 +12,13 @@ from fuzzing.target import check
 
 
 def weights_seeds(folder: Path) -> None:
-    from utils.features.dlib_network import find_dlib_weights
+    from utils.networks.dlib_network import find_dlib_weights
 
     shutil.copy(find_dlib_weights(), folder / "weights.dat")
 
 
 def read_weights(data: bytes, folder: Path) -> None:
-    from utils.features.dlib_network import read_dlib_weights
+    from utils.networks.dlib_network import read_dlib_weights
 
     weights = read_dlib_weights(data)
     arrays = [*weights.kernels, *weights.biases, *weights.gammas, *weights.betas, weights.dense, weights.mean_rgb]
@@ -29,7 +29,7 @@ def read_weights(data: bytes, folder: Path) -> None:
 @functools.lru_cache(maxsize=1)
 def _weight_tokens(data: bytes) -> list[tuple[int, int]]:
     """(start, end) of everything that the reader reads in a valid file."""
-    from utils.features import dlib_network
+    from utils.networks import dlib_network
 
     tokens = []
 

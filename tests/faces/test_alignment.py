@@ -17,8 +17,8 @@ from utils.faces.alignment import (
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector
 from utils.faces.dlib_hog import LANDMARKS_FILE
-from utils.features.dlib_network import find_dlib_weights
 from utils.media.images import read_image
+from utils.networks.dlib_network import find_dlib_weights
 from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from utils.features.backbones import build_extractor
 from utils.features.extractor import load_extractor
 from utils.features.inference import cpu_slow_reason, inference_model
+from utils.networks.backbones import build_extractor
 
 
 def randomize(model, seed: int = 0) -> None:

@@ -5,7 +5,6 @@ import pytest
 
 import network
 from utils.cli import InputError
-from utils.features.backbones import build_extractor
 from utils.features.extractor import load_extractor, model_fingerprint
 from utils.heads.head import Head
 from utils.heads.plain import (
@@ -17,6 +16,7 @@ from utils.heads.plain import (
     plain_similarity,
     suitable_measure,
 )
+from utils.networks.backbones import build_extractor
 
 
 @pytest.mark.parametrize("constants", CONSTANTS.values())

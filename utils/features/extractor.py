@@ -12,9 +12,9 @@ import numpy as np
 from utils import interrupts
 from utils.cli import InputError
 from utils.faces.crops import CROP_POINTS, are_crop_points, cut_crop, is_dlib_crop
-from utils.features.backbones import INPUT_NAME
 from utils.features.inference import inference_model, on_accelerator
 from utils.keras_models import find_model, load_model, padded_batch_size, read_note, save_model
+from utils.networks.backbones import INPUT_NAME
 
 if TYPE_CHECKING:
     import keras

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from utils.features.onnx_graph import Activation, Node, checked_axis, plain
+from utils.networks.onnx_graph import Activation, Node, checked_axis, plain
 
 Operator = Callable[[Node], Activation]
 

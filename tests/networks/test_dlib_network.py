@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import network
-from utils.features.dlib_network import find_dlib_weights, read_dlib_weights
 from utils.features.extractor import load_extractor
 from utils.keras_models import save_model
+from utils.networks.dlib_network import find_dlib_weights, read_dlib_weights
 
 
 @pytest.fixture(scope="module")

@@ -217,7 +217,7 @@ def test_flags_that_do_not_fit_are_one_line(words, part, tmp_path, capsys):
 
 
 def test_a_network_that_was_rebuilt_wrongly_is_refused(tmp_path, capsys, monkeypatch):
-    from utils.features import onnx_extractor
+    from utils.networks import onnx_extractor
 
     monkeypatch.setattr(onnx_extractor, "MAX_DIFFERENCE", 0)
     assert build(tmp_path / "models", write_ir_resnet(tmp_path / "net.onnx")) == 2

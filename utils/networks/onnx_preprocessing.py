@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.features.onnx_file import node_attributes
-from utils.features.onnx_graph import IMAGE, Activation
+from utils.networks.onnx_file import node_attributes
+from utils.networks.onnx_graph import IMAGE, Activation
 
 if TYPE_CHECKING:
     import onnx

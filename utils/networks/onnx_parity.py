@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.features.onnx_file import first_line
-from utils.features.onnx_network import OnnxNetwork
+from utils.networks.onnx_file import first_line
+from utils.networks.onnx_network import OnnxNetwork
 from utils.telemetry import disable_telemetry
 
 PARITY_IMAGES = 4

@@ -8,10 +8,10 @@ import pytest
 from support import assert_one_error_line, run_script
 
 import network
-from utils.features import backbones
-from utils.features.backbones import build_extractor, find_layer, with_flip
 from utils.features.extractor import Extractor, load_extractor
 from utils.keras_models import save_model
+from utils.networks import backbones
+from utils.networks.backbones import build_extractor, find_layer, with_flip
 
 
 @pytest.fixture(scope="module")

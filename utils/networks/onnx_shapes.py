@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.features.onnx_graph import Activation, Node, arrange, checked_axis, reshape
+from utils.networks.onnx_graph import Activation, Node, arrange, checked_axis, reshape
 
 Result = Activation | np.ndarray | list[Activation]
 Operator = Callable[[Node], Result]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from utils.features.onnx_graph import Activation, Node, image, in_axes_of, plain
+from utils.networks.onnx_graph import Activation, Node, image, in_axes_of, plain
 
 Operator = Callable[[Node], Activation]
 LOWEST = -3.0e38  # pads the input of a maximum; all but the lowest float32, which bfloat16 would round to −infinity

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.features import onnx_arithmetic, onnx_functions, onnx_layers, onnx_shapes
-from utils.features.onnx_file import FOLDABLE, OnnxFile, first_line, node_attributes, node_name
-from utils.features.onnx_graph import Activation, Node
-from utils.features.onnx_preprocessing import NO_OPTIONS, OnnxOptions, Preprocessing, channel_change
+from utils.networks import onnx_arithmetic, onnx_functions, onnx_layers, onnx_shapes
+from utils.networks.onnx_file import FOLDABLE, OnnxFile, first_line, node_attributes, node_name
+from utils.networks.onnx_graph import Activation, Node
+from utils.networks.onnx_preprocessing import NO_OPTIONS, OnnxOptions, Preprocessing, channel_change
 
 if TYPE_CHECKING:
     import keras

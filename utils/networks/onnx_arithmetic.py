@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.features.onnx_graph import (
+from utils.networks.onnx_graph import (
     IMAGE,
     MAX_VALUES,
     Activation,

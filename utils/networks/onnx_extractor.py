@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.cli import InputError
-from utils.features.onnx_file import read_onnx
-from utils.features.onnx_network import OnnxNetwork, build_onnx_network
-from utils.features.onnx_parity import measure_parity
-from utils.features.onnx_preprocessing import NO_OPTIONS, OnnxOptions
-from utils.features.sface_network import find_sface_weights, is_sface
+from utils.networks.onnx_file import read_onnx
+from utils.networks.onnx_network import OnnxNetwork, build_onnx_network
+from utils.networks.onnx_parity import measure_parity
+from utils.networks.onnx_preprocessing import NO_OPTIONS, OnnxOptions
+from utils.networks.sface_network import find_sface_weights, is_sface
 
 if TYPE_CHECKING:
     import keras

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx import helper
 from onnx_networks import GraphWriter, write_mobilefacenet, write_quantized
 
-from utils.features.onnx_file import FOLDABLE, node_attributes, parse_onnx
+from utils.networks.onnx_file import FOLDABLE, node_attributes, parse_onnx
 
 
 def fold_all(data: bytes) -> int:

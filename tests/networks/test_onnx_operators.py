@@ -5,10 +5,10 @@ import pytest
 from onnx_networks import SIZE, GraphWriter
 
 from utils.features.inference import inference_model
-from utils.features.onnx_file import read_onnx
-from utils.features.onnx_network import build_onnx_network
-from utils.features.onnx_parity import parity_images, run_onnx
 from utils.keras_models import load_model, save_model
+from utils.networks.onnx_file import read_onnx
+from utils.networks.onnx_network import build_onnx_network
+from utils.networks.onnx_parity import parity_images, run_onnx
 
 pytestmark = pytest.mark.slow
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.cli import InputError
-from utils.features.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
-from utils.features.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
-from utils.features.onnx_extractor import build_from_onnx, build_sface
-from utils.features.onnx_preprocessing import NO_OPTIONS, OnnxOptions
-from utils.features.sface_network import INPUT_SIZE as SFACE_INPUT_SIZE
+from utils.networks.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
+from utils.networks.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
+from utils.networks.onnx_extractor import build_from_onnx, build_sface
+from utils.networks.onnx_preprocessing import NO_OPTIONS, OnnxOptions
+from utils.networks.sface_network import INPUT_SIZE as SFACE_INPUT_SIZE
 
 if TYPE_CHECKING:
     import keras

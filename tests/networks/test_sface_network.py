@@ -11,7 +11,7 @@ from utils.cli import InputError
 from utils.faces.crops import CROP_POINTS
 from utils.features import sface_network
 from utils.features.extractor import load_extractor
-from utils.features.sface_network import find_sface_weights
+from utils.networks.sface_network import find_sface_weights
 
 
 @pytest.fixture(scope="module")
