@@ -40,7 +40,8 @@ def test_the_window_waits_for_a_camera_without_pictures(screen, tmp_path):
 @pytest.mark.slow
 def test_the_window_saves_undoes_pauses_and_helps(screen, tmp_path):
     folder = tmp_path / "ada"
-    pictures = [webcam_view(Shot(yaw=float(18 * np.sin(step / 6))), seed=step) for step in range(38)]
+    # The head holds each pose for two seconds: whenever "g" is pressed, the front is the front.
+    pictures = [webcam_view(Shot(yaw=float(yaw)), seed=step) for yaw in (0, 27, 0, -22) for step in range(20)]
     write_clip(tmp_path / "long.mp4", pictures * 40, rate=10)
     process = start(screen, "capture.py", "-o", folder, "-v", tmp_path / "long.mp4")
     screen.wait_for("capture")
