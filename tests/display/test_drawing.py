@@ -10,9 +10,9 @@ from utils.display.drawing import (
     KNOWN_COLOR,
     UNKNOWN_COLOR,
     WARNING_COLOR,
+    Box,
     draw_countdown,
     draw_entry,
-    draw_face,
     draw_help,
     draw_inset,
     draw_message,
@@ -22,11 +22,17 @@ from utils.display.drawing import (
     mirror,
     text_height,
 )
+from utils.display.labels import draw_labels, name_label
 from utils.display.text import text_mask
 from utils.display.viewers import while_paused
 from utils.live import controls as live
 
 KEYS = [("h", "help"), ("q", "quit"), ("s", "save")]
+
+
+def draw_face(image: np.ndarray, box: Box, name: str | None, score: float) -> None:
+    draw_plain_face(image, box, good=name is not None)
+    draw_labels(image, [name_label(box, name, score)])
 
 
 def count(image, color) -> int:

@@ -46,9 +46,11 @@ def drawn(controls: LiveControls, note: str | None) -> dict[str, str]:
     """The texts that are drawn on a frame without faces. note: what is wrong with the camera."""
     texts = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "draw_message", lambda _, text, **options: texts.update(message=text))
-        patch.setattr(drawing, "draw_entry", lambda _, prompt, text, hint: texts.update(entry=text))
-        patch.setattr(drawing, "draw_status", lambda _, text, aside, keys, widest: texts.update(aside=aside, keys=keys))
+        patch.setattr(drawing, "draw_message", lambda _, text, **options: texts.update(message=text) or 0)
+        patch.setattr(drawing, "draw_entry", lambda _, prompt, text, hint: texts.update(entry=text) or 480)
+        patch.setattr(
+            drawing, "draw_status", lambda _, text, aside, keys, widest: texts.update(aside=aside, keys=keys) or 0
+        )
         controls.draw(np.full((480, 640, 3), 128, np.uint8), [], None, note, False)
     return texts
 

@@ -24,8 +24,7 @@ def rgb(color: str) -> Color:
 
 # Color alone carries no meaning: a face that is unknown or not good enough gets corners instead of a box,
 # and a warning says what is wrong.
-KNOWN_COLOR, KNOWN_TEXT = rgb(BLUE), (255, 255, 255)
-UNKNOWN_COLOR, UNKNOWN_TEXT = rgb(ORANGE), (0, 0, 0)
+KNOWN_COLOR, UNKNOWN_COLOR = rgb(BLUE), rgb(ORANGE)
 WARNING_COLOR, KEY_COLOR = rgb(VERMILION), rgb(SKY_BLUE)
 PANEL_COLOR, PANEL_TEXT, PANEL_HINT = (18, 20, 24), (245, 245, 245), (172, 180, 190)
 PANEL_OPACITY = 0.72  # behind all text except labels, 0-1
@@ -87,18 +86,6 @@ def _paint(image: np.ndarray, mask: np.ndarray, left: int, top: int, color: Colo
         region[:] = cv2.blendLinear(ink, np.ascontiguousarray(region), weight, 1 - weight)
 
 
-def draw_face(image: np.ndarray, box: Box, name: str | None, score: float) -> None:
-    """Draw a face's box with its name and probability; an unknown face gets only the box's corners."""
-    draw_plain_face(image, box, good=name is not None)
-    # Small faces in a crowd get small labels, which cover less of their neighbors.
-    size = min(text_height(image), max(12, box[2] // 4))
-    if name is None:
-        draw_label(image, box, "unknown", "", UNKNOWN_COLOR, UNKNOWN_TEXT, size)
-    else:
-        # A rounded "100 %" would claim a certainty that comparing faces cannot give.
-        draw_label(image, box, name, f"{min(score, 0.99):.0%}", KNOWN_COLOR, KNOWN_TEXT, size)
-
-
 def draw_plain_face(image: np.ndarray, box: Box, good: bool) -> None:
     """Draw a box without a name: all of it if the face is good enough, otherwise only the corners."""
     thickness = line_thickness(image)
@@ -118,24 +105,6 @@ def _draw_outline(image: np.ndarray, box: Box, color: Color, thickness: int, arm
         for corner_y, step_y in ((y, arm), (y + h, -arm)):
             for end in ((corner_x + step_x, corner_y), (corner_x, corner_y + step_y)):
                 cv2.line(image, (corner_x, corner_y), end, color, thickness, cv2.LINE_AA)
-
-
-def draw_label(image: np.ndarray, box: Box, text: str, aside: str, color: Color, text_color: Color, size: int) -> None:
-    """Write a text and a smaller aside on a filled bar above a box, or below it if there is no room above."""
-    pad, gap = size // 3, size // 2 if aside else 0
-    small = max(10, round(0.82 * size))
-    beside = text_width(aside, small) + gap + 2 * pad
-    text = fit_text(text, size, image.shape[1] - beside)
-    width, height = text_width(text, size) + beside, round(1.5 * size)
-    edge = line_thickness(image) // 2 + 1
-    left = max(0, min(box[0] - edge, image.shape[1] - width))
-    top = box[1] - height - edge
-    if top < 0:
-        top = box[1] + box[3] + edge
-    top = max(0, min(top, image.shape[0] - height))
-    draw_panel(image, left, top, width, height, color, 1.0)
-    shift = draw_text(image, text, left + pad, top, size, text_color)
-    draw_text(image, aside, left + pad + shift + gap, top + round(0.9 * (size - small)), small, text_color)
 
 
 def draw_status(
@@ -192,8 +161,11 @@ def _key_lines(keys: Sequence[tuple[str, str]], size: int, width: int) -> list[l
     return lines
 
 
-def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: float | None = None) -> None:
-    """Write a message on a bar at the top. progress: 0-1, drawn as a line below the text; None for no line."""
+def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: float | None = None) -> int:
+    """Write a message on a bar at the top. Returns the first row below it.
+
+    progress: 0-1, drawn as a line below the text; None for no line.
+    """
     size = round(1.15 * text_height(image))
     pad, row = size, round(1.35 * size)
     lines = wrap_text(text, size, image.shape[1] - 4 * pad, MAX_MESSAGE_LINES)
@@ -210,10 +182,11 @@ def draw_message(image: np.ndarray, text: str, warning: bool = False, progress: 
         cv2.rectangle(image, (left + pad, y - line), (left + width - pad, y - 1), (80, 86, 94), cv2.FILLED)
         if done:
             cv2.rectangle(image, (left + pad, y - line), (left + pad + done, y - 1), KEY_COLOR, cv2.FILLED)
+    return top + height
 
 
-def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: done    Esc: cancel") -> None:
-    """Draw a text field with a caret, a prompt above and a hint below.
+def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: done    Esc: cancel") -> int:
+    """Draw a text field with a caret, a prompt above and a hint below. Returns its first row.
 
     It lies near the bottom, above the status line, so that it does not cover the face to be named.
     """
@@ -236,6 +209,7 @@ def draw_entry(image: np.ndarray, prompt: str, typed: str, hint: str = "Enter: d
     start = (end + caret, field + round(0.4 * size))
     cv2.rectangle(image, start, (start[0] + caret - 1, field + round(1.5 * size)), KNOWN_COLOR, cv2.FILLED)
     draw_text(image, fit_text(hint, small, inside), left + pad, top + round(4.6 * size), small, PANEL_HINT)
+    return top
 
 
 def draw_help(image: np.ndarray, keys: Sequence[tuple[str, str]]) -> None:

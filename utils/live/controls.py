@@ -11,8 +11,8 @@ from utils.cli import InputError, describe_error
 from utils.display import drawing
 from utils.display.viewers import PAUSED_KEYS, while_paused
 from utils.display.window import BACKSPACE, CAPS_LOCK, CLOSED, ENTER, ESCAPE, SHIFT
+from utils.live.annotation import draw_boxes, draw_names, face_area, mirror
 from utils.live.enrollment import MESSAGE_SECONDS, Enrollment, check_name
-from utils.live.outputs import annotate, face_area
 from utils.media.images import write_image
 from utils.recognition.recognizer import NamedFace
 
@@ -150,13 +150,16 @@ class LiveControls:
         self.note = note
         if self.typed_name is not None and any(face.track_id == self.track_id for face in faces):
             faces = [face for face in faces if face.track_id == self.track_id]  # shows whose name is being typed
-        picture = annotate(image, faces, mirrored)
-        if self.typed_name is not None:
-            drawing.draw_entry(picture, "Who is this? Type a name:", self.typed_name, "Enter: enroll    Esc: cancel")
-        self._draw_message(picture)
+        picture, faces = mirror(image, faces) if mirrored else (image.copy(), faces)
+        draw_boxes(picture, faces)
+        top = self._draw_message(picture)
         # Redrawing the same frame must not count as frames per second.
         aside = "paused" if self.paused else "" if note else self._rate(latency)
-        drawing.draw_status(picture, "", aside, self._keys(), WIDEST_RATE)
+        bottom = picture.shape[0] - drawing.draw_status(picture, "", aside, self._keys(), WIDEST_RATE)
+        if self.typed_name is not None:
+            prompt, hint = "Who is this? Type a name:", "Enter: enroll    Esc: cancel"
+            bottom = drawing.draw_entry(picture, prompt, self.typed_name, hint)
+        draw_names(picture, faces, top, bottom)
         return picture
 
     def _keys(self) -> tuple[tuple[str, str], ...]:
@@ -166,8 +169,8 @@ class LiveControls:
             return while_paused(KEYS) if self.keys_shown else PAUSED_KEYS
         return KEYS if self.keys_shown else ()
 
-    def _draw_message(self, picture: np.ndarray) -> None:
-        """Draw the most important message.
+    def _draw_message(self, picture: np.ndarray) -> int:
+        """Draw the most important message, if there is one, and return the first row below it.
 
         That is the answer to a key while it lasts, then what a finished enrollment reports, then the
         camera's note, then what a running enrollment asks for.
@@ -175,11 +178,12 @@ class LiveControls:
         now, typing, enrollment = self.clock(), self.typed_name is not None, self.enrollment
         has_notice = enrollment is not None and not typing and now < enrollment.notice_until
         if now < self.message_until:
-            drawing.draw_message(picture, self.message, warning=typing)
-        elif self.note and not (has_notice and enrollment.progress is None):
-            drawing.draw_message(picture, self.note, warning=True)
-        elif has_notice:
-            drawing.draw_message(picture, enrollment.notice, progress=enrollment.progress)
+            return drawing.draw_message(picture, self.message, warning=typing)
+        if self.note and not (has_notice and enrollment.progress is None):
+            return drawing.draw_message(picture, self.note, warning=True)
+        if has_notice:
+            return drawing.draw_message(picture, enrollment.notice, progress=enrollment.progress)
+        return 0
 
     def _rate(self, latency: float | None) -> str:
         """Frames per second, and the latency in milliseconds if there is one."""

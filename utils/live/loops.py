@@ -12,9 +12,10 @@ import numpy as np
 from utils import interrupts
 from utils.cli import warn
 from utils.display.viewers import FRAME_WAIT_SECONDS, KEY_WAIT_SECONDS, PhotoWindow, Screen
+from utils.live.annotation import annotate
 from utils.live.controls import LiveControls
 from utils.live.enrollment import Enrollment
-from utils.live.outputs import Outputs, Summary, annotate
+from utils.live.outputs import Outputs, Summary
 from utils.media.camera import LiveSource
 from utils.media.sources import PhotoSource
 from utils.media.video import Frame, VideoSource

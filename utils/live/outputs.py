@@ -5,14 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from utils.cli import InputError, counted, visible
-from utils.display import drawing
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
 from utils.live.events import STDOUT, EventLog, event_line
@@ -197,20 +196,3 @@ class UnknownFaces:
         """Write the faces whose tracks have not ended. Returns how many were saved in all."""
         self._save(self.by_track.keys())
         return self.saved
-
-
-def annotate(image: np.ndarray, faces: list[NamedFace], mirrored: bool = False) -> np.ndarray:
-    """A copy of an RGB uint8 image (H, W, 3), mirrored if asked, with boxes, names and scores drawn on it."""
-    if mirrored:
-        picture, boxes = drawing.mirror(image, [face.box for face in faces])
-        faces = [replace(face, box=box) for face, box in zip(faces, boxes, strict=True)]
-    else:
-        picture = image.copy()
-    for face in sorted(faces, key=face_area):  # large faces, which are in front, last
-        drawing.draw_face(picture, face.box, face.name, face.score)
-    return picture
-
-
-def face_area(face: NamedFace) -> int:
-    """The area of a face's box in pixels."""
-    return face.box[2] * face.box[3]
