@@ -9,8 +9,8 @@ import pytest
 import network
 from utils.cli import InputError
 from utils.faces.crops import CROP_POINTS
-from utils.networks import sface_network
 from utils.features.extractor import load_extractor
+from utils.networks import sface_network
 from utils.networks.sface_network import find_sface_weights
 
 
