@@ -65,6 +65,15 @@ def run_traced(folder: Path, *words) -> None:
 @pytest.mark.privacy
 @pytest.mark.slow
 @needs_trace
+@pytest.mark.parametrize("use", ["import_openvino().Core()", "import_converter()"])
+def test_openvino_reports_nothing(counted_bytes, tmp_path, use):
+    """Its Python package imports one that reports every import, and every conversion of a network."""
+    run_traced(tmp_path, "-c", f"from utils.engine import *\n{use}")
+
+
+@pytest.mark.privacy
+@pytest.mark.slow
+@needs_trace
 def test_no_script_talks_to_anybody(counted_bytes, tmp_path):
     photos, faces, features = (tmp_path / name for name in ("photos", "faces", "features"))
     rng = np.random.default_rng(0)

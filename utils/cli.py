@@ -20,6 +20,8 @@ INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
 UNFINISHED = ".unfinished-"  # prefix of the temporary files of utils.files
 _CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of separators of lines
 MAX_SHOWN = 100  # characters of a value from a file that a message repeats: hostile ones fill the screen
+ENGINES = ("auto", "openvino", "keras")  # what networks run on: see utils.engine.choose_engine
+PRECISIONS = ("float32", "bfloat16")  # number types that networks compute with
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
@@ -243,6 +245,23 @@ def summarize(items: list[str], limit: int = 20) -> str:
     if len(items) > limit:
         shown.append(f"  … and {len(items) - limit} more")
     return "\n".join(shown)
+
+
+def add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--engine` and `--precision`: what the extractor runs on."""
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="what the extractor runs on; auto: Keras with a graphics card or with KERAS_BACKEND set, else OpenVINO",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="number type of the extractor; bfloat16 is about twice as fast if the processor or the graphics card "
+        "supports it, and moves a feature vector by about 1 %% of its length",
+    )
 
 
 def add_detection_arguments(parser: argparse.ArgumentParser, min_size: int) -> None:

@@ -1,0 +1,119 @@
+"""Networks on OpenVINO: results, number types, threads, and the choice of the engine."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from utils.cli import InputError
+from utils.engine import choose_engine, compile_network, has_gpu
+
+WEIGHTS = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def product_path(tmp_path) -> Path:
+    """An ONNX file of two outputs for each row (64,): its product with WEIGHTS, and its sum."""
+    nodes = [
+        helper.make_node("MatMul", ["rows", "weights"], ["products"]),
+        helper.make_node("ReduceSum", ["rows", "axes"], ["sums"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "product",
+        [helper.make_tensor_value_info("rows", onnx.TensorProto.FLOAT, ["n", 64])],
+        [
+            helper.make_tensor_value_info("products", onnx.TensorProto.FLOAT, ["n", 8]),
+            helper.make_tensor_value_info("sums", onnx.TensorProto.FLOAT, ["n", 1]),
+        ],
+        [numpy_helper.from_array(WEIGHTS, "weights"), numpy_helper.from_array(np.array([1]), "axes")],
+    )
+    path = tmp_path / "product.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+def test_outputs_are_those_of_the_file_for_any_batch(product_path):
+    network = compile_network(product_path)
+    assert network.inputs == [(None, 64)] and network.outputs == [(None, 8), (None, 1)]
+    first = network(np.ones((1, 64), np.float32))
+    rows = np.random.default_rng(1).normal(size=(5, 64)).astype(np.float32)
+    products, sums = network(rows)
+    np.testing.assert_allclose(products, rows @ WEIGHTS, atol=1e-5)
+    np.testing.assert_allclose(sums, rows.sum(1, keepdims=True), atol=1e-5)
+    # The results of an earlier call stay as they were.
+    np.testing.assert_allclose(first[0], WEIGHTS.sum(0)[None], atol=1e-5)
+    pixels = np.full((2, 64), 200, np.uint8)
+    np.testing.assert_allclose(network(pixels)[1], [[12800], [12800]])
+
+
+def test_float32_is_exact_also_where_bfloat16_is_faster(product_path):
+    rows = np.random.default_rng(1).normal(size=(100, 64)).astype(np.float32)
+    exact = rows @ WEIGHTS
+    error, half_error = (
+        np.abs(compile_network(product_path, precision)(rows)[0] - exact).max() for precision in ("float32", "bfloat16")
+    )
+    assert error < 1e-4 and half_error < 0.5
+
+
+def test_several_threads_may_call_a_network(product_path):
+    network = compile_network(product_path, callers=2)
+    rows = np.random.default_rng(1).normal(size=(4, 50, 64)).astype(np.float32)
+    results: dict[int, list[np.ndarray]] = {}
+
+    def call(number: int) -> None:
+        results[number] = [network(rows[number])[0] for _ in range(20)]
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(4):
+        np.testing.assert_allclose(results[number], [rows[number] @ WEIGHTS] * 20, atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08\x0a" * 500])
+def test_a_damaged_network_is_refused(tmp_path, content):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged\.onnx is not a network"):
+        compile_network(path)
+    with pytest.raises(InputError, match="is not a network"):
+        compile_network((content, b""))
+
+
+@pytest.mark.parametrize(
+    ("engine", "backend", "gpus", "chosen"),
+    [
+        ("auto", None, 0, "openvino"),
+        ("auto", None, 1, "keras"),
+        ("auto", "jax", 0, "keras"),
+        ("openvino", "jax", 1, "openvino"),
+        ("keras", None, 0, "keras"),
+    ],
+)
+def test_a_graphics_card_or_a_chosen_backend_means_keras(monkeypatch, tmp_path, engine, backend, gpus, chosen):
+    for number in range(gpus):
+        (tmp_path / f"nvidia{number}").touch()
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    if backend:
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert choose_engine(engine, tmp_path) == chosen
+
+
+def test_a_hidden_graphics_card_does_not_count(monkeypatch, tmp_path):
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not has_gpu(tmp_path)
+
+
+def test_openvino_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert choose_engine("auto") == "keras"
+    with pytest.raises(InputError, match="pip install"):
+        choose_engine("openvino")

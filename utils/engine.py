@@ -1,0 +1,119 @@
+"""Run networks on OpenVINO, which needs neither Keras nor TensorFlow, and is faster than both on a processor."""
+
+import functools
+import importlib.util
+import os
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils import interrupts
+from utils.cli import InputError
+from utils.model_file import short_reason
+from utils.telemetry import disable_telemetry
+
+if TYPE_CHECKING:
+    import openvino
+
+# OpenVINO's names of the number types. Without one it takes bfloat16 wherever the processor has it.
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+# Not needed to run a network. It takes half the time of OpenVINO's import, and reports it.
+CONVERTER = "openvino.tools.ovc"
+DEVICES = Path("/dev")  # where Linux lists graphics cards
+
+Shape = tuple[int | None, ...]  # None where any length will do
+
+
+def choose_engine(engine: str, devices: Path = DEVICES) -> str:
+    """The engine to compute on, "openvino" or "keras", for one of `utils.cli.ENGINES`.
+
+    auto: Keras with a graphics card, or with a backend that the user has chosen, else OpenVINO if it is installed.
+    Raises InputError if `engine` is not installed.
+    """
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "openvino" and not installed:
+        raise InputError("--engine openvino: OpenVINO is not installed: `pip install -r requirements.txt` installs it")
+    if engine != "auto":
+        return engine
+    return "openvino" if installed and "KERAS_BACKEND" not in os.environ and not has_gpu(devices) else "keras"
+
+
+def has_gpu(devices: Path = DEVICES) -> bool:
+    """Whether this process may use an NVIDIA graphics card, the only kind that TensorFlow's package supports.
+
+    Found without TensorFlow, which would take seconds to load. TensorFlow supports them on Linux only.
+    """
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(devices.glob("nvidia[0-9]*"))
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its converter. Raises ModuleNotFoundError."""
+    disable_telemetry()  # also where no script has done it
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    sys.modules[CONVERTER] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules[CONVERTER]
+    return openvino
+
+
+def import_converter() -> None:
+    """Complete OpenVINO with its converter, which Keras' export needs."""
+    openvino = import_openvino()
+    from openvino.tools.ovc import convert_model
+
+    openvino.convert_model = convert_model  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _core() -> "openvino.Core":
+    return import_openvino().Core()
+
+
+class Network:
+    """A network that is ready to run. Several threads may call it at once."""
+
+    def __init__(self, compiled: "openvino.CompiledModel"):
+        # Shapes of the inputs and the outputs, in their order in the file.
+        self.inputs, self.outputs = ([_shape(port) for port in side] for side in (compiled.inputs, compiled.outputs))
+        self._compiled = compiled
+        self._own = threading.local()  # a request holds the results of one computation
+
+    @interrupts.deferred()
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """The outputs for these inputs. Their types are converted. Raises MemoryError."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        try:
+            # Without share_outputs the results are copies, which the next call leaves alone.
+            return list(self._own.request.infer(list(inputs), share_inputs=True).values())
+        except RuntimeError as exc:  # with a valid network and valid inputs, only memory can be missing
+            raise MemoryError(f"the network cannot be run: {short_reason(exc)}") from None
+
+
+def _shape(port: "openvino.ConstOutput") -> Shape:
+    return tuple(length.get_length() if length.is_static else None for length in port.partial_shape)
+
+
+@interrupts.deferred()
+def compile_network(model: Path | tuple[bytes, bytes], precision: str = "float32", callers: int = 1) -> Network:
+    """Load a network into OpenVINO, to run on the processor. Raises InputError for a file that is no network.
+
+    Args:
+        model: An ONNX file or an OpenVINO `.xml` file, or the content of an `.xml` and a `.bin` file.
+        precision: One of `utils.cli.PRECISIONS`, to compute in. Inputs and outputs are float32 with either.
+        callers: Threads that will call the network at once. The processor cores are divided among them.
+    """
+    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": str(callers)}
+    try:
+        network = _core().read_model(model) if isinstance(model, Path) else _core().read_model(*model)
+        return Network(_core().compile_model(network, "CPU", settings))
+    except RuntimeError as exc:
+        name = model if isinstance(model, Path) else "this"
+        raise InputError(f"{name} is not a network that OpenVINO can run: {short_reason(exc)}") from None
