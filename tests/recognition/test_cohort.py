@@ -1,8 +1,11 @@
 """The cohort of strangers: nothing changes for faces of the head's own population, alike ones are normalized."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from utils.cli import InputError
 from utils.log_odds import logits, probabilities
 from utils.recognition.cohort import Cohort, NormalizedHead, subtract_excess
 
@@ -31,30 +34,35 @@ def faces(count: int, rng: np.random.Generator, alike: float = 0.0) -> np.ndarra
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def excess_among(strangers: np.ndarray, probes: np.ndarray) -> np.ndarray:
+    """The excess (f,) of probes (f, 100) among strangers (s, 100)."""
+    return Cohort(CosineHead(), len(strangers)).excess(CosineHead().score_projected(probes, strangers))
+
+
 @pytest.mark.parametrize("count", [1, 5, 20, 300])
 def test_people_like_the_heads_own_have_no_excess(count):
     rng = np.random.default_rng(count)
-    excess = np.concatenate([Cohort(CosineHead(), faces(count, rng)).excess(faces(20, rng)) for _ in range(50)])
-    assert excess.shape == (1000, 1)
+    excess = np.concatenate([excess_among(faces(count, rng), faces(20, rng)) for _ in range(50)])
+    assert excess.shape == (1000,)
     assert abs(excess.mean()) < 0.03 * SCALE
 
 
 def test_people_who_look_alike_have_an_excess():
     rng = np.random.default_rng(0)
-    cohort = Cohort(CosineHead(), np.concatenate([faces(200, rng), faces(30, rng, alike=0.3)]))
-    alike, others = cohort.excess(faces(50, rng, alike=0.3)), cohort.excess(faces(50, rng))
+    strangers = np.concatenate([faces(200, rng), faces(30, rng, alike=0.3)])
+    alike, others = (excess_among(strangers, probes) for probes in (faces(50, rng, alike=0.3), faces(50, rng)))
     assert alike.mean() > 0.1 * SCALE and abs(others.mean()) < 0.02 * SCALE
 
 
 def test_a_candidate_is_not_a_stranger():
     rng = np.random.default_rng(0)
     strangers, enrolled = faces(40, rng), faces(3, rng)
-    cohort = Cohort(CosineHead(), strangers, enrolled)
     probe = enrolled[1:2] + 0.02 * rng.standard_normal((1, 100)).astype(np.float32)
-    excess = cohort.excess(probe)
+    scores = (CosineHead().score_projected(CosineHead().project(probe), people) for people in (strangers, enrolled))
+    excess = Cohort(CosineHead(), 42).excess_by_candidate(*scores)
     assert excess.shape == (1, 3)
-    alone = Cohort(CosineHead(), np.concatenate([strangers, enrolled[[0, 2]]])).excess(probe)
-    assert excess[0, 1] == pytest.approx(alone[0, 0])
+    alone = excess_among(np.concatenate([strangers, enrolled[[0, 2]]]), CosineHead().project(probe))
+    assert excess[0, 1] == pytest.approx(alone[0])
     assert excess[0, 0] > excess[0, 1] + 0.1 * SCALE  # enrolled 1 is a stranger to the candidates 0 and 2
 
 
@@ -66,9 +74,9 @@ def test_nothing_is_ever_added():
     assert logits(lower) == pytest.approx(logits(scores) - [1.0, 2.0], abs=1e-5)
 
 
-def test_no_strangers_leave_everything_as_it_is():
-    cohort = Cohort(CosineHead(), np.empty((0, 100), np.float32), faces(1, np.random.default_rng(0)))
-    assert cohort.excess(faces(2, np.random.default_rng(1))).tolist() == [[0.0], [0.0]]
+def test_a_head_that_knows_no_impostors_cannot_be_normalized():
+    with pytest.raises(InputError, match="train the head again"):
+        NormalizedHead(SimpleNamespace(knows_impostors=False), np.zeros((3, 4), np.float32))
 
 
 @pytest.mark.slow
@@ -86,7 +94,7 @@ def test_pairs_and_galleries_are_normalized_alike():
     assert (scores < head.score_gallery(alike[:2], alike[2:])).all()
     pairs = np.array([[a, b] for a in (0, 1) for b in (2, 3, 4, 5)])
     assert normalized.score_rows(alike, pairs).reshape(2, 4) == pytest.approx(scores, abs=1e-5)
-    excess = Cohort(head, strangers).excess(alike)[:, 0]
+    excess = Cohort(head, 40).excess(head.score_gallery(alike, strangers))
     assert logits(scores) == pytest.approx(
         logits(head.score_gallery(alike[:2], alike[2:])) - (excess[:2, None] + excess[2:]) / 2, abs=1e-3
     )

@@ -13,6 +13,7 @@ Here it only ever raises the bar, and compares with the quantiles of the head's 
 
 import numpy as np
 
+from utils.cli import InputError
 from utils.heads.head import Head
 from utils.log_odds import logits, probabilities
 
@@ -21,40 +22,35 @@ NEAREST_SHARE = 0.1  # of a small cohort's strangers, at most
 
 
 class Cohort:
-    """Strangers and enrolled people, with whom a head compares a face.
+    """How much nearer a face's nearest strangers are than a head expects among as many."""
 
-    size: how many faces there are to compare with.
-    """
+    def __init__(self, head: Head, size: int):
+        """size: how many strangers a face is compared with, 1 or more."""
+        self.nearest = max(1, min(MAX_NEAREST, int(NEAREST_SHARE * size)))
+        ranks = (np.arange(self.nearest) + 0.5) / size
+        self.expected = float(np.mean([head.impostor_log_odds(rate) for rate in ranks]))
 
-    def __init__(self, head: Head, strangers: np.ndarray, enrolled: np.ndarray | None = None):
-        """strangers: features (s, D), one of each. enrolled: (p, D), one of each enrolled person, in their order."""
-        self.head = head
-        self.strangers = len(strangers)
-        enrolled = np.empty((0, strangers.shape[1]), np.float32) if enrolled is None else enrolled
-        rows = np.concatenate([strangers, enrolled]).astype(np.float32)
-        self.projected = head.project(rows)  # once, so that a comparison costs little more than a product
-        # A person's own face is not among the strangers, so one fewer of the rows counts.
-        self.size = len(rows) - bool(len(enrolled))
-        self.nearest = max(1, min(MAX_NEAREST, int(NEAREST_SHARE * self.size)))
-        ranks = (np.arange(self.nearest) + 0.5) / max(1, self.size)
-        self.expected = float(np.mean([head.impostor_log_odds(rate) for rate in ranks])) if self.size else 0.0
+    def excess(self, scores: np.ndarray) -> np.ndarray:
+        """The excess of faces, float64 (f,), from their scores with all strangers, probabilities (f, size)."""
+        return self._nearest_scores(scores, self.nearest).mean(axis=1) - self.expected
 
-    def excess(self, features: np.ndarray) -> np.ndarray:
-        """The excess of faces (f, D) by candidate, float64 (f, p), or (f, 1) without enrolled people."""
-        people = len(self.projected) - self.strangers
-        if not self.size:
-            return np.zeros((len(features), max(1, people)))
-        log_odds = logits(self.head.score_projected(self.head.project(features), self.projected))
-        count = min(self.nearest + 1, log_odds.shape[1])
-        descending = np.sort(np.partition(log_odds, -count, axis=1)[:, -count:], axis=1)[:, ::-1]
+    def excess_by_candidate(self, strangers: np.ndarray, enrolled: np.ndarray) -> np.ndarray:
+        """The excess of faces by candidate, float64 (f, p). Of the enrolled people, all others count as strangers.
+
+        strangers, enrolled: the faces' scores with the strangers (f, s) and with one image of each person (f, p), where
+        s + p − 1 is the cohort's size.
+        """
+        descending = self._nearest_scores(np.concatenate([strangers, enrolled], axis=1), self.nearest + 1)
         total = descending[:, : self.nearest].sum(axis=1, keepdims=True)
-        if not people:
-            return total / self.nearest - self.expected
         # A candidate among the nearest makes room for the next one.
-        own = log_odds[:, self.strangers :]
+        own = logits(enrolled)
         within = own >= descending[:, self.nearest - 1 : self.nearest]
-        without = np.where(within, total - own + descending[:, self.nearest : self.nearest + 1], total)
-        return without / self.nearest - self.expected
+        return np.where(within, total - own + descending[:, self.nearest :], total) / self.nearest - self.expected
+
+    @staticmethod
+    def _nearest_scores(scores: np.ndarray, count: int) -> np.ndarray:
+        """The highest scores of each face as log odds, descending, float64 (f, count)."""
+        return logits(-np.sort(np.partition(-scores, count - 1, axis=1)[:, :count], axis=1))
 
 
 def subtract_excess(scores: np.ndarray, excess_a: np.ndarray, excess_b: np.ndarray) -> np.ndarray:
@@ -70,21 +66,29 @@ class NormalizedHead(Head):
     """A head whose scores are normalized by strangers, for pairs of faces without a gallery."""
 
     def __init__(self, head: Head, strangers: np.ndarray):
-        """strangers: features (s, D), one of each."""
+        """strangers: features (s, D), one of each. Raises InputError for a head of the original recipe."""
+        if not head.knows_impostors:
+            raise InputError(
+                "--cohort needs a head that says how different people score, and --classification does not: "
+                "train the head again with train.py"
+            )
         vars(self).update(vars(head))  # the same networks
-        self._cohort = Cohort(head, strangers)
+        self._strangers = head.project(strangers)
+        self._cohort = Cohort(head, len(strangers))
         self._last_excess: tuple[np.ndarray | None, np.ndarray | None] = None, None  # of the gallery that came last
+
+    def _excess(self, projected: np.ndarray) -> np.ndarray:
+        return self._cohort.excess(super().score_projected(projected, self._strangers))
 
     def score_rows(self, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See Head.score_rows."""
-        scores = super().score_rows(matrix, rows)
         used, index = np.unique(rows, return_inverse=True)
-        excess = self._cohort.excess(matrix[used])[:, 0][index.reshape(rows.shape)]
-        return subtract_excess(scores, excess[:, 0], excess[:, 1])
+        excess = self._excess(self.project(matrix[used]))[index.reshape(rows.shape)]
+        return subtract_excess(super().score_rows(matrix, rows), excess[:, 0], excess[:, 1])
 
-    def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        """See Head.score_gallery."""
-        scores = super().score_gallery(probes, gallery)
+    def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """See Head.score_projected. The excess of the last gallery is kept as long as the same array comes."""
         if self._last_excess[0] is not gallery:
-            self._last_excess = gallery, self._cohort.excess(gallery)[:, 0]
-        return subtract_excess(scores, self._cohort.excess(probes), self._last_excess[1])
+            self._last_excess = gallery, self._excess(gallery)
+        scores = super().score_projected(probes, gallery)
+        return subtract_excess(scores, self._excess(probes)[:, None], self._last_excess[1])

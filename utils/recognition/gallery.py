@@ -74,35 +74,23 @@ class Gallery:
         self.row_ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
         self.threshold = head.threshold_for(len(self.names)) if self.follows_head else threshold
         self.strangers = features.strangers
-        self._cohort: Cohort | None = None  # built when it is needed
-        self._row_excess: np.ndarray | None = None  # of each row, float64 (g,)
+        self._known: _KnownPeople | None = None  # with strangers; built when it is needed
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """Score every person, float32 probabilities (f, p) in the order of `names`, for faces (f, D)."""
         if not len(probes) or not self.names:
             return np.zeros((len(probes), len(self.names)), np.float32)
-        scores = self.head.score_gallery(probes, self.matrix)
-        if len(self.strangers) and self.head.knows_impostors:
-            cohort, owners = self.cohort(), self._row_owners()
-            scores = subtract_excess(scores, cohort.excess(probes)[:, owners], self._row_excess)
+        if not (len(self.strangers) and self.head.knows_impostors):
+            scores = self.head.score_gallery(probes, self.matrix)
+        else:
+            self._known = self._known or _KnownPeople(self.head, self.matrix, self.row_ends, self.strangers)
+            scores = self._known.scores(probes)
         return person_scores(scores, self.row_ends, self.min_votes)
-
-    def cohort(self) -> Cohort:
-        """The strangers, and the first image of each enrolled person."""
-        if self._cohort is None:
-            self._cohort = Cohort(self.head, self.strangers, self.matrix[np.r_[0, self.row_ends[:-1]].astype(int)])
-            owners = self._row_owners()
-            self._row_excess = self._cohort.excess(self.matrix)[np.arange(len(owners)), owners]
-        return self._cohort
-
-    def _row_owners(self) -> np.ndarray:
-        """The column of the person whom each row shows, int (g,)."""
-        return np.repeat(np.arange(len(self.names)), np.diff(self.row_ends, prepend=0))
 
     def add_strangers(self, rows: np.ndarray) -> None:
         """Add faces, float32 (n, D), of as many people to the strangers."""
         self.strangers = np.concatenate([self.strangers, rows])
-        self._cohort = None
+        self._known = None
 
     def decide(self, scores: np.ndarray) -> list[Decision]:
         """Name each face of one image, or leave it unknown, given its scores (f, p)."""
@@ -126,7 +114,7 @@ class Gallery:
             self._update_threshold()
         index = self.index_of[name]
         self.matrix = np.insert(self.matrix, self.row_ends[index], rows, axis=0)
-        self._cohort = None
+        self._known = None
         self.row_ends[index:] += len(rows)
 
     def remove(self, name: str, count: int) -> None:
@@ -142,7 +130,7 @@ class Gallery:
         if not count:
             return
         self.matrix = np.delete(self.matrix, np.s_[end - count : end], axis=0)
-        self._cohort = None
+        self._known = None
         self.row_ends[index:] -= count
         if count == end - start:
             del self.names[index]
@@ -153,6 +141,29 @@ class Gallery:
     def _update_threshold(self) -> None:
         if self.follows_head:
             self.threshold = self.head.threshold_for(len(self.names))
+
+
+class _KnownPeople:
+    """The images of a gallery and the strangers in one matrix, so that one product compares a face with all of them."""
+
+    def __init__(self, head: Head, matrix: np.ndarray, row_ends: np.ndarray, strangers: np.ndarray):
+        """matrix, row_ends: the gallery's."""
+        self.head, self.images = head, len(matrix)
+        self.projected = head.project(np.concatenate([matrix, strangers]))
+        self.first_images = np.r_[0, row_ends[:-1]].astype(int)  # one of each person
+        self.owners = np.repeat(np.arange(len(row_ends)), np.diff(row_ends, prepend=0))  # the person of each image
+        self.cohort = Cohort(head, len(strangers) + len(row_ends) - 1)
+        columns = np.r_[self.first_images, self.images : len(self.projected)]
+        scores = head.score_projected(self.projected[: self.images], self.projected[columns])
+        strangers, people = scores[:, len(row_ends) :], scores[:, : len(row_ends)]
+        own = np.arange(self.images), self.owners
+        self.image_excess = self.cohort.excess_by_candidate(strangers, people)[own]  # float64 (g,)
+
+    def scores(self, probes: np.ndarray) -> np.ndarray:
+        """Score every image of the gallery, normalized by the strangers: float32 (f, g), for faces (f, D)."""
+        scores = self.head.score_projected(self.head.project(probes), self.projected)
+        excess = self.cohort.excess_by_candidate(scores[:, self.images :], scores[:, self.first_images])
+        return subtract_excess(scores[:, : self.images], excess[:, self.owners], self.image_excess)
 
 
 def person_scores(scores: np.ndarray, row_ends: np.ndarray, min_votes: float | None) -> np.ndarray:
