@@ -46,6 +46,39 @@ class FittedHead:
     cautions: tuple[str, ...] = ()  # what the user should know before relying on it
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What a head is fitted to, and how."""
+
+    matrix: np.ndarray  # features of people, float32 (n, D)
+    labels: np.ndarray  # the person of each row, int (n,)
+    strangers: np.ndarray  # features of people without a name, float32 (m, D)
+    options: TrainingOptions
+    rng: np.random.Generator
+    callbacks: tuple["Callback", ...]  # for Keras' `fit`
+    verbose: int  # for Keras' `fit`
+
+    def of_kind(self, kind: str) -> "_Task":
+        """The same task for another kind of head."""
+        return dataclasses.replace(self, options=dataclasses.replace(self.options, head=kind))
+
+    def with_strangers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The features and labels of people and strangers."""
+        unnamed = np.full(len(self.strangers), STRANGER_LABEL, self.labels.dtype)
+        return np.concatenate([self.matrix, self.strangers]), np.concatenate([self.labels, unnamed])
+
+    def split(self) -> training.TrainingData:
+        """Both, with a share of the people and of the strangers held out."""
+        rows, held = split_people(self.labels, self.options.holdout, MIN_PEOPLE_TO_HOLD_OUT, self.rng)
+        strangers = len(self.labels) + self.rng.permutation(len(self.strangers))
+        count = round(self.options.holdout * len(strangers)) if len(held) else 0
+        return training.TrainingData(
+            *self.with_strangers(),
+            rows=np.r_[rows, strangers[count:]],
+            held=np.r_[held, strangers[:count]].astype(int),
+        )
+
+
 def fit_head(
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -68,45 +101,37 @@ def fit_head(
     Raises InputError if the head cannot be fitted to these people, see `check_kind`.
     """
     strangers = np.empty((0, matrix.shape[1]), np.float32) if strangers is None else strangers
-    if options.head == "auto":
-        return _fit_suitable(matrix, labels, options, rng, strangers, callbacks, verbose)
-    check_kind(options.head, options.extractor, matrix, labels)
-    if options.head in PLAIN_KINDS:
-        return _fit_plain(matrix, labels, options, rng, strangers)
-    return _fit_learned(matrix, labels, options, rng, strangers, callbacks, verbose)
+    task = _Task(matrix, labels, strangers, options, rng, callbacks, verbose)
+    return _fit_suitable(task) if options.head == "auto" else _fit_kind(task)
 
 
-def _fit_suitable(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    options: TrainingOptions,
-    rng: np.random.Generator,
-    strangers: np.ndarray,
-    callbacks: tuple["Callback", ...],
-    verbose: int,
-) -> FittedHead:
+def _fit_kind(task: _Task) -> FittedHead:
+    """A head of the kind that was asked for."""
+    check_kind(task.options.head, task.options.extractor, task.matrix, task.labels)
+    return _fit_plain(task) if task.options.head in PLAIN_KINDS else _fit_learned(task)
+
+
+def _fit_suitable(task: _Task) -> FittedHead:
     """The default kind of head, unless there are enough people to learn from and what is learned is better.
 
     Better on people that neither head learned from, and no worse on strangers, see `Comparison.prefers_learned`.
     """
-    kind, *better = candidate_kinds(options.extractor, matrix, labels)
+    options, labels = task.options, task.labels
+    kind, *better = candidate_kinds(options.extractor, task.matrix, labels)
     if not better:
-        default = dataclasses.replace(options, head=kind)
-        fitted = fit_head(matrix, labels, default, rng, strangers, callbacks, verbose)
         people, several = len(np.unique(labels)), people_with_several(labels)
         reason = (
             f"{counted(people, 'person', 'people')}, {several} with several photos, are too few to learn from "
             f"(that takes {MIN_PEOPLE_TO_BEAT_PLAIN})"
         )
-        return dataclasses.replace(fitted, reason=reason)
-    learned_options = dataclasses.replace(options, head=better[0])
-    learned = _fit_learned(matrix, labels, learned_options, rng, strangers, callbacks, verbose)
-    plain = _fit_plain(matrix, labels, dataclasses.replace(options, head=kind), rng, strangers)
+        return dataclasses.replace(_fit_kind(task.of_kind(kind)), reason=reason)
+    learned = _fit_learned(task.of_kind(better[0]))
+    plain = _fit_plain(task.of_kind(kind))
     if not len(learned.held):
         reason = f"nobody is held out, to show that {better[0]} is better"
         return dataclasses.replace(plain, reason=reason, interrupted=learned.interrupted)
-    held, held_strangers = learned.held, strangers[learned.held_strangers]
-    result = compare_heads(plain.head, learned.head, matrix[held], labels[held], held_strangers, options.far, rng)
+    held, strangers = learned.held, task.strangers[learned.held_strangers]
+    result = compare_heads(plain.head, learned.head, task.matrix[held], labels[held], strangers, options.far, task.rng)
     chosen = learned if result.prefers_learned else plain
     return dataclasses.replace(
         chosen,
@@ -116,21 +141,13 @@ def _fit_suitable(
     )
 
 
-def _fit_learned(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    options: TrainingOptions,
-    rng: np.random.Generator,
-    strangers: np.ndarray,
-    callbacks: tuple["Callback", ...],
-    verbose: int,
-) -> FittedHead:
+def _fit_learned(task: _Task) -> FittedHead:
     import keras
 
-    data = _split(matrix, labels, strangers, options.holdout, rng)
+    data, options, rng = task.split(), task.options, task.rng
     keras.utils.set_random_seed(int(rng.integers(2**32)))  # for initial weights and dropout, which Keras draws itself
     train = {"plda": training.train_plda, "dense": training.train_dense}[options.head]
-    similarity, history, interrupted = train(data, options, rng, callbacks, verbose)
+    similarity, history, interrupted = train(data, options, rng, task.callbacks, task.verbose)
     check_finite(similarity, "training failed (a lower --learning_rate may help)")
     rule, figures = choose_operating_point(similarity, data.matrix, data.labels, data.held, options.far, rng)
     description = {"head": options.head, **rule}
@@ -139,42 +156,20 @@ def _fit_learned(
         head=Head(similarity, description),
         description=description,
         held=data.held[~is_stranger],
-        held_strangers=data.held[is_stranger] - len(labels),
+        held_strangers=data.held[is_stranger] - len(task.labels),
         figures=figures,
         history=history,
         interrupted=interrupted,
     )
 
 
-def _split(
-    matrix: np.ndarray, labels: np.ndarray, strangers: np.ndarray, holdout: float, rng: np.random.Generator
-) -> training.TrainingData:
-    """Append the strangers to the people, and hold out a share of both."""
-    rows, held = split_people(labels, holdout, MIN_PEOPLE_TO_HOLD_OUT, rng)
-    if not len(strangers):
-        return training.TrainingData(matrix, labels, rows, held)
-    stranger_rows = len(labels) + rng.permutation(len(strangers))
-    count = round(holdout * len(strangers)) if len(held) else 0
-    return training.TrainingData(
-        *_with_strangers(matrix, labels, strangers),
-        rows=np.r_[rows, stranger_rows[count:]],
-        held=np.r_[held, stranger_rows[:count]].astype(int),
-    )
-
-
-def _with_strangers(matrix: np.ndarray, labels: np.ndarray, strangers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    unnamed = np.full(len(strangers), STRANGER_LABEL, labels.dtype)
-    return np.concatenate([matrix, strangers]), np.concatenate([labels, unnamed])
-
-
-def _fit_plain(
-    matrix: np.ndarray, labels: np.ndarray, options: TrainingOptions, rng: np.random.Generator, strangers: np.ndarray
-) -> FittedHead:
+def _fit_plain(task: _Task) -> FittedHead:
     """A plain head. Its constants were fitted on other people, or its logit and threshold are fitted on these.
 
     They are fitted on these people if there are none for the extractor, or if they do not fit these people. Nothing
     else is learned, so all people count as held out.
     """
+    matrix, labels, options, rng = task.matrix, task.labels, task.options, task.rng
     known = constants_of(options.extractor, options.head)
     constants = known or TYPICAL
     enough = people_with_several(labels) >= MIN_PEOPLE_TO_CALIBRATE
@@ -187,7 +182,7 @@ def _fit_plain(
     if confused and (known or not enough):
         cautions.append(_confusion(matrix, labels, constants))
     if confused or (enough and not known):
-        everyone = _with_strangers(matrix, labels, strangers)
+        everyone = task.with_strangers()
         similarity = plain_similarity(matrix.shape[1], fit_constants(options.head, *everyone, rng))
         rule, figures = choose_operating_point(similarity, *everyone, np.arange(len(everyone[1])), options.far, rng)
     else:
@@ -198,7 +193,7 @@ def _fit_plain(
         head=Head(similarity, description),
         description=description,
         held=np.arange(len(labels)),
-        held_strangers=np.arange(len(strangers)),
+        held_strangers=np.arange(len(task.strangers)),
         figures=figures,
         cautions=tuple(cautions),
     )
