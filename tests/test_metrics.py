@@ -1,7 +1,5 @@
 """Metrics against scikit-learn, brute force and their definitions."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -10,9 +8,6 @@ from utils.metrics import (
     best_threshold,
     calibration_bins,
     calibration_error,
-    people_multiplicities,
-    resampled_rocs,
-    resampled_shares,
     roc,
     threshold_for_far,
     verification_figures,
@@ -48,28 +43,6 @@ def test_eer_of_two_normal_distributions():
     rng = np.random.default_rng(1)
     scores = np.r_[rng.normal(1, 1, 20_000), rng.normal(-1, 1, 20_000)]
     assert roc(scores, np.arange(40_000) < 20_000).eer == pytest.approx(0.15866, abs=0.005)  # Φ(−1)
-
-
-def test_resampled_rocs_equal_those_of_repeated_pairs(scored):
-    scores, same, weights = scored
-    rng = np.random.default_rng(2)
-    times = [rng.integers(0, 3, 400) for _ in range(5)]
-    curves = list(resampled_rocs(scores, same, weights, iter([np.ones(400, int), *times])))
-    for curve, drawn in zip(curves, [np.ones(400, int), *times], strict=True):
-        often = np.repeat(np.arange(400), drawn)
-        expected = roc(scores[often], same[often], weights[often])
-        assert (curve.auc, curve.eer) == pytest.approx((expected.auc, expected.eer))
-        assert curve.tar_at(0.05) == pytest.approx(expected.tar_at(0.05))
-    assert not list(resampled_rocs(scores, same, weights, iter([np.zeros(400, int)])))  # nobody was drawn
-
-
-def test_bootstrap_draws_people_and_not_pairs():
-    people = np.array([[3, 3], [3, 3], [5, 5], [3, 5], [5, 9], [3, 9]])
-    for times in people_multiplicities(people, 50, np.random.default_rng(3)):
-        three, five = times[0], times[2]
-        assert times[1] == three and times[3] == three * five
-        nine = 3 - three - five
-        assert times[4] == five * nine and times[5] == three * nine
 
 
 def test_best_threshold_has_the_highest_accuracy(scored):
@@ -121,23 +94,3 @@ def test_thresholds_keep_the_rate_and_no_lower_one_does(scored):
         assert threshold_for_far(scores, weights, far) == allowed.min()
     assert threshold_for_far(np.array([0.9, 0.8, 0.8, 0.1]), np.ones(4), 0.25) == 0.8
     assert threshold_for_far(np.array([0.9, 0.8, 0.8, 0.1]), np.array([1, 1, 1, 9.0]), 0.25) == 0.1
-
-
-def test_resampled_shares_equal_those_of_repeated_pairs(scored, monkeypatch):
-    """The table of people gives what counting each pair as often as it is drawn gives."""
-    _, _, weights = scored
-    rng = np.random.default_rng(4)
-    people = rng.integers(0, 12, (400, 2)) + 30  # labels need not start at 0
-    is_same = people[:, 0] == people[:, 1]
-    accepted = [rng.random(400) < share for share in (0.2, 0.6)]
-    drawn = rng.multinomial(12, np.full(12, 1 / 12), size=7)
-    for kind in (is_same, ~is_same):
-        times = [np.where(is_same, *(d[people[:, 0] - 30], d[people - 30].prod(axis=1))) * kind for d in drawn]
-        expected = [[np.average(mask, weights=weights * t) for t in times if t.any()] for mask in accepted]
-        fixed = SimpleNamespace(multinomial=lambda count, shares, size: drawn)
-        assert np.allclose(resampled_shares(accepted, kind, people, weights, 7, fixed), expected)
-    counts = []
-    monkeypatch.setattr("utils.metrics.MAX_DRAWS", 24)  # two resamplings of the twelve people at a time
-    fixed = SimpleNamespace(multinomial=lambda count, shares, size: counts.append(size) or drawn[:size])
-    resampled_shares(accepted, is_same, people, weights, 7, fixed)
-    assert counts == [2, 2, 2, 1]

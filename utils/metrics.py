@@ -1,16 +1,14 @@
-"""Verification metrics: ROC, equal error rate, calibration error, and the bootstrap over people.
+"""Verification metrics: ROC, equal error rate, calibration error.
 
 A higher score means more alike. Pairs have weights, and same-person and different-person pairs each weigh the
 same in total, however many there are of each.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 CALIBRATION_BINS = 15
-MAX_DRAWS = 1 << 22  # of people in all resamplings that are computed at once; limits memory
 
 
 @dataclass(frozen=True)
@@ -153,96 +151,6 @@ def calibration_error(probabilities: np.ndarray, same: np.ndarray, weights: np.n
     """
     predicted, true, mass = calibration_bins(probabilities, same, weights)
     return float(np.nansum(np.abs(predicted - true) * mass))
-
-
-def resampled_rocs(
-    scores: np.ndarray, same: np.ndarray, weights: np.ndarray, multiplicities: Iterator[np.ndarray]
-) -> Iterator[Roc]:
-    """The curve of each resampling of the people: the same scores, sorted once, with other weights.
-
-    multiplicities: for each resampling, how often each pair was drawn, (n,).
-    """
-    order = np.argsort(-scores, kind="stable")
-    last_of_score = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]
-    thresholds = np.r_[np.inf, scores[order][last_of_score]]
-    same, weights = same[order], weights[order]
-    for drawn in multiplicities:
-        drawn = drawn[order] * weights
-        far, tar = (np.r_[0, np.cumsum(np.where(kind, drawn, 0))[last_of_score]] for kind in (~same, same))
-        if far[-1] and tar[-1]:
-            yield Roc(far / far[-1], tar / tar[-1], thresholds)
-
-
-def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Bootstrap over people: for each resampling, how often each pair is drawn, int (n,).
-
-    People are nearly independent observations, pairs that share a person are not. So people are drawn, and a pair of
-    two people counts as often as the product of their draws, a pair of the same person as often as that person.
-
-    people: int (n, 2), the two people of each pair.
-    """
-    labels, index = np.unique(people, return_inverse=True)
-    first, second = index.reshape(people.shape).T
-    for _ in range(replicates):
-        drawn = np.bincount(rng.integers(0, len(labels), len(labels)), minlength=len(labels))
-        yield np.where(first == second, drawn[first], drawn[first] * drawn[second])
-
-
-def resampled_shares(
-    accepted: list[np.ndarray],
-    kind: np.ndarray,
-    people: np.ndarray,
-    weights: np.ndarray,
-    replicates: int,
-    rng: np.random.Generator,
-) -> list[list[float]]:
-    """Bootstrap over people, as `people_multiplicities` defines it: the share of accepted pairs, by weight.
-
-    Quadratic forms of the draws and a sparse table of people, so that a million pairs take a second or two.
-
-    Args:
-        accepted: bool (n,) each, for several thresholds.
-        kind: bool (n,), the pairs to count; one kind of pairs, as a rule.
-        people: int (n, 2), the two people of each pair, numbers from 0 on.
-        weights: float (n,).
-        replicates: resamplings.
-        rng: random generator.
-
-    Returns, for each of `accepted`, a share for each resampling that has pairs of this kind.
-    """
-    present = np.bincount(people.ravel()) > 0
-    index, count = (np.cumsum(present) - 1)[people], int(present.sum())
-    block = max(1, MAX_DRAWS // count)
-    shares: list[list[float]] = [[] for _ in accepted]
-    for start in range(0, replicates, block):
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(block, replicates - start)).astype(float)
-        total = _drawn_weight(index[kind], weights[kind], drawn)
-        for values, mask in zip(shares, accepted, strict=True):
-            part = _drawn_weight(index[mask & kind], weights[mask & kind], drawn)
-            values += (part[total > 0] / total[total > 0]).tolist()
-    return shares
-
-
-def _drawn_weight(people: np.ndarray, weights: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The total weight of the pairs in each resampling, float64 (r,).
-
-    people: int (n, 2), columns of `drawn`, float (r, p), which says how often each person was drawn.
-    """
-    from scipy.sparse import coo_array  # scipy comes with scikit-learn
-
-    first, second = people.T
-    same, count = first == second, drawn.shape[1]
-    once = drawn @ np.bincount(first[same], weights[same], minlength=count)
-    table = coo_array((weights[~same], (first[~same], second[~same])), shape=(count, count)).tocsr()
-    return once + np.einsum("rp,pr->r", drawn, table @ drawn.T)
-
-
-def interval(values: list[float], level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of bootstrap replicates; (nan, nan) if there are none."""
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def pairs_of_people(people: int) -> int:

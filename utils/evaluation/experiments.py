@@ -36,7 +36,7 @@ class Fitter:
     def __init__(self, features: FeatureSet, kind: str, seed: int, cohort: np.ndarray | None = None):
         """cohort: features (s, D) of strangers to normalize the heads' scores with; None for none."""
         self.features, self.seed, self.cohort = features, seed, cohort
-        self.options = TrainingOptions(head=kind, extractor=features.extractor)
+        self.options = TrainingOptions(kind, features.extractor, learning_curve=False)
         self.kinds: Counter[str] = Counter()  # of the heads so far, for "auto"
 
     def __call__(self, rows: np.ndarray) -> tuple[Head, np.ndarray]:

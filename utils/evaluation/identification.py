@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from utils.bootstrap import interval, people_multiplicities
 from utils.cli import InputError
 from utils.evaluation.score_rules import RULES, rank_by_person
 from utils.evaluation.verification import REPORTED_FARS, Estimate
 from utils.features.feature_files import FeatureSet
 from utils.heads.head import Head
-from utils.metrics import interval, people_multiplicities
 from utils.recognition.gallery import Gallery
 
 LIVE_RULE = "test.py's rule"

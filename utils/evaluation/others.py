@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import interrupts
+from utils.bootstrap import interval, resampled_shares
 from utils.cli import InputError, counted, warn
 from utils.evaluation.pairs import Pairs, has_both_kinds, sample_pairs, stranger_label, with_strangers
 from utils.evaluation.protocols import COSINE, HEAD, all_scores
@@ -20,7 +21,7 @@ from utils.evaluation.verification import REPORTED_FARS, Estimate
 from utils.features.feature_files import FeatureSet, load_features
 from utils.heads.head import Head
 from utils.heads.pairs import capped_rows
-from utils.metrics import calibration_error, interval, resampled_shares, roc, threshold_for_far
+from utils.metrics import calibration_error, roc, threshold_for_far
 
 MAX_PHOTOS = 50  # of a person; limits the memory for pairs
 MAX_SAME = MAX_PHOTOS * (MAX_PHOTOS - 1) // 2  # pairs of a person: all

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from utils.bootstrap import interval, people_multiplicities, resampled_rocs
 from utils.evaluation.pairs import Pairs
 from utils.evaluation.protocols import EUCLIDEAN, HEAD, PairScores, fold_accuracies
-from utils.metrics import Roc, calibration_error, interval, people_multiplicities, resampled_rocs, roc
+from utils.metrics import Roc, calibration_error, roc
 
 REPORTED_FARS = (0.01, 0.001)
 CURVE_FIGURES = ("auc", "eer", *(f"tar_at_far_{far:g}" for far in REPORTED_FARS))

@@ -16,6 +16,7 @@ MIN_PEOPLE_TO_BEAT_PLAIN = 50
 MAX_CONFUSED_SHARE, CONFUSING_FAR = 0.2, 0.001
 MIN_PEOPLE_TO_DOUBT = 5  # fewer people do not show it
 CONFUSED_PHOTOS = 5  # of each person that are compared
+BLOCK = 1 << 10  # photos that are compared with all others at once; limits memory
 
 
 def candidate_kinds(extractor: str | None, matrix: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
@@ -49,12 +50,19 @@ def confused_share(matrix: np.ndarray, labels: np.ndarray, constants: PlainConst
     threshold = constants.threshold_for_far(CONFUSING_FAR)
     if constants.measure == "cosine":
         matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-        near = matrix @ matrix.T > threshold
-    else:
-        squares = (matrix**2).sum(axis=1)
-        near = squares[:, None] + squares - 2 * matrix @ matrix.T < threshold**2
-    first, second = np.nonzero(near & (labels[:, None] < labels))
-    pairs = np.unique(np.stack([labels[first], labels[second]]), axis=1).shape[1]
+    squares = (matrix**2).sum(axis=1)
+    near = []
+    for start in range(0, len(matrix), BLOCK):  # each row with those after it; all at once take gigabytes
+        rows = np.s_[start : start + BLOCK]
+        products = matrix[rows] @ matrix[start:].T
+        if constants.measure == "cosine":
+            is_near = products > threshold
+        else:
+            is_near = squares[rows, None] + squares[start:] - 2 * products < threshold**2
+        first, second = np.nonzero(is_near)
+        near.append(np.sort(labels[start + np.stack([first, second])], axis=0))
+    two_people = np.unique(np.concatenate(near, axis=1), axis=1)
+    pairs = (two_people[0] != two_people[1]).sum()
     return pairs / max(1, pairs_of_people(len(np.unique(labels))))
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.bootstrap import interval, people_multiplicities, resampled_rocs, resampled_tars
 from utils.cli import counted
 from utils.heads.head import Head
 from utils.heads.operating_point import MAX_HELD_PHOTOS
 from utils.heads.pairs import all_negative_pairs, capped_rows, positive_pairs
-from utils.metrics import Roc, interval, pairs_of_people, people_multiplicities, resampled_rocs, roc
+from utils.metrics import pairs_of_people, roc
 
 MAX_PAIRS = 200_000  # of different people
 REPLICATES = 200  # resamplings of the people
@@ -78,15 +79,17 @@ def compare_heads(
     number = len(np.unique(labels))
     shows_rate = far * pairs_of_people(number) >= 1  # n pairs of people cannot show a rate below 1 / n
 
-    def figure(curve: Roc) -> float:
-        return curve.tar_at(far) if shows_rate else curve.auc
-
     values, samples, seed = [], [], int(rng.integers(2**32))
     for head in (plain, learned):
-        scores = head.score_rows(matrix, pairs)
-        values.append(figure(roc(scores, same, weights)))
-        drawn = people_multiplicities(people, REPLICATES, np.random.default_rng(seed))
-        samples.append([figure(curve) for curve in resampled_rocs(scores, same, weights, drawn)])
+        scores, drawing = head.score_rows(matrix, pairs), np.random.default_rng(seed)
+        curve = roc(scores, same, weights)
+        if shows_rate:
+            values.append(curve.tar_at(far))
+            samples.append(resampled_tars(scores, same, weights, people, far, REPLICATES, drawing))
+        else:
+            values.append(curve.auc)
+            drawn = people_multiplicities(people, REPLICATES, drawing)
+            samples.append([curve.auc for curve in resampled_rocs(scores, same, weights, drawn)])
     gains = np.subtract(samples[1], samples[0]).tolist()
     accepts = [accepted_share(head, strangers, matrix) if len(strangers) else None for head in (plain, learned)]
     return Comparison(

@@ -17,6 +17,7 @@ class TrainingOptions:
     head: str = "plda"  # one of HEAD_KINDS; "auto" for the one that suits the data
     extractor: str | None = None  # fingerprint of the features' extractor, which plain heads have constants for
     epochs: int = 15  # at most
+    learning_curve: bool = True  # plda heads: whether each epoch is measured, which changes nothing that is learned
     holdout: float = 0.2  # share of the people kept for calibration and measuring, 0-0.9
     far: float = 0.001  # false accept rate to choose the threshold for
     learning_rate: float | None = None  # Adam's; None for the default of the kind of head

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from utils.bootstrap import resampled_tops, sample_people
 from utils.cli import InputError, shown
 from utils.heads.calibration import ScoredPairs
 from utils.log_odds import MAX_THRESHOLD_LOG_ODDS, logits
-from utils.metrics import people_multiplicities
 
 MIN_THRESHOLD = 0.5  # below even odds two faces are not "the same person", however low the impostors score
 # The original recipe's rule, used where the data does not support a choice.
@@ -63,14 +63,14 @@ def bootstrap_operating_point(
     scores = pairs.different[order]
     accepted = int((scores > threshold).sum())
     thresholds, rates = [], []
-    for drawn in people_multiplicities(pairs.different_people[order], BOOTSTRAPS, rng):
-        weight = np.cumsum(drawn)
-        if not weight[-1]:  # one person was drawn every time
+    people, draws = sample_people(pairs.different_people[order], BOOTSTRAPS, rng)
+    for weight, total in resampled_tops(people, np.ones(len(scores)), draws, target_far, accepted):
+        if not total:  # one person was drawn every time
             continue
         # The highest score that has to be rejected, as in `choose_threshold`.
-        rejected = min(int(np.searchsorted(weight, target_far * weight[-1], side="right")), len(scores) - 1)
+        rejected = min(int(np.searchsorted(weight, target_far * total, side="right")), len(scores) - 1)
         thresholds.append(max(MIN_THRESHOLD, scores[rejected]))
-        rates.append(weight[accepted - 1] / weight[-1] if accepted else 0.0)
+        rates.append(weight[accepted - 1] / total if accepted else 0.0)
     if not thresholds:
         return {}
     interval = (2.5, 97.5)

@@ -64,14 +64,17 @@ def train_plda(
     # The learning curve is measured on fixed batches, drawn so that they do not change what rng draws for training.
     validation, measuring = None, rng.spawn(1)[0]
     if len(data.held):
-        validation = balanced_batches(data.labels, data.held, MEASURED_BATCHES, measuring, fixed=True)
         sample_balanced_rows(data.labels, data.held, rng)  # unused; without this draw the same seed gives another head
-    measured = balanced_batches(data.labels, data.rows, MEASURED_BATCHES, measuring, fixed=True)
-    # Keras' own training loss is an average over changing weights, which cannot be compared with the validation loss.
-    measure = keras_callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: logs.update(loss=model.evaluate(measured, verbose=0))
-    )
-    return similarity, *_fit(model, batches, validation, options.epochs, [measure, *callbacks], verbose)
+    if options.learning_curve:
+        if len(data.held):
+            validation = balanced_batches(data.labels, data.held, MEASURED_BATCHES, measuring, fixed=True)
+        measured = balanced_batches(data.labels, data.rows, MEASURED_BATCHES, measuring, fixed=True)
+        # Keras' own training loss is an average over changing weights, which cannot be compared with the validation's.
+        measure = keras_callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: logs.update(loss=model.evaluate(measured, verbose=0))
+        )
+        callbacks = (measure, *callbacks)
+    return similarity, *_fit(model, batches, validation, options.epochs, list(callbacks), verbose)
 
 
 def all_pairs_loss(labels: "keras.KerasTensor", logits: "keras.KerasTensor") -> "keras.KerasTensor":
