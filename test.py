@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         cleanup.callback(source.close)
         check_outputs(args.output, args.events, source, args.video_path or args.image_path)
         outputs = Outputs(args.output, args.events, source, cleanup)
-        gallery, extractor = load_models(
+        gallery, extractor, learned = load_models(
             features_path=args.features,
             model_path=args.model,
             head_path=args.classification,
@@ -175,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
             unknown_dir=args.unknown_dir,
             learn_strangers=args.learn_strangers,
         )
-        Session(gallery, extractor, outputs, summary, options, cleanup).recognize(source)
+        Session(gallery, extractor, learned, outputs, summary, options, cleanup).recognize(source)
     return 0
 
 

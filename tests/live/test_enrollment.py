@@ -65,7 +65,7 @@ def test_an_enrolled_person_is_recognized_and_stored(suite, home_setup, capsys):
 def test_the_first_person_is_enrolled_in_a_window(suite, tmp_path):
     """Neither the folder of features nor that of faces exists beforehand."""
     faces, features = tmp_path / "faces", tmp_path / "features"
-    gallery, extractor = load_models(features, suite["extractor"], suite["head"], can_enroll=True)
+    gallery, extractor, _ = load_models(features, suite["extractor"], suite["head"], can_enroll=True)
     assert gallery.names == []
     recognizer = load_recognizer(gallery, extractor, "retinaface", 20, True, 640)
     recognizer.warm_up()
@@ -118,7 +118,7 @@ def test_the_heads_threshold_follows_enrollment_and_undo(suite, home_setup, monk
     """The user's threshold, if one is given, does not."""
     recognizer, enrollment, *_ = home_setup
     monkeypatch.setattr(Head, "threshold_for", lambda _, people: 0.5 + people / 100)
-    gallery, _ = load_models(suite["features"], suite["extractor"], suite["head"], threshold=given)
+    gallery, *_ = load_models(suite["features"], suite["extractor"], suite["head"], threshold=given)
     recognizer.gallery = enrollment.gallery = gallery
     before = gallery.threshold
     assert before == pytest.approx(alone)

@@ -17,7 +17,7 @@ from utils.features.normalization import load_normalization
 from utils.heads.head import load_head
 from utils.live.loops import open_screen, run_camera, run_photos, run_video
 from utils.live.outputs import Outputs, Summary, UnknownFaces
-from utils.live.strangers import LearnedStrangers, load_learned
+from utils.live.strangers import LearnedStrangers, StoredStrangers, load_learned
 from utils.media.albums import describe_unread
 from utils.media.camera import LiveSource
 from utils.media.sources import PhotoSource, Source
@@ -52,8 +52,10 @@ def load_models(
     threshold: float | None = None,
     min_votes: float | None = None,
     can_enroll: bool = False,
-) -> tuple[Gallery, Extractor]:
-    """Load features, extractor and head, check that they fit together, and print what they are. Raises InputError.
+) -> tuple[Gallery, Extractor, StoredStrangers]:
+    """Load features, extractor, head and learned strangers, check that they fit, and print what they are.
+
+    Raises InputError.
 
     Args:
       features_path: folder that extract_features.py wrote.
@@ -79,18 +81,21 @@ def load_models(
     check_same_extractor(features, head, extractor)
     min_votes = head.min_votes if min_votes is None else min_votes
     gallery = Gallery(features, head, threshold, min_votes)
-    gallery.add_strangers(load_learned(features_path, extractor.fingerprint, extractor.dimension))
+    learned = load_learned(features_path, extractor.fingerprint, extractor.dimension)
+    gallery.add_strangers(learned.matrix)
     rule = f"the best {BEST_IMAGES}" if min_votes is None else f"more than {min_votes:.0%}"
     print(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
         f"accepted above {gallery.threshold:.3f} by {rule} of a person's images; {describe_strangers(gallery)}"
     )
-    return gallery, extractor
+    return gallery, extractor, learned
 
 
 def describe_strangers(gallery: Gallery) -> str:
     """How well the cohort supports the promise of the threshold, in words."""
     count = len(gallery.strangers)
+    if count and not gallery.head.knows_impostors:
+        return f"{counted(count, 'stranger')} known, who do not help with this head: train it again with train.py"
     if not count:
         return "no strangers known, so the false accept rate holds for people like those it was measured on"
     return f"{counted(count, 'stranger')} known"
@@ -102,6 +107,7 @@ class Session:
 
     gallery: Gallery
     extractor: Extractor  # that made the gallery's features
+    learned: StoredStrangers  # that the gallery has already
     outputs: Outputs
     summary: Summary
     options: Options
@@ -142,7 +148,8 @@ class Session:
             recognizer.listeners.append(unknown)
             self.cleanup.callback(unknown.save)
         if options.learn_strangers:
-            learned = LearnedStrangers(options.features_path, self.gallery, self.extractor.fingerprint)
+            fingerprint = self.extractor.fingerprint
+            learned = LearnedStrangers(options.features_path, self.gallery, fingerprint, self.learned)
             recognizer.listeners.append(learned)
             self.cleanup.callback(learned.save)
         recognizer.warm_up()

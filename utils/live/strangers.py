@@ -4,12 +4,14 @@ They are kept in the features folder, in `_learned`. Deleting that folder forget
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from utils.cli import counted
-from utils.features.feature_files import LEARNED, ImageEntry, load_person, save_person
+from utils.cli import InputError, counted, describe_error, warn
+from utils.features.feature_files import LEARNED, ImageEntry, feature_path, load_person, save_person
+from utils.files import put_aside
 from utils.recognition.gallery import Gallery
 from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import Track
@@ -22,13 +24,21 @@ MAX_PROBABILITY = 0.5
 SAME_STRANGER = 0.5  # the probability above which a stranger has been learned already
 
 
+@dataclass(frozen=True)
+class StoredStrangers:
+    """The strangers that earlier runs learned."""
+
+    matrix: np.ndarray  # features, float32 (n, D)
+    problem: str | None = None  # why the stored file is not used
+
+
 class LearnedStrangers:
     """Adds the face of every track that ends without any likeness to an enrolled person to a gallery's strangers."""
 
-    def __init__(self, folder: Path, gallery: Gallery, fingerprint: str):
-        """folder: of the features. fingerprint: of the extractor. Raises InputError for a damaged file."""
-        self.folder, self.gallery, self.fingerprint = folder, gallery, fingerprint
-        self.learned = load_learned(folder, fingerprint, gallery.matrix.shape[1])  # the gallery has them already
+    def __init__(self, folder: Path, gallery: Gallery, fingerprint: str, stored: StoredStrangers):
+        """folder: of the features. fingerprint: of the extractor. stored: the gallery has them already."""
+        self.folder, self.gallery, self.fingerprint, self.stored = folder, gallery, fingerprint, stored
+        self.learned = stored.matrix
         self.new = 0
         self._tracks: dict[int, Track] = {}  # in sight, or a moment ago
         self._named: set[int] = set()  # those of them that had a name at some time
@@ -63,6 +73,10 @@ class LearnedStrangers:
         """Learn the faces whose tracks have not ended, and write all of them. Raises InputError or OSError."""
         self._learn(list(self._tracks))
         if self.new:
+            if self.stored.problem:
+                path = feature_path(self.folder, LEARNED)
+                put_aside(path)
+                put_aside(path.with_suffix(".json"))
             entries = [ImageEntry(f"{index}", 0, 0) for index in range(len(self.learned))]  # there are no pictures
             save_person(self.folder, LEARNED, self.learned, entries, self.fingerprint, align=0)
             print(
@@ -77,14 +91,22 @@ def is_stranger(track: Track) -> bool:
     return len(scores) >= MIN_OBSERVATIONS and max(scores) < MAX_PROBABILITY
 
 
-def load_learned(folder: Path, fingerprint: str, dimension: int) -> np.ndarray:
-    """The features (n, D) of the strangers learned so far; (0, D) if there are none of this extractor.
+def load_learned(folder: Path, fingerprint: str, dimension: int) -> StoredStrangers:
+    """The strangers learned so far with an extractor of this fingerprint and dimension, none if there are no others.
 
-    Raises InputError for a damaged file.
+    A file that cannot be used is left out with a warning.
     """
+    none, path = np.empty((0, dimension), np.float32), feature_path(folder, LEARNED)
     try:
         stored = load_person(folder, LEARNED)
     except FileNotFoundError:
-        return np.empty((0, dimension), np.float32)
-    fits = stored.manifest is not None and stored.manifest.extractor == fingerprint
-    return stored.matrix if fits else np.empty((0, dimension), np.float32)
+        return StoredStrangers(none)
+    except (InputError, OSError) as exc:
+        problem = describe_error(exc)
+    else:
+        if stored.manifest and stored.manifest.extractor == fingerprint:
+            return StoredStrangers(stored.matrix)
+        origin = stored.manifest.extractor if stored.manifest else "an unknown extractor"
+        problem = stored.problem or f"{path} comes from {origin}, not from {fingerprint}"
+    warn(f"left out: {problem}. It is kept, as {path.stem}.1{path.suffix}, when new strangers are learned")
+    return StoredStrangers(none, problem)
