@@ -1,9 +1,10 @@
-"""Collect a person's faces from a webcam or a video.
+"""Collect a person's faces, or strangers' faces, from a webcam or a video.
 
   python capture.py --output faces/ada
   python capture.py --output faces/ada --guide
   python capture.py --output faces/ada --video_path ada.mp4
   python capture.py --output faces/ada --every 10 --count 20 --headless
+  python capture.py --output faces/_strangers --headless --count 100
 
 Keys in the window: s saves, u deletes the face saved last, space pauses, g starts the guide (it asks for
 a few poses and saves them by itself), h shows the keys, q or Esc quits.
@@ -16,6 +17,9 @@ If a face is unlike those saved so far and those already in the folder, the wind
 the same person, and s saves it; without a window it is left out. --same_person saves every face unasked. This
 notices another person, but neither a twin nor a photo of the person. The guide does not take the tilt of a photo
 for a turn of the head in most cases; it is no liveness check.
+
+In the folder _strangers, which holds faces of people who are not enrolled, a good face of everybody who passes by
+is saved unasked, one of each person as far as faces can tell. Look through them: whoever is enrolled must not be there.
 New files are numbered after the existing ones; nothing is overwritten.
 """
 
@@ -47,7 +51,11 @@ LIVE_SEARCH_SIZE = 640  # pixels; larger frames of a camera are searched in a co
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "-o", "--output", required=True, type=file_path, help="the person's folder; its name is the person's name"
+        "-o",
+        "--output",
+        required=True,
+        type=file_path,
+        help="the person's folder; its name is the person's name, or _strangers",
     )
     _add_source_arguments(parser)
     _add_saving_arguments(parser)
@@ -78,11 +86,25 @@ def _add_saving_arguments(parser: argparse.ArgumentParser) -> None:
     add_switch(parser, "--gate", default=1, help="1: save only faces that are good enough; 0: any face")
 
 
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The parsed flags, and `strangers`: whether --output is for these. Raises InputError for those that do not fit."""
+    args = build_parser().parse_args(argv)
+    from utils.features.feature_files import STRANGERS
+
+    args.strangers = args.output.resolve().name == STRANGERS
+    if args.strangers and (args.every or args.guide or args.same_person):
+        raise InputError(
+            f"--output {args.output}: faces of strangers are saved unasked, one of each person: leave out --every, "
+            "--guide and --same_person"
+        )
+    if args.headless and not (args.every or args.guide or args.strangers):
+        raise InputError("--headless leaves no key to save with: add --every N or --guide")
+    return args
+
+
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
-    if args.headless and not (args.every or args.guide):
-        raise InputError("--headless leaves no key to save with: add --every N or --guide")
+    args = parse_arguments(argv)
     from utils.display.window import check_screen
     from utils.media.sources import is_mirrored, open_source
 
@@ -94,7 +116,8 @@ def main(argv: list[str] | None = None) -> int:
         from utils.capture.collector import Collector
         from utils.capture.guide import Guide
         from utils.capture.loops import collect_from_camera, collect_from_frames, open_preview
-        from utils.capture.same_person import SamePerson
+        from utils.capture.same_person import MAX_KNOWN, SamePerson
+        from utils.capture.strangers import MAX_STRANGERS, StrangerCollector
         from utils.faces.detection import DETECTION_SIZE, load_detector
         from utils.faces.folder import FaceSaver
         from utils.files import make_folder
@@ -104,14 +127,15 @@ def main(argv: list[str] | None = None) -> int:
         search_size = LIVE_SEARCH_SIZE if source.live else DETECTION_SIZE
         detect = load_detector(args.detector, args.min_size, bool(args.align), search_size)
         guide = Guide() if args.guide else None
-        collector = Collector(
+        max_known = MAX_STRANGERS if args.strangers else MAX_KNOWN
+        collector = (StrangerCollector if args.strangers else Collector)(
             FaceSaver(args.output),
             bool(args.gate),
             args.every,
             guide,
             source.rate,
             args.count or None,
-            same_person=None if args.same_person else SamePerson(args.output),
+            same_person=None if args.same_person else SamePerson(args.output, max_known=max_known),
         )
         mirrored = is_mirrored(args.mirror, args.camera, args.video_path)
         screen = None if args.headless else open_preview(collector, mirrored, cleanup)

@@ -60,6 +60,7 @@ class Collector:
         self._confirmed = False  # the user says that it is the same person
         # One entry for each face saved by this run:
         self._thumbnails: list[np.ndarray] = []
+        self._judged: list[np.ndarray] = []  # thumbnails of faces that were compared with the saved ones
         self._guided: list[bool] = []  # whether the guide asked for it
         self._front: View | None = None  # the frontal view that the guide recorded
         self._view: View | None = None  # of the newest frame that shows a pose
@@ -69,6 +70,10 @@ class Collector:
     def complete(self) -> bool:
         """Whether as many faces are saved as were asked for."""
         return self.count is not None and self.saver.saved >= self.count
+
+    def toggle_guide(self) -> None:
+        """Start to ask for poses, or stop it."""
+        self.guide = None if self.guide else Guide()
 
     def request_save(self) -> None:
         """Save the face as soon as it is good enough, in frames filmed from now on, for REQUEST_SECONDS at most.

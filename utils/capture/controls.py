@@ -3,7 +3,6 @@
 import numpy as np
 
 from utils.capture.collector import CaptureState, Collector
-from utils.capture.guide import Guide
 from utils.display import drawing
 from utils.display.viewers import while_paused
 from utils.display.window import CLOSED, ESCAPE
@@ -42,7 +41,7 @@ class CaptureControls:
         elif key == "u":
             collector.undo()
         elif key == "g":
-            collector.guide = None if collector.guide else Guide()
+            collector.toggle_guide()
         elif key == " ":
             self.paused = not self.paused
         elif key == "h":

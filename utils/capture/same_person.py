@@ -21,16 +21,19 @@ def describe_chip(chip: np.ndarray) -> np.ndarray:
 class SamePerson:
     """The descriptors of one person's faces: those of earlier runs, and those saved by this one."""
 
-    def __init__(self, folder: Path, describe: Callable[[np.ndarray], np.ndarray] = describe_chip):
+    def __init__(
+        self, folder: Path, describe: Callable[[np.ndarray], np.ndarray] = describe_chip, max_known: int = MAX_KNOWN
+    ):
         """Describe some of the faces that the folder holds. Raises InputError if dlib's network cannot be loaded.
 
         describe: from a chip, RGB uint8 (S, S, 3), to a descriptor whose distances MAX_DISTANCE limits.
+        max_known: faces of the folder.
         """
         self._describe = describe
         self._last: tuple[np.ndarray, np.ndarray] | None = None  # the chip described last, and its descriptor
         self._known: list[np.ndarray] = []  # descriptors
         paths = list_images(folder)
-        for index in np.unique(np.linspace(0, len(paths) - 1, MAX_KNOWN).round().astype(int)) if paths else ():
+        for index in np.unique(np.linspace(0, len(paths) - 1, max_known).round().astype(int)) if paths else ():
             try:
                 self._known.append(describe(read_image(paths[index])))
             except (ValueError, OSError):  # a damaged image says nothing about the person
@@ -38,10 +41,12 @@ class SamePerson:
 
     def is_unlike(self, chip: np.ndarray) -> bool:
         """Whether a chip, RGB uint8 (S, S, 3), resembles none of the faces. The first face resembles all."""
-        if not self._known:
-            return False
+        return bool(self._known) and self.distance(chip) > MAX_DISTANCE
+
+    def distance(self, chip: np.ndarray) -> float:
+        """How far a chip, RGB uint8 (S, S, 3), is from the face that it resembles most; infinite without faces."""
         descriptor = self._descriptor(chip)
-        return min(float(np.linalg.norm(known - descriptor)) for known in self._known) > MAX_DISTANCE
+        return min((float(np.linalg.norm(known - descriptor)) for known in self._known), default=np.inf)
 
     def add(self, chip: np.ndarray) -> None:
         """Count a saved chip among the person's faces."""

@@ -14,6 +14,7 @@ from utils.faces.detection import main_faces
 from utils.faces.photo import Photo
 from utils.faces.photo_search import PhotoSearch
 from utils.features.extractor import Extractor
+from utils.features.feature_files import STRANGERS
 from utils.files import is_disk_full
 from utils.media.images import read_image, write_image
 from utils.recognition.face_choice import choose_own_faces
@@ -104,10 +105,13 @@ def _choose_faces_of(
             candidates[photo] = [decoded.chip(face) for face in faces]
         except (ValueError, OSError, MemoryError, cv2.error) as exc:  # changed since it was searched
             outcomes[photo] = Outcome(str(exc) or type(exc).__name__)
-    others = [[read_image(chip)] for chip in alone if chip.is_file()]
-    groups = [*candidates.values(), *others]
-    matrix = extractor.embed([chip for group in groups for chip in group])
-    choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
+    if next(iter(crowded.values())).parent.name == STRANGERS:  # who have nothing in common
+        choices = [0] * len(candidates)
+    else:
+        others = [[read_image(chip)] for chip in alone if chip.is_file()]
+        groups = [*candidates.values(), *others]
+        matrix = extractor.embed([chip for group in groups for chip in group])
+        choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
     for (photo, own), choice in zip(candidates.items(), choices, strict=False):  # the others are saved already
         if choice is None:
             remove_chip(crowded[photo])
