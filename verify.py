@@ -173,6 +173,8 @@ def as_text(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
     photo_pairs = len(compared[0]) * len(compared[1])
     if photo_pairs > 1:
         lines.append(f"log odds and distances averaged over {photo_pairs} pairs of photos")
+    if comparison.kind_known is False:
+        lines.append("no strangers of this kind known: the threshold is only for people like those it was chosen on")
     for side in sides:
         agreed = side.crowded_photos - len(side.unsure)
         if agreed:
@@ -192,6 +194,7 @@ def as_dict(sides: list["Side"], comparison: "Comparison", threshold: float) -> 
         "threshold": threshold,
         "distance": comparison.distance,
         "best_of_pairs": comparison.candidate_pairs,
+        "kind_known": comparison.kind_known,
     }
     for key, side, faces in zip("ab", sides, (comparison.first_faces, comparison.second_faces), strict=True):
         answer[key] = {

@@ -73,6 +73,14 @@ def test_exit_status_tells_same_from_different(models, photos, capsys):
     assert printed.count("\n") == 1
 
 
+def test_the_answer_says_if_no_strangers_support_it():
+    lines = {}
+    for known in (None, True, False):
+        comparison = photo_comparison.Comparison(0.9, 0.1, [None], [None], 1, known)
+        lines[known] = verify.as_text([], comparison, 0.5).splitlines()[1:]
+    assert lines[None] == lines[True] == [] and lines[False][0].startswith("no strangers of this kind known: ")
+
+
 def test_the_default_threshold_comes_from_the_head(models, photos, capsys):
     words = [str(photos / "ada/1.jpg"), str(photos / "ada/1.jpg"), "--json"]
     words += ["-m", str(models["extractor"]), "-c", str(models["head"])]

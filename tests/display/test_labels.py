@@ -65,3 +65,8 @@ def test_a_number_is_shown_before_the_name():
         name_label((0, 0, 9, 9), "Ada", 0.9, 2).text == "2  Ada"
         and name_label((0, 0, 9, 9), None, 0.1, 1).text[0] == "1"
     )
+
+
+def test_a_star_marks_a_name_without_support():
+    assert name_label((0, 0, 9, 9), "Ada", 0.97, star=True).aside == "97%*"
+    assert name_label((0, 0, 9, 9), "Ada", 0.97).aside == "97%"

@@ -65,3 +65,9 @@ def test_names_are_right_in_every_locale(encoding, monkeypatch):
     frame = Frame(np.zeros((9, 9, 3), np.uint8), 0.0, name)
     line = event_line(frame, [NamedFace((0, 0, 9, 9), name, 0.9), NamedFace((0, 0, 9, 9), None, 0.1)])
     assert [face["name"] for face in line["faces"]] == ["Zoë 写真", None] and line["image"] == "Zoë 写真"
+
+
+def test_faces_of_an_unknown_kind_are_marked():
+    faces = [NamedFace((0, 0, 9, 9), "ada", 0.9, kind_known=known) for known in (None, True, False)]
+    entries = event_line(Frame(np.zeros((9, 9, 3), np.uint8), 0.0), faces)["faces"]
+    assert "kind_known" not in entries[0] and [entry["kind_known"] for entry in entries[1:]] == [True, False]

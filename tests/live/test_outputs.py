@@ -31,6 +31,13 @@ def test_the_summary_counts_people_and_unnamed_faces(capsys):
     ]
 
 
+def test_the_summary_says_whom_no_strangers_support():
+    summary, frame = Summary(timed=False), Frame(np.zeros((9, 9, 3), np.uint8), 0.0)
+    for known in (False, False, True):
+        summary.add(frame, [NamedFace((0, 0, 9, 9), "ada", 0.8, kind_known=known)])
+    assert "  ada: 3 frames, 80% sure, * no strangers of this kind known in 2" in summary.lines(1.0)
+
+
 def test_the_best_chip_of_an_unknown_face_is_saved(home_setup, tmp_path):
     recognizer, *_ = home_setup
     unknown = UnknownFaces(tmp_path / "unknown")

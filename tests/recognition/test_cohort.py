@@ -7,7 +7,7 @@ import pytest
 
 from utils.cli import InputError
 from utils.log_odds import logits, probabilities
-from utils.recognition.cohort import Cohort, NormalizedHead, subtract_excess
+from utils.recognition.cohort import Cohort, NormalizedHead, is_kind_known, subtract_excess
 
 SCALE, OFFSET = 20.0, -6.0  # of the cosine
 
@@ -66,6 +66,25 @@ def test_a_candidate_is_not_a_stranger():
     assert excess[0, 0] > excess[0, 1] + 0.1 * SCALE  # enrolled 1 is a stranger to the candidates 0 and 2
 
 
+@pytest.mark.parametrize("count", [20, 50, 300])
+def test_strangers_of_another_kind_are_noticed(count):
+    rng = np.random.default_rng(count)
+    strangers = faces(count, rng, alike=0.3)
+    limit = Cohort(CosineHead(), count).min_excess
+    assert limit < 0
+    opposite = faces(200, rng)
+    opposite[:, 0] = -0.5  # unlike the strangers
+    shares = [(excess_among(strangers, faces(200, rng, alike=0.3)) < limit).mean()]
+    shares.append((excess_among(strangers, CosineHead().project(opposite)) < limit).mean())
+    own = [excess_among(faces(count, rng), faces(20, rng)) for _ in range(20)]
+    assert shares[0] == 0 and shares[1] > 0.9 and (np.concatenate(own) < limit).mean() < 0.15
+
+
+def test_several_observations_decide_together():
+    assert is_kind_known([]) is None and is_kind_known([np.nan, np.nan]) is None
+    assert is_kind_known([-1.0, 2.0, np.nan]) is True and is_kind_known([-2.0, 1.0]) is False
+
+
 def test_nothing_is_ever_added():
     scores = np.array([[0.9, 0.5]], np.float32)
     assert subtract_excess(scores, np.array([[-3.0]]), np.array([1.0, 2.0])).tolist() == scores.tolist()
@@ -94,6 +113,7 @@ def test_pairs_and_galleries_are_normalized_alike():
     assert (scores < head.score_gallery(alike[:2], alike[2:])).all()
     pairs = np.array([[a, b] for a in (0, 1) for b in (2, 3, 4, 5)])
     assert normalized.score_rows(alike, pairs).reshape(2, 4) == pytest.approx(scores, abs=1e-5)
+    assert normalized.knows_kind(alike[:2], alike[2:]) and not normalized.knows_kind(-alike[:2], -alike[2:])
     excess = Cohort(head, 40).excess(head.score_gallery(alike, strangers))
     assert logits(scores) == pytest.approx(
         logits(head.score_gallery(alike[:2], alike[2:])) - (excess[:2, None] + excess[2:]) / 2, abs=1e-3

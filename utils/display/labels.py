@@ -34,13 +34,16 @@ class Label:
     text_color: Color
 
 
-def name_label(box: Box, name: str | None, score: float, number: int | None = None) -> Label:
-    """The label with a face's name and probability. number: the key that chooses the face, if there is one."""
+def name_label(box: Box, name: str | None, score: float, number: int | None = None, star: bool = False) -> Label:
+    """The label with a face's name and probability.
+
+    number: the key that chooses the face, if there is one. star: mark a name that no strangers of its kind support.
+    """
     before = "" if number is None else f"{number}  "
     if name is None:
         return Label(box, f"{before}unknown", "", UNKNOWN_COLOR, UNKNOWN_TEXT)
     # A rounded "100 %" would claim a certainty that comparing faces cannot give.
-    return Label(box, f"{before}{name}", f"{min(score, 0.99):.0%}", KNOWN_COLOR, KNOWN_TEXT)
+    return Label(box, f"{before}{name}", f"{min(score, 0.99):.0%}{'*' if star else ''}", KNOWN_COLOR, KNOWN_TEXT)
 
 
 def draw_labels(image: np.ndarray, labels: Iterable[Label], top: int = 0, bottom: int | None = None) -> list[Box]:

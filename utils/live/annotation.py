@@ -34,7 +34,7 @@ def draw_names(
 ) -> None:
     """Draw the labels within the rows from `top` to `bottom`. numbered: with the number of each face, from 1."""
     labels = [
-        (face, name_label(face.box, face.name, face.score, number if numbered else None))
+        (face, name_label(face.box, face.name, face.score, number if numbered else None, face.kind_known is False))
         for number, face in enumerate(faces, start=1)
     ]
     # Large faces have the first choice of a place; while faces move, it must not change, so there the oldest have it.

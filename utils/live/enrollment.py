@@ -163,8 +163,9 @@ class Enrollment:
         change.gallery_rows += 1
         recognizer.rescore()
         track.denied.discard(change.name)  # the user may have rejected this name before
-        scores = self.gallery.scores(embedding)[0]
-        add_observation(track, Observation(embedding[0], scores, track.face.quality, recognizer.now), self.gallery)
+        (scores,), (familiarity,) = self.gallery.compare(embedding)
+        observation = Observation(embedding[0], scores, track.face.quality, recognizer.now, float(familiarity))
+        add_observation(track, observation, self.gallery)
         recognizer.update_names()
         self._thumbnails.append(thumbnail(chip))
         self._last_saved_at = self.clock()

@@ -91,7 +91,8 @@ def event_line(frame: Frame, faces: list[NamedFace], latency: float | None = Non
 def _face_entry(face: NamedFace) -> dict:
     name = None if face.name is None else _as_utf8(face.name)
     entry = {"box": list(face.box), "name": name, "score": round(face.score, 4)}
-    return entry if face.track_id is None else entry | {"track": face.track_id}
+    more = {"track": face.track_id, "kind_known": face.kind_known}
+    return entry | {key: value for key, value in more.items() if value is not None}
 
 
 def _as_utf8(name: str) -> str:

@@ -94,6 +94,7 @@ class _Person:
     last: float = 0.0  # and last
     frames: int = 0
     total_score: float = 0.0  # over these frames
+    unsupported: int = 0  # of these frames, those in which no strangers of the face's kind were known
 
 
 class Summary:
@@ -131,6 +132,7 @@ class Summary:
             person.frames += 1
             person.last = frame.time
             person.total_score += face.score
+            person.unsupported += face.kind_known is False
 
     def lines(self, seconds: float) -> list[str]:
         """A line of totals, then one line per person, most frames first. seconds: that the run took."""
@@ -143,7 +145,8 @@ class Summary:
         for name, person in sorted(self.people.items(), key=lambda item: -item[1].frames):
             times = f", from {_minutes(person.first)} to {_minutes(person.last)}" if self.timed else ""
             sure = min(person.total_score / person.frames, 0.99)
-            lines.append(f"  {visible(name)}: {counted(person.frames, 'frame')}{times}, {sure:.0%} sure")
+            kind = f", * no strangers of this kind known in {person.unsupported}" if person.unsupported else ""
+            lines.append(f"  {visible(name)}: {counted(person.frames, 'frame')}{times}, {sure:.0%} sure{kind}")
         never_named = len(self.unknown_tracks - self.named_tracks)
         if self.timed and never_named:
             lines.append(f"  {counted(never_named, 'face')} never named")

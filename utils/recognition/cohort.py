@@ -12,6 +12,7 @@ Here it only ever raises the bar, and compares with the quantiles of the head's 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from utils.cli import InputError
 from utils.heads.head import Head
@@ -19,16 +20,24 @@ from utils.log_odds import logits, probabilities
 
 MAX_NEAREST = 10  # strangers that are averaged; 50 make more errors
 NEAREST_SHARE = 0.1  # of a small cohort's strangers, at most
+# A face's nearest strangers are of another kind than the face if they are, on average, no nearer than this many times
+# as many of the head's own population are. SFace, 50 strangers or more: says so of 3 to 15 % of the faces of one kind,
+# of 13 to 83 % of another (adults of another continent), of no child where children are known.
+OTHER_KIND = 2
 
 
 class Cohort:
-    """How much nearer a face's nearest strangers are than a head expects among as many."""
+    """How much nearer a face's nearest strangers are than a head expects among as many.
+
+    min_excess: a lower excess means that these strangers are of another kind than the face.
+    """
 
     def __init__(self, head: Head, size: int):
         """size: how many strangers a face is compared with, 1 or more."""
         self.nearest = max(1, min(MAX_NEAREST, int(NEAREST_SHARE * size)))
         ranks = (np.arange(self.nearest) + 0.5) / size
         self.expected = float(np.mean([head.impostor_log_odds(rate) for rate in ranks]))
+        self.min_excess = head.impostor_log_odds(min(0.5, OTHER_KIND * self.nearest / size)) - self.expected
 
     def excess(self, scores: np.ndarray) -> np.ndarray:
         """The excess of faces, float64 (f,), from their scores with all strangers, probabilities (f, size)."""
@@ -51,6 +60,16 @@ class Cohort:
     def _nearest_scores(scores: np.ndarray, count: int) -> np.ndarray:
         """The highest scores of each face as log odds, descending, float64 (f, count)."""
         return logits(-np.sort(np.partition(-scores, count - 1, axis=1)[:, :count], axis=1))
+
+
+def is_kind_known(familiarity: ArrayLike) -> bool | None:
+    """Whether the strangers are of the same kind as a person's faces; None without strangers.
+
+    familiarity: of each face, its excess minus the cohort's `min_excess`; NaN without strangers.
+    """
+    values = np.asarray(familiarity, float)
+    values = values[~np.isnan(values)]
+    return bool(values.mean() >= 0) if len(values) else None
 
 
 def subtract_excess(scores: np.ndarray, excess_a: np.ndarray, excess_b: np.ndarray) -> np.ndarray:
@@ -79,6 +98,11 @@ class NormalizedHead(Head):
 
     def _excess(self, projected: np.ndarray) -> np.ndarray:
         return self._cohort.excess(super().score_projected(projected, self._strangers))
+
+    def knows_kind(self, first: np.ndarray, second: np.ndarray) -> bool:
+        """Whether the strangers are of the same kind as the faces of two sides, features (n, D) and (m, D)."""
+        sides = [self._excess(self.project(features)).mean() for features in (first, second)]
+        return bool(np.mean(sides) >= self._cohort.min_excess)
 
     def score_rows(self, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See Head.score_rows."""

@@ -78,14 +78,24 @@ class Gallery:
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """Score every person, float32 probabilities (f, p) in the order of `names`, for faces (f, D)."""
+        return self.compare(probes)[0]
+
+    def compare(self, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score every person, and tell how familiar the strangers are with faces (f, D).
+
+        Returns scores as `scores` does, and each face's familiarity for `is_kind_known`, float64 (f,).
+        """
+        unknown = np.full(len(probes), np.nan)
         if not len(probes) or not self.names:
-            return np.zeros((len(probes), len(self.names)), np.float32)
+            return np.zeros((len(probes), len(self.names)), np.float32), unknown
         if not (len(self.strangers) and self.head.knows_impostors):
             scores = self.head.score_gallery(probes, self.matrix)
-        else:
-            self._known = self._known or _KnownPeople(self.head, self.matrix, self.row_ends, self.strangers)
-            scores = self._known.scores(probes)
-        return person_scores(scores, self.row_ends, self.min_votes)
+            return person_scores(scores, self.row_ends, self.min_votes), unknown
+        self._known = self._known or _KnownPeople(self.head, self.matrix, self.row_ends, self.strangers)
+        scores, excess = self._known.compare(probes)
+        scores = person_scores(scores, self.row_ends, self.min_votes)
+        candidates = np.arange(len(probes)), scores.argmax(axis=1)
+        return scores, excess[candidates] - self._known.cohort.min_excess
 
     def add_strangers(self, rows: np.ndarray) -> None:
         """Add faces, float32 (n, D), of as many people to the strangers."""
@@ -159,11 +169,14 @@ class _KnownPeople:
         own = np.arange(self.images), self.owners
         self.image_excess = self.cohort.excess_by_candidate(strangers, people)[own]  # float64 (g,)
 
-    def scores(self, probes: np.ndarray) -> np.ndarray:
-        """Score every image of the gallery, normalized by the strangers: float32 (f, g), for faces (f, D)."""
+    def compare(self, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score every image of the gallery, normalized by the strangers: float32 (f, g), for faces (f, D).
+
+        Returns the faces' excess by candidate, float64 (f, p), too.
+        """
         scores = self.head.score_projected(self.head.project(probes), self.projected)
         excess = self.cohort.excess_by_candidate(scores[:, self.images :], scores[:, self.first_images])
-        return subtract_excess(scores[:, : self.images], excess[:, self.owners], self.image_excess)
+        return subtract_excess(scores[:, : self.images], excess[:, self.owners], self.image_excess), excess
 
 
 def person_scores(scores: np.ndarray, row_ends: np.ndarray, min_votes: float | None) -> np.ndarray:

@@ -16,6 +16,7 @@ from utils.heads.head import Head
 from utils.log_odds import mean_log_odds
 from utils.media.albums import Unread, list_unread
 from utils.media.images import list_images, read_image
+from utils.recognition.cohort import NormalizedHead
 from utils.recognition.face_choice import choose_own_faces
 
 Embed = Callable[[list[np.ndarray]], np.ndarray]
@@ -51,6 +52,7 @@ class Comparison:
     first_faces: list[PhotoFace]  # of the candidate from the first side
     second_faces: list[PhotoFace]  # of the candidate from the second side
     candidate_pairs: int  # that were compared
+    kind_known: bool | None = None  # whether strangers of the faces' kind are known; None without strangers
 
 
 def load_side(path: Path, search: PhotoSearch, min_size: int = 1, embed: Embed | None = None) -> Side:
@@ -137,6 +139,9 @@ def compare_sides(first: Side, second: Side, extractor: Extractor, head: Head) -
         first_faces=first.candidates[a],
         second_faces=second.candidates[b],
         candidate_pairs=len(pairs),
+        kind_known=head.knows_kind(features_a[owners_a == a], features_b[owners_b == b])
+        if isinstance(head, NormalizedHead)
+        else None,
     )
 
 

@@ -15,6 +15,7 @@ from utils.keras_models import padded_batch_size
 from utils.media.camera import LiveSource
 from utils.media.frame_worker import FrameWorker
 from utils.media.video import Frame
+from utils.recognition.cohort import is_kind_known
 from utils.recognition.gallery import Gallery
 from utils.recognition.naming import MAX_OBSERVATIONS, add_observation, is_due, update_names
 from utils.recognition.tracks import CONTINUE_SCORE, START_SCORE, Observation, Track, Tracks
@@ -31,6 +32,7 @@ class NamedFace:
     name: str | None  # None for unknown
     score: float  # of the name, or of the best candidate: a probability
     track_id: int | None = None  # None in a photo
+    kind_known: bool | None = None  # whether strangers of the face's kind are known; None without strangers
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class Recognizer:
         self.update_names()
         for listener in self.listeners:
             listener(self)
-        faces = [NamedFace(track.face.box, track.name, track.score, track.track_id) for track in self.visible]
+        faces = [
+            NamedFace(track.face.box, track.name, track.score, track.track_id, track.kind_known)
+            for track in self.visible
+        ]
         return RecognizedFrame(frame, detected.gray, faces)
 
     def _move_tracks(self, gray: np.ndarray) -> None:
@@ -107,12 +112,14 @@ class Recognizer:
         if not due:
             return
         embeddings = self.extractor.embed([face_chip(self.image, track.face) for track in due])
-        for track, embedding, scores in zip(due, embeddings, self.gallery.scores(embeddings), strict=True):
+        compared = zip(due, embeddings, *self.gallery.compare(embeddings), strict=True)
+        for track, embedding, scores, familiarity in compared:
             if track.uncertain and not self._is_same_face(track, embedding):
                 restarted = self.tracks.restart(track)
                 self.visible[self.visible.index(track)] = track = restarted
             track.uncertain = False
-            add_observation(track, Observation(embedding, scores, track.face.quality, self.now), self.gallery)
+            observation = Observation(embedding, scores, track.face.quality, self.now, float(familiarity))
+            add_observation(track, observation, self.gallery)
 
     def _is_same_face(self, track: Track, embedding: np.ndarray) -> bool:
         """Whether the head takes an embedding (D,) and the track's observations for the same person."""
@@ -133,8 +140,8 @@ class Recognizer:
             track.log_odds = None
         if observations:
             embeddings = np.stack([observation.embedding for observation in observations])
-            for observation, scores in zip(observations, self.gallery.scores(embeddings), strict=True):
-                observation.scores = scores
+            for observation, *values in zip(observations, *self.gallery.compare(embeddings), strict=True):
+                observation.scores, observation.familiarity = values
 
     @interrupts.deferred()
     def warm_up(self) -> None:
@@ -155,8 +162,11 @@ def _waiting_since(track: Track) -> float:
 def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, gallery: Gallery) -> list[NamedFace]:
     """Recognize the faces of one photo, RGB uint8 (H, W, 3), by itself."""
     faces = detect(image)
-    decisions = gallery.identify(extractor.embed([face_chip(image, face) for face in faces]))
-    return [NamedFace(face.box, decision.name, decision.score) for face, decision in zip(faces, decisions, strict=True)]
+    scores, familiarity = gallery.compare(extractor.embed([face_chip(image, face) for face in faces]))
+    return [
+        NamedFace(face.box, decision.name, decision.score, kind_known=is_kind_known([value]))
+        for face, decision, value in zip(faces, gallery.decide(scores), familiarity, strict=True)
+    ]
 
 
 def load_recognizer(

@@ -12,6 +12,7 @@ import numpy as np
 from utils.faces.boxes import overlap_matrix
 from utils.faces.detected import MeasuredFace
 from utils.faces.quality import thumbnail_distance
+from utils.recognition.cohort import is_kind_known
 
 MIN_OVERLAP = 0.3  # intersection over union of a track and its detection
 MAX_ABSENCE = 2.0  # seconds out of sight after which a track ends
@@ -32,6 +33,7 @@ class Observation:
     scores: np.ndarray  # of the people in the gallery, float32 (p,)
     quality: float  # of the face, 0-1
     time: float  # seconds since the start of the source
+    familiarity: float = np.nan  # see Gallery.compare
 
 
 @dataclass(eq=False)
@@ -49,6 +51,11 @@ class Track:
     score: float = 0.0  # of the name, or of the best candidate: a probability
     contradictions: int = 0  # newest observations in a row that contradict the name
     denied: set[str] = field(default_factory=set)  # names that the user rejected
+
+    @property
+    def kind_known(self) -> bool | None:
+        """See is_kind_known."""
+        return is_kind_known([observation.familiarity for observation in self.observations])
 
 
 class Tracks:
