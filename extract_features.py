@@ -13,7 +13,18 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, counted, file_path, script_parser, summarize, warn
+from utils.cli import (
+    InputError,
+    add_engine_flags,
+    add_switch,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    script_parser,
+    summarize,
+    warn,
+)
 
 if TYPE_CHECKING:
     from utils.features.extraction import PersonWork
@@ -50,13 +61,7 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         type=bounded(int, 1, 256),
         help="threads that read, decode and crop images (default: one per processor core)",
     )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="number type of the network; bfloat16 is about twice as fast if the CPU or GPU supports it, and moves "
-        "a feature vector by about 1 %% of its length",
-    )
+    add_engine_flags(parser)
 
 
 @clean_exit
@@ -71,8 +76,8 @@ def main(argv: list[str] | None = None) -> int:
 
     album = read_album(args.faces_path)
     make_folder(args.features, private=True)  # fail early if the folder cannot be created
-    extractor = load_extractor(args.model_path, args.precision, args.batch_size)
-    if args.precision == "bfloat16" and (reason := bfloat16_slow_reason()):
+    extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine)
+    if args.precision == "bfloat16" and (reason := bfloat16_slow_reason(extractor.engine)):
         warn(f"{reason}: --precision bfloat16 may be slower than float32 here, and is never more exact")
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)

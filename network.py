@@ -12,6 +12,9 @@ is dlib's face recognition network, from 150×150 px to 128 features; `--backbon
 from 112×112 px to 128 features of length 1, which makes far fewer errors. Both are trained on faces, and
 their weights come with the installed packages, so nothing is downloaded. `--backbone FILE.onnx` rebuilds any
 face network that you have as an ONNX file and measures how well its features equal the file's own.
+
+NAME.keras.openvino beside the model is the same network for OpenVINO, with which the other scripts need no TensorFlow.
+It is made again whenever it is missing or does not fit.
 """
 
 import argparse
@@ -124,7 +127,8 @@ def channel_numbers(text: str) -> tuple[float, ...]:
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.faces.crops import CROP_POINTS
-    from utils.features.extractor import model_fingerprint, save_extractor
+    from utils.features.engine_file import write_engine_file
+    from utils.features.keras_extractor import model_fingerprint, save_extractor
     from utils.files import make_folder
     from utils.keras_models import import_keras, new_model_path
     from utils.networks.backbones import build_extractor, is_face_network
@@ -147,6 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     save_extractor(model, path, crop_points)
     fingerprint = model_fingerprint(model, crop_points)
     print(f"{path}: {model.input_shape[1]} px → {model.output_shape[-1]} features ({fingerprint})")
+    write_engine_file(path, model, crop_points)
     return 0
 
 

@@ -20,6 +20,7 @@ from utils.cli import (
     UNLIMITED,
     InputError,
     add_detection_arguments,
+    add_engine_flags,
     bounded,
     clean_exit,
     counted,
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-j", "--jobs", type=bounded(int, 1, 256), help="photos to process at once (default: one per processor core)"
     )
+    add_engine_flags(parser)
     add_detection_arguments(parser, MIN_SIZE)
     return parser
 
@@ -93,7 +95,9 @@ def main(argv: list[str] | None = None) -> int:
     check_has_photos(album, args.faces_selfies)
     if args.model_path and not args.largest:
         raise InputError("--model_path chooses one of several faces: it needs --largest")
-    extractor = load_extractor(args.model_path) if args.model_path else None
+    extractor = None
+    if args.model_path:
+        extractor = load_extractor(args.model_path, args.precision, engine=args.engine)
     chips = plan_chips(album, args.faces_path)
     make_folder(args.faces_path, private=True)
     todo = [photo for photo in chips if args.overwrite or not is_done(photo, chips[photo])]

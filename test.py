@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from utils.cli import (
     InputError,
     add_detection_arguments,
+    add_engine_flags,
     add_give_up,
     add_mirror_switch,
     add_normalize_switch,
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_mirror_switch(parser)
     _add_output_arguments(parser)
     _add_decision_arguments(parser)
+    add_engine_flags(parser)
     add_detection_arguments(parser, MIN_SIZE)
     parser.add_argument(
         "--detect_width",
@@ -159,6 +161,8 @@ def main(argv: list[str] | None = None) -> int:
             threshold=args.threshold,
             min_votes=args.min_votes,
             can_enroll=bool(args.faces_path and not args.headless),
+            engine=args.engine,
+            precision=args.precision,
         )
         report_kept(args.features, args.faces_path)
         summary = Summary(timed=not args.image_path)

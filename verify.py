@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from utils.cli import (
     InputError,
     add_detection_arguments,
+    add_engine_flags,
     bounded,
     clean_exit,
     counted,
@@ -51,6 +52,8 @@ class VerifyOptions:
     cohort: Path | None
     output: Path | None
     json: bool
+    engine: str
+    precision: str
     detector: str
     min_size: int
     align: int
@@ -76,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=file_path, help="picture of both sides and the answer to write, .png or .jpg")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a sentence")
+    add_engine_flags(parser)
     add_detection_arguments(parser, MIN_SIZE)
     return parser
 
@@ -105,7 +109,7 @@ def verify(options: VerifyOptions) -> int:
     paths = (options.first, options.second)
     check_paths(paths, options.output)
     head = load_head(options.classification)
-    extractor = load_extractor(options.model)
+    extractor = load_extractor(options.model, options.precision, engine=options.engine)
     check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
     if options.cohort:
         head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))

@@ -1,6 +1,7 @@
-"""Measure the speed of extraction: the network alone, extract_features.py as a whole, dlib, and the CPU's peak.
+"""Measure the speed of extraction: the networks alone on each engine, extract_features.py, dlib, and the CPU's peak.
 
   python benchmarks/extraction.py --faces_path faces --output extraction.json
+  python benchmarks/extraction.py --faces_path faces --engine openvino --resnet50 0
   python benchmarks/extraction.py --faces_path faces --growth 100 1000 10000
 
 The networks, dlib and the peak run in turn, and medians count, so their ratios hold on a noisy machine.
@@ -11,6 +12,7 @@ and additions of convolutions and dense layers. The peak is that of a large matr
 
 import argparse
 import importlib.util
+import itertools
 import shutil
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import measure  # puts the project's root on the import path
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser
+from utils.cli import ENGINES, PRECISIONS, InputError, add_switch, bounded, clean_exit, file_path, script_parser
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "-p", "--faces_path", type=file_path, help="folder with a folder per person (default: draw faces)"
     )
     parser.add_argument(
-        "--faces", type=bounded(int, 2 * BATCH_SIZE), default=5000, help="faces to run dlib's extractor on"
+        "--faces", type=bounded(int, 2 * BATCH_SIZE), default=5000, help="faces to run dlib's network and SFace on"
     )
     parser.add_argument(
         "--resnet_faces", type=bounded(int, 2 * BATCH_SIZE), default=640, help="faces to run ResNet50 on"
@@ -57,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="*",
         default=[],
         help="measure time and memory for these numbers of faces instead, ten per person",
+    )
+    parser.add_argument(
+        "--engine", choices=ENGINES[1:], nargs="+", default=list(ENGINES[1:]), help="engines to measure side by side"
     )
     add_switch(parser, "--resnet50", default=1, help="1: measure ResNet50 too, which takes most of the time")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file to write")
@@ -73,15 +78,15 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         images = collect_images(args.faces_path, scratch)
-        models = {"dlib": build_model(scratch, "dlib")}
+        models = {name: build_model(scratch, name) for name in (["dlib"] if args.growth else ["dlib", "sface"])}
         if args.growth:
             result = {"growth": measure_growth(images, models["dlib"], args.growth, scratch)}
         else:
             if args.resnet50:
                 models["resnet50"] = build_model(scratch, "resnet50")
-            result = {"table": measure_networks(images, models, args.repeats)}
-            counts = {"dlib": args.faces, "resnet50": args.resnet_faces}
-            result["scripts"] = measure_scripts(images, models, counts, result["table"], scratch)
+            result = {"table": measure_networks(images, models, args.engine, args.repeats)}
+            counts = {"dlib": args.faces, "sface": args.faces, "resnet50": args.resnet_faces}
+            result["scripts"] = measure_scripts(images, models, args.engine, counts, result["table"], scratch)
     measure.write_result(args.output, result)
     return 0
 
@@ -112,7 +117,7 @@ def collect_images(faces: Path | None, scratch: Path) -> list[Path]:
 
 def build_model(scratch: Path, backbone: str) -> Path:
     """Save an extractor. ResNet50 gets random weights, which take as long as trained ones."""
-    weights = ["--weights", "none"] if backbone != "dlib" else []
+    weights = ["--weights", "none"] if backbone == "resnet50" else []
     measure.run_process("network.py", "-o", scratch, "-m", backbone, "-p", 0, "--backbone", backbone, *weights)
     return scratch / f"{backbone}.keras"
 
@@ -126,38 +131,40 @@ def network_gigaflops(model: "keras.Model") -> float:
     for layer in model.layers:
         if hasattr(layer, "layers"):
             total += network_gigaflops(layer) * 1e9
-        elif isinstance(layer, layers.Conv2D | layers.Dense):
-            places = np.prod(layer.output.shape[1:-1]) if isinstance(layer, layers.Conv2D) else 1
+        elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
+            places = 1 if isinstance(layer, layers.Dense) else np.prod(layer.output.shape[1:-1])
             total += 2 * places * np.prod(layer.kernel.shape)
     return float(total) / 1e9
 
 
-def measure_networks(images: list[Path], models: dict[str, Path], repeats: int) -> list[dict]:
+def measure_networks(images: list[Path], models: dict[str, Path], engines: list[str], repeats: int) -> list[dict]:
     """Time the networks in both precisions, dlib's own descriptor and the peak. Prints and returns the table."""
     from utils.faces.alignment import crop_square
     from utils.features.extractor import load_extractor
+    from utils.features.keras_extractor import load_extractor_model
     from utils.media.images import read_image, resize_chip
 
     photos = [read_image(path) for path in images[:BATCH_SIZE]]
     functions, sizes = {}, {}  # sizes: (faces, GFLOP per face)
-    for precision in ("float32", "bfloat16"):
+    for precision in PRECISIONS:
         functions[f"peak {precision}"] = measure.matrix_product(precision)
     for name, path in models.items():
-        for precision in ("float32", "bfloat16"):
-            extractor = load_extractor(path, precision)
+        gigaflops = network_gigaflops(load_extractor_model(path)[0])
+        for engine, precision in itertools.product(engines, PRECISIONS):
+            extractor = load_extractor(path, precision, engine=engine)
             inputs = [extractor.cut(photo) for photo in photos[: extractor.batch_size]]
-            row = f"{name} {precision}"
+            row = f"{name} {engine} {precision}"
             functions[row] = lambda extractor=extractor, inputs=inputs: extractor.embed_inputs(inputs)
-            sizes[row] = len(inputs), network_gigaflops(extractor.model)
+            sizes[row] = len(inputs), gigaflops
     singles = [resize_chip(crop_square(photo), 150) for photo in photos[:SINGLE_FACES]]
     references = {"dlib itself": dlib_descriptors}
     if importlib.util.find_spec("face_recognition"):
         references["face_recognition"] = face_recognition_encodings
     for name, reference in references.items():
         functions[name] = reference(singles)
-        sizes[name] = len(singles), sizes["dlib float32"][1]
+        sizes[name] = len(singles), sizes[f"dlib {engines[0]} float32"][1]
     costs = measure.in_turn(functions, repeats)
-    peaks = {p: 2 * 4096**3 / costs[f"peak {p}"].wall / 1e9 for p in ("float32", "bfloat16")}
+    peaks = {p: 2 * 4096**3 / costs[f"peak {p}"].wall / 1e9 for p in PRECISIONS}
     table = rate_rows({name: Measured(*size, costs[name]) for name, size in sizes.items()}, peaks["float32"])
     for precision, peak in peaks.items():
         row = [f"peak {precision}", "", "", peak, peak / peaks["float32"], ""]
@@ -197,7 +204,12 @@ def face_recognition_encodings(chips: "list[np.ndarray]") -> Callable[[], list]:
 
 
 def measure_scripts(
-    images: list[Path], models: dict[str, Path], counts: dict[str, int], table: list[dict], scratch: Path
+    images: list[Path],
+    models: dict[str, Path],
+    engines: list[str],
+    counts: dict[str, int],
+    table: list[dict],
+    scratch: Path,
 ) -> list[dict]:
     """Time extract_features.py as a whole process, without its start-up. Prints and returns the table.
 
@@ -205,32 +217,25 @@ def measure_scripts(
     run on all faces. models and counts: by backbone. table: from `measure_networks`.
     """
     rates = {row["what"]: row for row in table}
-    runs = {
-        "dlib float32": (),
-        "dlib bfloat16": ("--precision", "bfloat16"),
-        "dlib float32 --align 1": ("--align", 1),
-        "resnet50 float32": (),
-        "resnet50 bfloat16": ("--precision", "bfloat16"),
-    }
     measured = {"dlib itself": Measured(1, 0, measure.Cost(1 / rates["dlib itself"]["faces/s"], 0))}
     extras = {}
-    for name, words in runs.items():
-        backbone = name.split()[0]
-        if backbone not in models:
-            continue
+    aligned = [("dlib", engine, "float32", ("--align", 1)) for engine in engines]
+    for backbone, engine, precision, more in [*itertools.product(models, engines, PRECISIONS, [()]), *aligned]:
+        words = ("--engine", engine, "--precision", precision, *more)
         count = counts[backbone]
         start, whole = (
             run_extraction(link_faces(images, size, scratch / f"faces{size}"), models[backbone], scratch, words)
             for size in (BATCH_SIZE, count)
         )
-        network = rates[f"{backbone} float32"]
+        network = rates[f"{backbone} {engine} {precision}"]
         cost = measure.Cost(whole.wall - start.wall, whole.cpu - start.cpu)
-        label = f"extract_features.py {name}, {count} faces"
+        label = " ".join(["extract_features.py", backbone, engine, precision, *map(str, more), f"{count} faces"])
         measured[label] = Measured(count - BATCH_SIZE, network["GFLOP/s"] / network["faces/s"], cost)
-        extras[label] = {"start-up s": start.wall, "peak MB": whole.peak}
+        of_network = (count - BATCH_SIZE) / cost.wall / network["faces/s"]
+        extras[label] = {"of the network": of_network, "start-up s": start.wall, "peak MB": whole.peak}
     rows = rate_rows(measured, rates["peak float32"]["GFLOP/s"])
     rows = [row | extras[row["what"]] for row in rows if row["what"] in extras]
-    measure.print_table([*COLUMNS, "start-up s", "peak MB"], [list(row.values()) for row in rows])
+    measure.print_table(list(rows[0]), [list(row.values()) for row in rows])
     return rows
 
 

@@ -83,7 +83,7 @@ def test_a_damaged_network_is_refused(tmp_path, content):
     with pytest.raises(InputError, match=r"damaged\.onnx is not a network"):
         compile_network(path)
     with pytest.raises(InputError, match="is not a network"):
-        compile_network((content, b""))
+        compile_network((content, np.zeros(1, np.uint8)))
 
 
 @pytest.mark.parametrize(

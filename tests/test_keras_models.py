@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 import extract_features
 from utils.cli import InputError
-from utils.features.extractor import load_extractor
+from utils.features.keras_extractor import load_extractor_model
 from utils.keras_models import (
     find_model,
     new_model_path,
@@ -29,14 +29,14 @@ def test_names_with_and_without_extension(tmp_path, extractor_path):
     assert new_model_path(tmp_path / "model_name.h5") == tmp_path / "model_name.h5"
     with pytest.raises(InputError, match="no model at"):
         find_model(tmp_path / "nothing")
-    model = load_extractor(extractor_path).model
+    model, _ = load_extractor_model(extractor_path)
     save_model(model, tmp_path / "there.h5")
     assert find_model(tmp_path / "there") == tmp_path / "there.h5"
     # Old Keras saved HDF5 under the given name, without adding an extension.
     shutil.copy(tmp_path / "there.h5", tmp_path / "model_name")
     shutil.copy(extractor_path, tmp_path / "zipped")
     for name in ("there", "there.h5", "model_name", "zipped"):
-        assert load_extractor(tmp_path / name).dimension == 128
+        assert load_extractor_model(tmp_path / name)[0].output_shape == (None, 128)
 
 
 @pytest.mark.hostile
@@ -49,10 +49,10 @@ def test_only_safe_models_load(tmp_path):
         path = tmp_path / f"hostile{suffix}"
         hostile.save(path)
         with pytest.raises(InputError, match="loaded safely"):
-            load_extractor(path)
+            load_extractor_model(path)
     (tmp_path / "text.keras").write_text("not a model")
     with pytest.raises(InputError, match=r"text\.keras"):
-        load_extractor(tmp_path / "text.keras")
+        load_extractor_model(tmp_path / "text.keras")
 
 
 def test_batches_are_padded_to_powers_of_two():
@@ -71,14 +71,14 @@ def test_hostile_models_are_one_line(tmp_path, name, capfd):
     assert extract_features.main(line) == 2
     err = capfd.readouterr().err
     assert err.startswith(f"error: {hostile} ") and err.count("\n") == 1 and len(err) < 600
-    assert load_extractor(tmp_path / "good").dimension == 4
+    assert load_extractor_model(tmp_path / "good.keras")[0].output_shape == (None, 4)
 
 
 @pytest.mark.slow
 def test_notes_and_more_parts_do_not_disturb_a_model(tmp_path):
     for name in ("a.keras", "a.h5"):
         save_model(tiny_model(), tmp_path / name, {"note": {"threshold": 0.5, "people": ["Zoë"] * 10_000}})
-        assert load_extractor(tmp_path / name).dimension == 4
+        assert load_extractor_model(tmp_path / name)[0].output_shape == (None, 4)
         assert read_note(tmp_path / name, "note")["people"][-1] == "Zoë"
         assert read_note(tmp_path / name, "other") is None
         assert {"convolution", "rgb_0_255"} <= read_layer_names(tmp_path / name)
@@ -93,10 +93,10 @@ def test_models_with_odd_weights_are_neither_saved_nor_loaded(tmp_path, value, s
     save_model(tiny_model(), path)
     with pytest.raises(InputError, match=r"not written: the weights of convolution/kernel .* not finite"):
         save_model(tiny_model(value), path)
-    assert load_extractor(path).dimension == 4
+    assert load_extractor_model(path)[0].output_shape == (None, 4)
     tiny_model(value).save(path)
     with pytest.raises(InputError, match="not finite"):
-        load_extractor(path)
+        load_extractor_model(path)
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_absurdly_large_inputs_are_one_line(tmp_path):
     image = Input((60_000, 60_000, 3), name="rgb_0_255")
     save_model(Model(image, layers.GlobalAveragePooling2D()(image)), tmp_path / "large.keras")
     with pytest.raises(InputError, match="takes images of 60000 px: at most 2048"):
-        load_extractor(tmp_path / "large")
+        load_extractor_model(tmp_path / "large.keras")
 
 
 def test_a_saved_model_folder_is_recognized(tmp_path):
@@ -137,6 +137,6 @@ def test_damaged_models_are_a_model_or_one_line(tmp_path_factory, position, part
     at = int(position * len(data))
     (folder / "model.keras").write_bytes(data[:at] + part + (data[at + len(part) :] if keep else b""))
     try:
-        assert load_extractor(folder / "model").dimension
+        assert load_extractor_model(folder / "model.keras")
     except InputError as error:
         assert len(str(error)) < 500

@@ -28,18 +28,22 @@ DEVICES = Path("/dev")  # where Linux lists graphics cards
 Shape = tuple[int | None, ...]  # None where any length will do
 
 
+def is_installed() -> bool:
+    """Whether OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
 def choose_engine(engine: str, devices: Path = DEVICES) -> str:
     """The engine to compute on, "openvino" or "keras", for one of `utils.cli.ENGINES`.
 
     auto: Keras with a graphics card, or with a backend that the user has chosen, else OpenVINO if it is installed.
     Raises InputError if `engine` is not installed.
     """
-    installed = importlib.util.find_spec("openvino") is not None
-    if engine == "openvino" and not installed:
+    if engine == "openvino" and not is_installed():
         raise InputError("--engine openvino: OpenVINO is not installed: `pip install -r requirements.txt` installs it")
     if engine != "auto":
         return engine
-    return "openvino" if installed and "KERAS_BACKEND" not in os.environ and not has_gpu(devices) else "keras"
+    return "openvino" if is_installed() and "KERAS_BACKEND" not in os.environ and not has_gpu(devices) else "keras"
 
 
 def has_gpu(devices: Path = DEVICES) -> bool:
@@ -79,10 +83,11 @@ def _core() -> "openvino.Core":
 class Network:
     """A network that is ready to run. Several threads may call it at once."""
 
-    def __init__(self, compiled: "openvino.CompiledModel"):
+    def __init__(self, compiled: "openvino.CompiledModel", weights: np.ndarray | None):
         # Shapes of the inputs and the outputs, in their order in the file.
         self.inputs, self.outputs = ([_shape(port) for port in side] for side in (compiled.inputs, compiled.outputs))
         self._compiled = compiled
+        self._weights = weights  # in memory, where OpenVINO may still read them
         self._own = threading.local()  # a request holds the results of one computation
 
     @interrupts.deferred()
@@ -102,18 +107,23 @@ def _shape(port: "openvino.ConstOutput") -> Shape:
 
 
 @interrupts.deferred()
-def compile_network(model: Path | tuple[bytes, bytes], precision: str = "float32", callers: int = 1) -> Network:
+def compile_network(model: Path | tuple[bytes, np.ndarray], precision: str = "float32", callers: int = 1) -> Network:
     """Load a network into OpenVINO, to run on the processor. Raises InputError for a file that is no network.
 
     Args:
-        model: An ONNX file or an OpenVINO `.xml` file, or the content of an `.xml` and a `.bin` file.
+        model: An ONNX file or an OpenVINO `.xml` file, or the content of an `.xml` file and of a `.bin` file,
+            uint8 (n,), which must be writable and must stay as it is.
         precision: One of `utils.cli.PRECISIONS`, to compute in. Inputs and outputs are float32 with either.
         callers: Threads that will call the network at once. The processor cores are divided among them.
     """
     settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": str(callers)}
     try:
-        network = _core().read_model(model) if isinstance(model, Path) else _core().read_model(*model)
-        return Network(_core().compile_model(network, "CPU", settings))
+        if isinstance(model, Path):
+            network, weights = _core().read_model(model), None
+        else:
+            graph, weights = model
+            network = _core().read_model(graph, import_openvino().Tensor(weights, shared_memory=True))
+        return Network(_core().compile_model(network, "CPU", settings), weights)
     except RuntimeError as exc:
         name = model if isinstance(model, Path) else "this"
         raise InputError(f"{name} is not a network that OpenVINO can run: {short_reason(exc)}") from None

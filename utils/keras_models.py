@@ -27,6 +27,7 @@ from utils.model_file import CONFIG, MAX_CONFIG, METADATA, FileCheck, is_hdf5, s
 if TYPE_CHECKING:
     import keras
 
+INPUT_NAME = "rgb_0_255"  # of an extractor's input: marks models whose first layer is the preprocessing
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 

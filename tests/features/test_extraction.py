@@ -14,8 +14,9 @@ from utils.faces.alignment import CHIP_SIZE, SQUARE_SIZE, align_crop
 from utils.faces.crops import CROP_POINTS
 from utils.features import extraction, feature_files, inference
 from utils.features.extraction import FeatureStore
-from utils.features.extractor import Extractor, load_extractor, save_extractor
+from utils.features.extractor import Extractor, load_extractor
 from utils.features.feature_files import feature_path, iterate_people, load_features, load_person, save_person
+from utils.features.keras_extractor import save_extractor
 from utils.files import read_json
 from utils.media.images import read_image, write_image
 

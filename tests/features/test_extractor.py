@@ -1,113 +1,77 @@
-"""Extractors: files without preprocessing, odd inputs, batches, memory, fingerprints."""
+"""Extractors on OpenVINO and on Keras: the same features, batches, memory, and what each loads."""
 
 import numpy as np
 import pytest
+from hostile_models import tiny_model
+from support import run_script
 
 from utils.cli import InputError
 from utils.faces.crops import CROP_POINTS
-from utils.features.extractor import Extractor, load_extractor, model_fingerprint, save_extractor
-from utils.keras_models import save_model
+from utils.features.engine_file import ExtractorInfo
+from utils.features.extractor import Extractor, load_extractor
+from utils.features.keras_extractor import save_extractor
 
-
-def test_a_model_without_preprocessing_gets_resnets(tmp_path):
-    """The original recipe's scripts saved such models."""
-    from keras import Input, Model, applications, layers
-
-    image = Input((32, 32, 3), name="input_1")
-    old = Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)))
-    save_model(old, tmp_path / "old.h5")
-    pictures = np.random.default_rng(3).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    expected = old.predict_on_batch(applications.resnet50.preprocess_input(pictures.astype(np.float32)))
-    np.testing.assert_allclose(load_extractor(tmp_path / "old").embed(pictures), expected, rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(32, 48, 3), (32, 32, 1), (None, None, 3), (32,)])
-def test_models_for_other_than_square_images_are_refused(tmp_path, shape):
-    from keras import Input, Model, layers
-
-    x = Input(shape)
-    y = layers.GlobalAveragePooling2D()(x) if len(shape) == 3 else layers.Dense(4)(x)
-    save_model(Model(x, y), tmp_path / "odd.keras")
-    with pytest.raises(InputError, match="square images"):
-        load_extractor(tmp_path / "odd")
+INFO = ExtractorInfo(8, 3, "mean-3-0123456789abcdef", CROP_POINTS["dlib"])
 
 
 @pytest.mark.slow
 def test_embedding_does_not_depend_on_the_batch(extractor_path):
     chips = np.random.default_rng(4).integers(0, 256, (35, 150, 150, 3), np.uint8)
-    extractor = load_extractor(extractor_path)
-    together = extractor.embed(chips)
-    assert together.shape == (35, 128) and together.dtype == np.float32
-    np.testing.assert_allclose(together[33], extractor.embed(chips[33:34])[0], rtol=0, atol=1e-5)
-    assert extractor.embed([]).shape == (0, 128)
+    for engine in ("openvino", "keras"):
+        extractor = load_extractor(extractor_path, engine=engine)
+        assert extractor.engine == engine
+        together = extractor.embed(chips)
+        assert together.shape == (35, 128) and together.dtype == np.float32
+        np.testing.assert_allclose(together[33], extractor.embed(chips[33:34])[0], rtol=0, atol=1e-5)
+        assert extractor.embed([]).shape == (0, 128)
 
 
-def tiny_network(scale: float = 1):
-    from keras import Input, Model, layers
-
-    image = Input((8, 8, 3), name="rgb_0_255")
-    x = layers.Rescaling(scale, name="preprocessing")(image)
-    return Model(image, layers.GlobalAveragePooling2D(name="pooling")(x), name="same")
-
-
-def test_another_network_has_another_fingerprint():
-    one, same, other = (Extractor(tiny_network(scale)).fingerprint for scale in (0.5, 0.5, 0.25))
-    assert one == same != other
-
-
-def test_batches_are_padded_to_few_sizes():
-    extractor = Extractor(tiny_network(), batch_size=8)
-    sizes = []
-    predict = extractor.model.predict_on_batch
-    extractor.model.predict_on_batch = lambda batch: sizes.append(len(batch)) or predict(batch)
-    images = list(np.random.default_rng(3).integers(0, 256, (19, 8, 8, 3), np.uint8))
-    features = extractor.embed_inputs(images)
-    assert sizes == [8, 8, 4]
-    sizes.clear()
-    np.testing.assert_allclose(extractor.embed_inputs(images, padded=8), features, rtol=0, atol=1e-4)
-    assert sizes == [8, 8, 8]
-
-
-@pytest.mark.fault
-def test_a_lack_of_memory_is_one_line(monkeypatch):
-    class ResourceExhaustedError(Exception):  # the name in TensorFlow
-        pass
-
-    def predict_on_batch(_):
-        raise ResourceExhaustedError("OOM when allocating tensor")
-
-    extractor = Extractor(tiny_network())
-    monkeypatch.setattr(extractor.model, "predict_on_batch", predict_on_batch)
-    with pytest.raises(InputError, match="--batch_size"):
-        extractor.embed([np.zeros((8, 8, 3), np.uint8)])
-
-
+@pytest.mark.slow
+@pytest.mark.parametrize("crop", CROP_POINTS)
 @pytest.mark.parametrize("name", ["net.keras", "net.h5"])
-def test_files_carry_the_points_of_the_crop(tmp_path, name):
-    path = tmp_path / name
-    fingerprints = []
-    for kind, points in CROP_POINTS.items():
-        save_extractor(tiny_network(), path, points)
-        extractor = load_extractor(path)
-        np.testing.assert_array_equal(extractor.crop_points, points)
-        fingerprints.append(extractor.fingerprint)
-        assert fingerprints[-1] == model_fingerprint(tiny_network(), points), kind
-    save_model(tiny_network(), path)  # as earlier versions did
-    without = load_extractor(path)
-    np.testing.assert_array_equal(without.crop_points, CROP_POINTS["dlib"])
-    assert without.fingerprint == fingerprints[0] != fingerprints[1]
-
-
-ARCFACE = CROP_POINTS["arcface"].tolist()
+def test_both_engines_are_the_same_extractor(tmp_path, name, crop):
+    save_extractor(tiny_model(), tmp_path / name, CROP_POINTS[crop])
+    images = np.random.default_rng(3).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    keras, *others = (load_extractor(tmp_path / name, engine=engine) for engine in ("keras", "openvino", "openvino"))
+    for other in others:  # just made, and from its file
+        assert other.engine == "openvino" and keras.engine == "keras"
+        assert (other.size, other.dimension) == (keras.size, keras.dimension) == (8, 4)
+        assert other.fingerprint == keras.fingerprint
+        np.testing.assert_array_equal(other.crop_points, keras.crop_points)
+        np.testing.assert_allclose(other.embed_inputs(images), keras.embed_inputs(images), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "points",
-    [None, "dlib", {}, 5, ARCFACE[:4], [*ARCFACE[:4], [0.5]], [*ARCFACE[:4], ["a", 1]], ARCFACE[::-1],
-     (100 * CROP_POINTS["arcface"]).tolist(), [[0.5, 0.5]] * 5, [*ARCFACE[:4], [1e999, 0.8]], [[None, 0.1]] * 5],
-)  # fmt: skip
-def test_damaged_points_of_the_crop_are_refused(tmp_path, points):
-    path = tmp_path / "net.keras"
-    save_model(tiny_network(), path, {"siamese_faces_extractor": {"crop_points": points}})
-    with pytest.raises(InputError, match=r"net\.keras: its note about the crop is damaged"):
-        load_extractor(path)
+    ("engine", "sizes", "padded"), [("keras", [8, 8, 4], [8] * 3), ("openvino", [8, 8, 3], [8, 8, 3])]
+)
+def test_keras_gets_batches_of_few_sizes(engine, sizes, padded):
+    seen = []
+    extractor = Extractor(INFO, lambda batch: seen.append(len(batch)) or batch.mean((1, 2)), engine, batch_size=8)
+    images = np.random.default_rng(3).integers(0, 256, (19, 8, 8, 3), np.uint8)
+    features = extractor.embed_inputs(images)
+    assert seen == sizes
+    seen.clear()
+    np.testing.assert_allclose(extractor.embed_inputs(images, padded=8), features)
+    np.testing.assert_allclose(features, images.mean((1, 2)), rtol=1e-6)
+    assert seen == padded
+
+
+@pytest.mark.fault
+def test_a_lack_of_memory_is_one_line():
+    def compute(_):
+        raise MemoryError
+
+    with pytest.raises(InputError, match="--batch_size"):
+        Extractor(INFO, compute, "openvino").embed([np.zeros((8, 8, 3), np.uint8)])
+
+
+@pytest.mark.slow
+def test_openvino_needs_no_tensorflow(extractor_path):
+    program = (
+        "import sys, numpy as np; from utils.features.extractor import load_extractor; "
+        f"extractor = load_extractor({str(extractor_path)!r}); "
+        "print(extractor.embed(np.zeros((1, 224, 224, 3), np.uint8)).shape); "
+        "print([name for name in ('tensorflow', 'keras', 'h5py', 'onnx') if name in sys.modules])"
+    )
+    result = run_script("-c", program)
+    assert result.stdout.splitlines() == ["(1, 128)", "[]"], result.stderr

@@ -5,7 +5,8 @@ import pytest
 
 import network
 from utils.cli import InputError
-from utils.features.extractor import load_extractor, model_fingerprint
+from utils.features.extractor import load_extractor
+from utils.features.keras_extractor import model_fingerprint
 from utils.heads.head import Head
 from utils.heads.plain import (
     CONSTANTS,

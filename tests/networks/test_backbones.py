@@ -8,7 +8,7 @@ import pytest
 from support import assert_one_error_line, run_script
 
 import network
-from utils.features.extractor import Extractor, load_extractor
+from utils.features.extractor import keras_extractor, load_extractor
 from utils.keras_models import save_model
 from utils.networks import backbones
 from utils.networks.backbones import build_extractor, find_layer, with_flip
@@ -54,7 +54,7 @@ def test_flip_averages_with_the_mirror_image(backbone, tmp_path):
     )
     plain = build_extractor(*options)
     save_model(with_flip(plain), path)
-    flipped, plain = load_extractor(path), Extractor(plain)
+    flipped, plain = load_extractor(path), keras_extractor(plain)
     assert flipped.fingerprint != plain.fingerprint and "_flip-" in flipped.fingerprint
     expected = (plain.embed(chips) + plain.embed(chips[:, :, ::-1])) / 2
     np.testing.assert_allclose(flipped.embed(chips), expected, rtol=0, atol=1e-5 * np.abs(expected).max())

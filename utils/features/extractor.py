@@ -1,83 +1,58 @@
-"""The feature extractor: save and load it, and turn images into a feature matrix."""
+"""The feature extractor: load it, and turn images into a feature matrix, on OpenVINO or on Keras."""
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError
-from utils.faces.crops import CROP_POINTS, are_crop_points, cut_crop, is_dlib_crop
-from utils.features.inference import inference_model, on_accelerator
-from utils.keras_models import find_model, load_model, padded_batch_size, read_note, save_model
-from utils.networks.backbones import INPUT_NAME
+from utils.cli import InputError, warn
+from utils.engine import Network, choose_engine
+from utils.faces.crops import CROP_POINTS, cut_crop
+from utils.features.engine_file import (
+    EngineFileError,
+    ExtractorInfo,
+    extractor_info,
+    load_engine_file,
+    make_engine_file,
+)
+from utils.features.inference import on_accelerator
+from utils.features.keras_extractor import KerasNetwork, load_extractor_model
+from utils.keras_models import find_model, padded_batch_size
 
 if TYPE_CHECKING:
     import keras
 
-# What a layer computes with, apart from its weights. The list is fixed, so that a Keras release with a new
-# option does not change every fingerprint.
-FINGERPRINT_KEYS = ("activation", "axis", "data_format", "dilation_rate", "epsilon", "groups", "kernel_size", "offset")
-FINGERPRINT_KEYS += ("padding", "pool_size", "scale", "strides", "use_bias")
 # Images per call. Larger batches are no faster on a CPU (benchmarks/extraction.py). Inputs above LARGE_INPUT
 # need only half as many, and more would only take memory. A GPU has more cores to fill.
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
 LARGE_INPUT = 160  # pixels, side of the input
-NOTE, POINTS = "siamese_faces_extractor", "crop_points"  # the key of the note inside the file, and the key in it
-MAX_INPUT = 2048  # pixels, side of the input; a face chip has 150-256, and a batch takes memory for all its pixels
-
-
-def model_fingerprint(model: "keras.Model", crop_points: np.ndarray = CROP_POINTS["dlib"]) -> str:
-    """An extractor's identity: its name, D, and a hash of its layers, its weights and the five points of its crop.
-
-    It does not depend on the file format, the time of saving, or the precision in use.
-    """
-    digest = hashlib.sha256()
-    for layer in _flat_layers(model):
-        config = layer.get_config()
-        known = {key: config[key] for key in FINGERPRINT_KEYS if key in config}
-        digest.update(json.dumps([type(layer).__name__, known], sort_keys=True, default=str).encode())
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
-    if not is_dlib_crop(crop_points):  # which all extractors had before their files carried the points
-        digest.update(np.asarray(crop_points).round(6).astype(np.float32).tobytes())
-    return f"{model.name}-{model.outputs[0].shape[1]}-{digest.hexdigest()[:16]}"
-
-
-def _flat_layers(model: "keras.Model") -> Iterator["keras.Layer"]:
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _flat_layers(layer)
-        else:
-            yield layer
 
 
 class Extractor:
-    """A feature extractor that is ready to run, from a model that maps RGB 0-255 (N, S, S, 3) to (N, D).
+    """A feature extractor that is ready to run.
 
     Args:
-        precision: "float32" or "bfloat16", to compute in.
-        batch_size: maximum images per call, None for a good size.
-        crop_points: where RetinaFace's five points lie in the crops that the network expects, (5, 2), side 1.
+        info: What it takes and gives.
+        compute: The features (n, D) of n inputs, uint8 (n, S, S, 3). Raises MemoryError.
+        engine: What `compute` runs on, "openvino" or "keras".
+        batch_size: Maximum images per call, None for a good size.
     """
 
     def __init__(
         self,
-        model: "keras.Model",
-        precision: str = "float32",
+        info: ExtractorInfo,
+        compute: Callable[[np.ndarray], np.ndarray],
+        engine: str,
         batch_size: int | None = None,
-        crop_points: np.ndarray = CROP_POINTS["dlib"],
     ):
-        self.size: int = model.inputs[0].shape[1]  # S, the side of its square input in pixels
-        self.dimension: int = model.outputs[0].shape[1]  # D
-        self.crop_points = np.asarray(crop_points, float)
-        self.fingerprint = model_fingerprint(model, self.crop_points)
-        self.batch_size = batch_size or inference_batch_size(self.size)
-        self.model = inference_model(model, precision)
+        self.size, self.dimension = info.size, info.dimension
+        self.crop_points, self.fingerprint = info.crop_points, info.fingerprint
+        self.engine = engine
+        self.batch_size = batch_size or inference_batch_size(self.size, engine)
+        self._compute = compute
 
     def cut(self, chip: np.ndarray) -> np.ndarray:
         """Cut this extractor's input (S, S, 3) out of a chip, or resize any other picture, RGB uint8."""
@@ -90,90 +65,76 @@ class Extractor:
     def embed_inputs(self, inputs: Sequence[np.ndarray], padded: int | None = None) -> np.ndarray:
         """Compute the features, float32 (n, D), of n inputs (S, S, 3), as `cut` returns them.
 
-        The network is compiled for each batch size it has not seen, so batches are padded: to the next
+        Keras compiles the network for each batch size it has not seen, so there batches are padded: to the next
         power of two, or to `padded` images if more calls follow.
         """
         features = np.empty((len(inputs), self.dimension), np.float32)
         for start in range(0, len(inputs), self.batch_size):
             part = inputs[start : start + self.batch_size]
-            size = max(padded or 0, min(self.batch_size, padded_batch_size(len(part))))
+            size = len(part)
+            if self.engine == "keras":
+                size = max(padded or 0, min(self.batch_size, padded_batch_size(size)))
             batch = np.zeros((size, self.size, self.size, 3), np.uint8)
             for row, image in enumerate(part):
                 batch[row] = image
-            features[start : start + len(part)] = self._predict(batch)[: len(part)]
+            try:
+                features[start : start + len(part)] = self._compute(batch)[: len(part)]
+            except MemoryError:
+                raise InputError(
+                    f"not enough memory for batches of {size} images: make them smaller with --batch_size"
+                ) from None
         return features
 
-    @interrupts.deferred()
-    def _predict(self, batch: np.ndarray) -> np.ndarray:
-        try:
-            return np.asarray(self.model.predict_on_batch(batch))
-        except Exception as exc:  # each backend has its own exception for this
-            if not re.search("resource.?exhausted|out of memory", f"{type(exc).__name__} {exc}", re.IGNORECASE):
-                raise
-            raise InputError(
-                f"not enough memory for batches of {len(batch)} images: make them smaller with --batch_size"
-            ) from None
 
-
-def inference_batch_size(input_size: int) -> int:
+def inference_batch_size(input_size: int, engine: str) -> int:
     """The best number of images per call on this machine, for inputs of this side in pixels."""
-    if on_accelerator():
+    if engine == "keras" and on_accelerator():
         return GPU_BATCH_SIZE
     return CPU_BATCH_SIZE if input_size <= LARGE_INPUT else CPU_BATCH_SIZE // 2
 
 
-def save_extractor(model: "keras.Model", path: Path, crop_points: np.ndarray) -> None:
-    """Save an extractor's model atomically, with the five points (5, 2) of its crop. Raises InputError."""
-    save_model(model, path, {NOTE: {POINTS: np.asarray(crop_points, float).tolist()}})
+def openvino_extractor(info: ExtractorInfo, network: Network, batch_size: int | None = None) -> Extractor:
+    """An extractor that runs on OpenVINO."""
+    return Extractor(info, lambda batch: network(batch)[0], "openvino", batch_size)
 
 
-def read_crop_points(path: Path) -> np.ndarray:
-    """The five points (5, 2) of the crop that an extractor's file carries; dlib's if it carries none.
-
-    Raises InputError if they are not those of a face.
-    """
-    note = read_note(path, NOTE)
-    if note is None:
-        return CROP_POINTS["dlib"]
-    try:
-        points = np.array(note.get(POINTS), float)
-    except (TypeError, ValueError):  # words, or rows of unequal length
-        points = np.empty(0)
-    if not are_crop_points(points):
-        raise InputError(f"{path}: its note about the crop is damaged (five points of a face): make it again")
-    return points
+def keras_extractor(
+    model: "keras.Model",
+    crop_points: np.ndarray = CROP_POINTS["dlib"],
+    precision: str = "float32",
+    batch_size: int | None = None,
+) -> Extractor:
+    """An extractor that runs on Keras, from a model that maps RGB 0-255 (N, S, S, 3) to (N, D)."""
+    return Extractor(extractor_info(model, crop_points), KerasNetwork(model, precision), "keras", batch_size)
 
 
 @interrupts.deferred()
-def load_extractor(path: str | Path, precision: str = "float32", batch_size: int | None = None) -> Extractor:
-    """Load an extractor file. A model without preprocessing, as the original recipe saved it, gets ResNet's.
+def load_extractor(
+    path: str | Path, precision: str = "float32", batch_size: int | None = None, engine: str = "auto"
+) -> Extractor:
+    """Load an extractor file, or what OpenVINO needs of it from the file beside it, which is made if it has to be.
 
-    For precision and batch_size see `Extractor`. Raises InputError for a model that does not map square
-    images (N, S, S, 3) to (N, D).
+    Args:
+        precision: "float32" or "bfloat16", to compute in.
+        batch_size: Maximum images per call, None for a good size.
+        engine: See `utils.engine.choose_engine`.
+
+    Raises InputError for a model that does not map square images (N, S, S, 3) to (N, D).
     """
-    path = find_model(path)
-    model = load_model(path)
-    crop_points = read_crop_points(path)
-    # A model that was never built has no inputs.
-    inputs, outputs = (
-        [tuple(tensor.shape) for tensor in getattr(model, side, None) or ()] for side in ("inputs", "outputs")
-    )
-    images = [shape for shape in inputs if len(shape) == 4 and shape[1] == shape[2] and shape[1] and shape[3] == 3]
-    vectors = [shape for shape in outputs if len(shape) == 2 and shape[1]]
-    if not (len(inputs) == len(images) == 1 and len(outputs) == len(vectors) == 1):
-        raise InputError(
-            f"{path}: a feature extractor maps square images (N, S, S, 3) to (N, D). Received: {inputs} to {outputs}"
-        )
-    if images[0][1] > MAX_INPUT:
-        raise InputError(f"{path} takes images of {images[0][1]} px: at most {MAX_INPUT} px are supported")
-    if model.inputs[0].name != INPUT_NAME:
-        model = _with_resnet_preprocessing(model)
-    return Extractor(model, precision, batch_size, crop_points)
-
-
-def _with_resnet_preprocessing(model: "keras.Model") -> "keras.Model":
-    from keras import Input, Model
-    from keras.applications.resnet50 import preprocess_input
-
-    image = Input(model.inputs[0].shape[1:], name=INPUT_NAME)
-    return Model(image, model(preprocess_input(image)), name=model.name)
+    path, chosen = find_model(path), choose_engine(engine)
+    reason = ""
+    if chosen == "openvino":
+        try:
+            return openvino_extractor(*load_engine_file(path, precision), batch_size)
+        except EngineFileError as exc:
+            reason = str(exc)
+    model, crop_points = load_extractor_model(path)
+    if chosen == "openvino":
+        print(f"note: {reason}", file=sys.stderr)
+        try:
+            return openvino_extractor(*make_engine_file(path, model, crop_points, precision), batch_size)
+        except EngineFileError as exc:
+            if engine == "openvino":
+                raise InputError(f"{path} cannot run on OpenVINO: {exc}") from None
+            warn(f"{path} runs on Keras, because it cannot run on OpenVINO (--engine keras skips the attempt): {exc}")
+    return keras_extractor(model, crop_points, precision, batch_size)

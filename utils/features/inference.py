@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from utils.cli import PRECISIONS
+
 if TYPE_CHECKING:
     import keras
 
-PRECISIONS = ("float32", "bfloat16")
 # These layers output sums or differences of large numbers. The 8 bits of bfloat16's mantissa are too few for that.
 FLOAT32_LAYERS = ("preprocessing", "unit_length")
 
@@ -122,9 +123,9 @@ def on_accelerator() -> bool:
     return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
-def bfloat16_slow_reason() -> str | None:
-    """Why bfloat16 may be no faster than float32 on this machine. None if there is no known reason."""
-    return _gpu_slow_reason() if on_accelerator() else cpu_slow_reason()
+def bfloat16_slow_reason(engine: str) -> str | None:
+    """Why bfloat16 may be no faster than float32 on "openvino" or "keras" here. None if there is no known reason."""
+    return _gpu_slow_reason() if engine == "keras" and on_accelerator() else cpu_slow_reason()
 
 
 def cpu_slow_reason(platform: str = sys.platform, cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:

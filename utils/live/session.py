@@ -52,6 +52,8 @@ def load_models(
     threshold: float | None = None,
     min_votes: float | None = None,
     can_enroll: bool = False,
+    engine: str = "auto",
+    precision: str = "float32",
 ) -> tuple[Gallery, Extractor, StoredStrangers]:
     """Load features, extractor, head and learned strangers, check that they fit, and print what they are.
 
@@ -65,6 +67,7 @@ def load_models(
       threshold: probability above which a face is accepted; None for the head's own.
       min_votes: share of a person's images, more than which must accept; None for the head's own.
       can_enroll: whether people can be enrolled later, so that features_path may have none yet.
+      engine, precision: what the extractor runs on; see `load_extractor`.
     """
     if features_path.is_dir() and not has_people(features_path) and not can_enroll:
         raise InputError(
@@ -76,7 +79,7 @@ def load_models(
     if normalize and features:
         normalization = load_normalization(features_path, features.matrix.shape[1], features.extractor)
     head = load_head(head_path, normalization)
-    extractor = load_extractor(model_path)
+    extractor = load_extractor(model_path, precision, engine=engine)
     features = features or empty_features(extractor.dimension, extractor.fingerprint)
     check_same_extractor(features, head, extractor)
     min_votes = head.min_votes if min_votes is None else min_votes

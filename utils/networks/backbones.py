@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.cli import InputError
+from utils.keras_models import INPUT_NAME
 from utils.networks.dlib_network import INPUT_SIZE as DLIB_INPUT_SIZE
 from utils.networks.dlib_network import build_dlib_network, find_dlib_weights, read_dlib_weights
 from utils.networks.onnx_extractor import build_from_onnx, build_sface
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import keras
 
 Builder = Callable[..., "keras.Model"]  # a function of keras.applications
-INPUT_NAME = "rgb_0_255"
 PREPROCESSING_NAME = "preprocessing"
 UNIT_LENGTH_NAME = "unit_length"  # the last layer of the networks whose features are compared by their angle
 ONNX_SUFFIX = ".onnx"
