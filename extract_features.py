@@ -69,7 +69,6 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from utils.features.extraction import FeatureStore, embed_people
     from utils.features.extractor import load_extractor
-    from utils.features.inference import bfloat16_slow_reason
     from utils.features.kept import report_kept
     from utils.files import make_folder
     from utils.media.albums import read_album
@@ -77,8 +76,6 @@ def main(argv: list[str] | None = None) -> int:
     album = read_album(args.faces_path)
     make_folder(args.features, private=True)  # fail early if the folder cannot be created
     extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine)
-    if args.precision == "bfloat16" and (reason := bfloat16_slow_reason(extractor.engine)):
-        warn(f"{reason}: --precision bfloat16 may be slower than float32 here, and is never more exact")
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
     people = [store.plan(person.folders, args.overwrite) for person in album.people]

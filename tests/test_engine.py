@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from utils import engine as engine_module
 from utils.cli import InputError
 from utils.engine import choose_engine, compile_network, has_gpu
 
@@ -99,6 +100,7 @@ def test_a_damaged_network_is_refused(tmp_path, content):
 def test_a_graphics_card_or_a_chosen_backend_means_keras(monkeypatch, tmp_path, engine, backend, gpus, chosen):
     for number in range(gpus):
         (tmp_path / f"nvidia{number}").touch()
+    monkeypatch.setattr(engine_module, "_has_cudnn", lambda: True)
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     if backend:
         monkeypatch.setenv("KERAS_BACKEND", backend)
@@ -106,10 +108,14 @@ def test_a_graphics_card_or_a_chosen_backend_means_keras(monkeypatch, tmp_path, 
     assert choose_engine(engine, tmp_path) == chosen
 
 
-def test_a_hidden_graphics_card_does_not_count(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("visible", "library", "counts"), [("0", True, True), ("-1", True, False), ("0", False, False)]
+)
+def test_a_graphics_card_that_keras_cannot_use_does_not_count(monkeypatch, tmp_path, visible, library, counts):
     (tmp_path / "nvidia0").touch()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert not has_gpu(tmp_path)
+    monkeypatch.setattr(engine_module, "_has_cudnn", lambda: library)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert has_gpu(tmp_path) == counts
 
 
 def test_openvino_that_is_not_installed_is_one_line(monkeypatch):

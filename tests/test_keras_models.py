@@ -36,7 +36,7 @@ def test_names_with_and_without_extension(tmp_path, extractor_path):
     shutil.copy(tmp_path / "there.h5", tmp_path / "model_name")
     shutil.copy(extractor_path, tmp_path / "zipped")
     for name in ("there", "there.h5", "model_name", "zipped"):
-        assert load_extractor_model(tmp_path / name)[0].output_shape == (None, 128)
+        assert load_extractor_model(find_model(tmp_path / name))[0].output_shape == (None, 128)
 
 
 @pytest.mark.hostile

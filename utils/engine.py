@@ -1,5 +1,6 @@
 """Run networks on OpenVINO, which needs neither Keras nor TensorFlow, and is faster than both on a processor."""
 
+import ctypes.util
 import functools
 import importlib.util
 import os
@@ -47,11 +48,21 @@ def choose_engine(engine: str, devices: Path = DEVICES) -> str:
 
 
 def has_gpu(devices: Path = DEVICES) -> bool:
-    """Whether this process may use an NVIDIA graphics card, the only kind that TensorFlow's package supports.
+    """Whether Keras can compute on an NVIDIA graphics card, the only kind that TensorFlow's package supports.
 
     Found without TensorFlow, which would take seconds to load. TensorFlow supports them on Linux only.
     """
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(devices.glob("nvidia[0-9]*"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(devices.glob("nvidia[0-9]*"))
+    return visible and _has_cudnn()
+
+
+def _has_cudnn() -> bool:
+    """Whether NVIDIA's library is installed, by pip or in the system: without it TensorFlow leaves the card alone."""
+    try:
+        found = importlib.util.find_spec("nvidia.cudnn") is not None
+    except ModuleNotFoundError:  # there is no package of NVIDIA's at all
+        found = False
+    return found or ctypes.util.find_library("cudnn") is not None
 
 
 def import_openvino() -> ModuleType:

@@ -12,7 +12,7 @@ import extract_features
 from utils.faces import dlib_hog
 from utils.faces.alignment import CHIP_SIZE, SQUARE_SIZE, align_crop
 from utils.faces.crops import CROP_POINTS
-from utils.features import extraction, feature_files, inference
+from utils.features import extraction, extractor, feature_files
 from utils.features.extraction import FeatureStore
 from utils.features.extractor import Extractor, load_extractor
 from utils.features.feature_files import feature_path, iterate_people, load_features, load_person, save_person
@@ -83,9 +83,9 @@ def test_whole_photos_cause_a_warning(library, capsys):
 @pytest.mark.slow
 def test_replacing_features_of_another_extractor_is_reported(library, capsys):
     faces, features, extract = library
-    for number, extractor in ((2, "resnet50-2048-abc"), (3, "resnet50-2048-abc")):
+    for number, other in ((2, "resnet50-2048-abc"), (3, "resnet50-2048-abc")):
         shutil.copytree(faces / "person 0", faces / f"person {number}")
-        save_person(features, f"person {number}", np.ones((1, 4), np.float32), [["a.png", 1, 2]], extractor, 0)
+        save_person(features, f"person {number}", np.ones((1, 4), np.float32), [["a.png", 1, 2]], other, 0)
     save_person(features, "person 1", np.ones((1, 4), np.float32), [["a.png", 1, 2]], "any", 0)
     feature_path(features, "person 1").with_suffix(".json").unlink()  # the original recipe wrote no manifest
     shutil.copytree(features / "person 2", features / "gone")
@@ -390,7 +390,7 @@ def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
 @pytest.mark.slow
 def test_slow_bfloat16_causes_a_warning(library, monkeypatch, capsys):
     _, _, extract = library
-    monkeypatch.setattr(inference, "bfloat16_slow_reason", lambda: "this processor has no bfloat16 instructions")
+    monkeypatch.setattr(extractor, "bfloat16_slow_reason", lambda _: "this processor has no bfloat16 instructions")
     assert extract("--precision", "bfloat16") == 0
     assert "warning: this processor has no bfloat16 instructions" in capsys.readouterr().err
 

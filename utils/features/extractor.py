@@ -18,7 +18,7 @@ from utils.features.engine_file import (
     load_engine_file,
     make_engine_file,
 )
-from utils.features.inference import on_accelerator
+from utils.features.inference import bfloat16_slow_reason, on_accelerator
 from utils.features.keras_extractor import KerasNetwork, load_extractor_model
 from utils.keras_models import find_model, padded_batch_size
 
@@ -121,8 +121,14 @@ def load_extractor(
 
     Raises InputError for a model that does not map square images (N, S, S, 3) to (N, D).
     """
-    path, chosen = find_model(path), choose_engine(engine)
-    reason = ""
+    extractor = _load(find_model(path), precision, batch_size, engine)
+    if precision == "bfloat16" and (reason := bfloat16_slow_reason(extractor.engine)):
+        warn(f"{reason}: --precision bfloat16 may be slower than float32 here, and is never more exact")
+    return extractor
+
+
+def _load(path: Path, precision: str, batch_size: int | None, engine: str) -> Extractor:
+    chosen, reason = choose_engine(engine), ""
     if chosen == "openvino":
         try:
             return openvino_extractor(*load_engine_file(path, precision), batch_size)
