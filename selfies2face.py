@@ -83,7 +83,6 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from utils.faces.photo_search import load_photo_search
-    from utils.features.extractor import load_extractor
     from utils.files import make_folder
     from utils.media.albums import check_has_photos, read_album, report_unread
     from utils.recognition.photo_conversion import PhotoConverter, choose_faces
@@ -97,6 +96,8 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--model_path chooses one of several faces: it needs --largest")
     extractor = None
     if args.model_path:
+        from utils.features.extractor import load_extractor
+
         extractor = load_extractor(args.model_path, args.precision, engine=args.engine)
     chips = plan_chips(album, args.faces_path)
     make_folder(args.faces_path, private=True)

@@ -172,10 +172,16 @@ def check_answers(kind: str, variants: list[Variant], selfies: list[Path], model
     """Print how often verify.py's answer is that of the selfie as it is, for pairs of one person and of two."""
     import utils.features.extractor
     import utils.heads.head
+    import utils.recognition.photo_comparison
     import verify
 
-    for module, name in ((utils.features.extractor, "load_extractor"), (utils.heads.head, "load_head")):
-        setattr(module, name, functools.cache(getattr(module, name)))  # the models are loaded once
+    loaders = (
+        (utils.features.extractor, "load_extractor"),
+        (utils.heads.head, "load_head"),
+        (utils.recognition.photo_comparison, "load_side"),
+    )
+    for module, name in loaders:  # models are loaded once, and each photo is searched once
+        setattr(module, name, functools.cache(getattr(module, name)))
 
     @functools.cache
     def answer(photo: Path, selfie: Path) -> int:

@@ -2,7 +2,7 @@
 
 A camera's frame is searched once. A photo is worth more: around each face that is not sure it is searched once
 more, in a small copy as well if there may be a close-up, in overlapping tiles if it is long, and turned if nothing
-is found.
+is found and a small copy shows a face when it is turned.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,6 +33,7 @@ CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken f
 CLOSE_UP_SIDE = 300
 HINT_SIDE = 200  # the same, from which an unsure face may be a part of a larger one
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
+TURNED_SIZE = 480  # pixels of the longer side of the copy in which a turned photo is recognized
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
 
 
@@ -78,8 +79,14 @@ class PhotoSearch:
         faces: list[Face] = []
         rejected: list[Box] = []  # what is no face from any direction
         for quarters in range(4):
+            if quarters and not self._shows_face(image, quarters):
+                continue
             turned = np.ascontiguousarray(np.rot90(image, quarters))
-            found = [face for face in self._find(turned) if not _is_among(face, quarters, image.shape, rejected)]
+            found = [
+                face
+                for face in self._find(turned, self.search_size)
+                if not _is_among(face, quarters, image.shape, rejected)
+            ]
             confirmed = [(face, self._confirm(turned, face)) for face in found]
             rejected += [_turn_back(face, quarters, image.shape).box for face, upright in confirmed if upright is None]
             upright_faces = [_turn_back(upright, quarters, image.shape) for _, upright in confirmed if upright]
@@ -90,16 +97,28 @@ class PhotoSearch:
         height, width = image.shape[:2]
         return PhotoFaces((width, height), faces if self.align else [unaligned(face) for face in faces], len(rejected))
 
-    def _find(self, image: np.ndarray) -> list[Face]:
-        """What looks like an upright face in an image."""
+    def _shows_face(self, image: np.ndarray, quarters: int) -> bool:
+        """Whether an image that is turned by 90° × `quarters` surely shows an upright face.
+
+        RetinaFace needs to see it in a small copy only. dlib has no small copy to spare: it finds no face below 80 px.
+        """
         if self.detector == "dlib":
-            return search_tiles(image, self.search_size, lambda tile: find_dlib(tile, self.search_size))
-        copy, scale = shrink_to_search(image, self.search_size)
+            return True
+        size = min(TURNED_SIZE, self.search_size)
+        share = min(1.0, size / searched_length(image.shape[:2]))
+        copy, _ = shrink_to_search(image, round(share * max(image.shape[:2])))
+        return any(map(_is_settled, self._find(np.ascontiguousarray(np.rot90(copy, quarters)), size)))
+
+    def _find(self, image: np.ndarray, search_size: int) -> list[Face]:
+        """What looks like an upright face in an image, searched in a copy of this size in pixels."""
+        if self.detector == "dlib":
+            return search_tiles(image, search_size, lambda tile: find_dlib(tile, search_size))
+        copy, scale = shrink_to_search(image, search_size)
 
         def find(tile: np.ndarray) -> list[SearchedFace]:
-            return find_measured(tile, copy if tile is image else tile, self.search_size, self.threads)
+            return find_measured(tile, copy if tile is image else tile, search_size, self.threads)
 
-        seen = search_tiles(image, self.search_size, find)
+        seen = search_tiles(image, search_size, find)
         found = [face for face in seen if face.score > MIN_SCORE]  # the others are hints
         longer = max(image.shape[:2])
         min_side = max(CLOSE_UP_SHARE * longer, CLOSE_UP_SIDE / scale)

@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,11 +14,13 @@ from utils.faces.alignment import Face
 from utils.faces.detection import main_faces
 from utils.faces.photo import Photo
 from utils.faces.photo_search import PhotoSearch
-from utils.features.extractor import Extractor
 from utils.features.feature_files import STRANGERS
 from utils.files import is_disk_full
 from utils.media.images import read_image, write_image
 from utils.recognition.face_choice import choose_own_faces
+
+if TYPE_CHECKING:
+    from utils.features.extractor import Extractor  # not imported where no faces are compared: it takes a while
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def remove_chip(chip: Path) -> None:
 
 
 def choose_faces(
-    converter: PhotoConverter, extractor: Extractor, chips: dict[Path, Path], outcomes: dict[Path, Outcome]
+    converter: PhotoConverter, extractor: "Extractor", chips: dict[Path, Path], outcomes: dict[Path, Outcome]
 ) -> dict[Path, Outcome]:
     """Save, of each photo that is undecided, the face that agrees with the person's other photos.
 
@@ -94,7 +97,7 @@ def choose_faces(
 
 
 def _choose_faces_of(
-    crowded: dict[Path, Path], alone: list[Path], converter: PhotoConverter, extractor: Extractor
+    crowded: dict[Path, Path], alone: list[Path], converter: PhotoConverter, extractor: "Extractor"
 ) -> dict[Path, Outcome]:
     """The same for one person. crowded: chips of the undecided photos; alone: chips of the others, if there are any."""
     outcomes: dict[Path, Outcome] = {}
