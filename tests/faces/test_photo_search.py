@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from utils.faces import agreement, plausibility
 from utils.faces.alignment import Face, face_chip
 from utils.faces.detection import main_faces
 from utils.faces.photo import Photo
@@ -66,6 +67,36 @@ def test_selfies_are_right_at_any_angle(real_data):
             found = search.search(turned)
             face = main_faces(found.faces, found.size_wh)[0]
             assert landmark_error(face, upright.landmarks @ matrix[:, :2].T + matrix[:, 2]) < 0.2, (path, angle)
+
+
+def test_turned_groups_are_found(real_data):
+    photo = read_image(real_data / "photos" / "2007_007763.jpg")  # faces of a fourteenth of the photo
+    for quarters in range(4):
+        faces = search(np.ascontiguousarray(np.rot90(photo, quarters)))
+        assert len(faces) == 7
+        assert all(face.box[2] < face.box[3] for face in faces) == (quarters % 2 == 0)
+
+
+def test_a_dog_is_no_face(real_data):
+    found = search.search(read_image(real_data / "photos" / "dogs.jpg"))
+    assert found.faces == [] and found.doubtful >= 3
+
+
+def test_few_pixels_are_searched(monkeypatch):
+    searched = []
+    for module, name in ((agreement, "find_candidates"), (plausibility, "detect_retinaface")):
+        original = getattr(module, name)
+
+        def count(image, *args, original=original):
+            searched.append(image.shape[0] * image.shape[1])
+            return original(image, *args)
+
+        monkeypatch.setattr(module, name, count)
+    group = cv2.resize(np.hstack([selfie(101), selfie(102)]), (960, 480), interpolation=cv2.INTER_AREA)
+    assert len(search(group)) == 2 and searched == [960 * 480]
+    searched.clear()
+    assert search(np.full((960, 960, 3), 120, np.uint8)) == []
+    assert searched[0] == 960 * 960 and sum(searched) < 1.6 * searched[0]
 
 
 @pytest.mark.parametrize("share", [1.15, 1.0, 0.8])

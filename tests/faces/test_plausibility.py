@@ -1,5 +1,7 @@
 """What is a face, and which way up it is."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -40,6 +42,22 @@ def test_an_upright_face_stays_as_it_is(photos):
     for photo in photos:
         (face,) = load_detector()(photo)
         assert confirm_face(photo, face) is face
+        assert confirm_face(photo, face, beside_sure=True) is face
+
+
+def test_a_face_beside_a_sure_one_may_be_upside_down(photos):
+    found = 0
+    for photo in photos:
+        (face,) = load_detector()(photo)
+        x, y, w, h = face.box
+        box = (photo.shape[1] - x - w, photo.shape[0] - y - h, w, h)
+        points = face.landmarks - (x, y) + box[:2]  # upright, as RetinaFace places them in a face that is upside down
+        transform = similarity_transform(points, RETINAFACE_CHIP_POINTS)
+        seen = replace(face, box=box, landmarks=points, transform=transform)
+        upright = confirm_face(np.ascontiguousarray(photo[::-1, ::-1]), seen, beside_sure=True)
+        assert upright is None or abs(roll_degrees(upright.landmarks)) > 150
+        found += upright is not None
+    assert found >= len(photos) - 1
 
 
 def test_a_patch_without_a_face_is_refused(photos):

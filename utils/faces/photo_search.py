@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from utils.cli import counted
-from utils.faces.agreement import SearchedFace, find_measured, is_sure
+from utils.faces.agreement import SURE_SCORE, SearchedFace, find_measured, is_sure
 from utils.faces.alignment import Face
 from utils.faces.boxes import Box, clip_box, covers_center, overlap_matrix
 from utils.faces.detection import (
@@ -23,17 +23,17 @@ from utils.faces.detection import (
     shrink_to_search,
     unaligned,
 )
-from utils.faces.plausibility import MAX_ROLL, confirm_face, transform_roll
+from utils.faces.plausibility import MAX_ROLL, confirm_face, looks_upright, transform_roll
 from utils.faces.retinaface import MAX_OVERLAP, load_retinaface
 
-CLOSE_UP_SIZE = 320  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 and 480, 35 without it
+CLOSE_UP_SIZE = 240  # pixels of the small copy: 36 of 36 close-ups are right with 240, 320 and 480, 35 without it
 CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken from the small copy
 # Pixels of the searched copy, too: the first search is right about faces of this size, and what it finds of them is
 # what it finds in the frames of a camera.
 CLOSE_UP_SIDE = 300
 HINT_SIDE = 200  # the same, from which an unsure face may be a part of a larger one
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
-TURNED_SIZE = 480  # pixels of the longer side of the copy in which a turned photo is recognized
+TURNED_SIZE = 400  # pixels of the longer side of the copy in which a turned photo is recognized
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
 
 
@@ -79,46 +79,41 @@ class PhotoSearch:
         faces: list[Face] = []
         rejected: list[Box] = []  # what is no face from any direction
         for quarters in range(4):
-            if quarters and not self._shows_face(image, quarters):
+            # dlib needs all pixels: it finds no face below 80 px.
+            if quarters and self.detector == "retinaface" and not self._shows_face(image, quarters):
                 continue
             turned = np.ascontiguousarray(np.rot90(image, quarters))
-            found = [
-                face
-                for face in self._find(turned, self.search_size)
-                if not _is_among(face, quarters, image.shape, rejected)
-            ]
-            confirmed = [(face, self._confirm(turned, face)) for face in found]
+            found = [face for face in self._find(turned) if not _is_among(face, quarters, image.shape, rejected)]
+            unsure = [face for face in found if not _is_settled(face)]
+            beside_sure = len(unsure) < len(found)
+            confirmed = [(face, confirm_face(turned, face, self.threads, beside_sure)) for face in unsure]
             rejected += [_turn_back(face, quarters, image.shape).box for face, upright in confirmed if upright is None]
-            upright_faces = [_turn_back(upright, quarters, image.shape) for _, upright in confirmed if upright]
-            faces = without_doubles([*faces, *upright_faces])
+            upright_faces = [*filter(_is_settled, found), *(upright for _, upright in confirmed if upright)]
+            faces = without_doubles([*faces, *(_turn_back(face, quarters, image.shape) for face in upright_faces)])
             if not quarters and any(is_upright(face) and max(face.box[2:]) >= RELIABLE_SIZE for face in faces):
                 break  # the photo is not turned
-        faces.sort(key=lambda face: -face.score)
-        height, width = image.shape[:2]
-        return PhotoFaces((width, height), faces if self.align else [unaligned(face) for face in faces], len(rejected))
+        best_first = sorted(faces if self.align else map(unaligned, faces), key=lambda face: -face.score)
+        return PhotoFaces((image.shape[1], image.shape[0]), best_first, len(rejected))
 
     def _shows_face(self, image: np.ndarray, quarters: int) -> bool:
-        """Whether an image that is turned by 90° × `quarters` surely shows an upright face.
-
-        RetinaFace needs to see it in a small copy only. dlib has no small copy to spare: it finds no face below 80 px.
-        """
-        if self.detector == "dlib":
-            return True
+        """Whether a small copy of an image, turned by 90° × `quarters`, may show an upright face."""
         size = min(TURNED_SIZE, self.search_size)
-        share = min(1.0, size / searched_length(image.shape[:2]))
-        copy, _ = shrink_to_search(image, round(share * max(image.shape[:2])))
-        return any(map(_is_settled, self._find(np.ascontiguousarray(np.rot90(copy, quarters)), size)))
+        longer, searched = max(image.shape[:2]), searched_length(image.shape[:2])
+        copy, _ = shrink_to_search(image, round(longer * min(1.0, size / searched)))
+        turned = np.ascontiguousarray(np.rot90(copy, quarters))
+        found = search_tiles(turned, size, lambda tile: find_measured(tile, tile, size, self.threads))
+        return any(face.score >= SURE_SCORE and looks_upright(face.landmarks, face.transform) for face in found)
 
-    def _find(self, image: np.ndarray, search_size: int) -> list[Face]:
-        """What looks like an upright face in an image, searched in a copy of this size in pixels."""
+    def _find(self, image: np.ndarray) -> list[Face]:
+        """What looks like an upright face in an image."""
         if self.detector == "dlib":
-            return search_tiles(image, search_size, lambda tile: find_dlib(tile, search_size))
-        copy, scale = shrink_to_search(image, search_size)
+            return search_tiles(image, self.search_size, lambda tile: find_dlib(tile, self.search_size))
+        copy, scale = shrink_to_search(image, self.search_size)
 
         def find(tile: np.ndarray) -> list[SearchedFace]:
-            return find_measured(tile, copy if tile is image else tile, search_size, self.threads)
+            return find_measured(tile, copy if tile is image else tile, self.search_size, self.threads)
 
-        seen = search_tiles(image, search_size, find)
+        seen = search_tiles(image, self.search_size, find)
         found = [face for face in seen if face.score > MIN_SCORE]  # the others are hints
         longer = max(image.shape[:2])
         min_side = max(CLOSE_UP_SHARE * longer, CLOSE_UP_SIDE / scale)
@@ -126,10 +121,6 @@ class PhotoSearch:
             in_small = find_measured(image, copy, CLOSE_UP_SIZE, self.threads)
             found = merge_close_ups(found, [face for face in in_small if face.score > MIN_SCORE], min_side)
         return list(found)
-
-    def _confirm(self, image: np.ndarray, face: Face) -> Face | None:
-        """The face, turned upright if it is not; None if it is not one."""
-        return face if _is_settled(face) else confirm_face(image, face, self.threads)
 
 
 def _is_settled(face: Face) -> bool:
