@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from utils.cli import counted
-from utils.faces.agreement import SURE_SCORE, SearchedFace, find_measured, is_sure
+from utils.faces.agreement import SearchedFace, find_measured, is_sure
 from utils.faces.alignment import Face
 from utils.faces.boxes import Box, clip_box, covers_center, overlap_matrix
 from utils.faces.detection import (
@@ -33,7 +33,8 @@ CLOSE_UP_SHARE = 0.4  # of the photo's longer side, from which a face is taken f
 CLOSE_UP_SIDE = 300
 HINT_SIDE = 200  # the same, from which an unsure face may be a part of a larger one
 LONG_RATIO = 2.5  # of a photo's sides, from which it is searched in tiles; 2.33 is a wide screen
-TURNED_SIZE = 400  # pixels of the longer side of the copy in which a turned photo is recognized
+TURNED_SIZE = 400  # pixels of the longer side of the copy that tells whether a photo is turned
+TURNED_SCORE = 0.95  # 0-1, of a face there: small and tilted faces have more, and less than SURE_SCORE
 TILE_RATIO = 2  # a tile's length in shorter sides of the photo; tiles overlap by one, so each face is whole in one
 
 
@@ -102,7 +103,7 @@ class PhotoSearch:
         copy, _ = shrink_to_search(image, round(longer * min(1.0, size / searched)))
         turned = np.ascontiguousarray(np.rot90(copy, quarters))
         found = search_tiles(turned, size, lambda tile: find_measured(tile, tile, size, self.threads))
-        return any(face.score >= SURE_SCORE and looks_upright(face.landmarks, face.transform) for face in found)
+        return any(face.score >= TURNED_SCORE and looks_upright(face.landmarks, face.transform) for face in found)
 
     def _find(self, image: np.ndarray) -> list[Face]:
         """What looks like an upright face in an image."""
