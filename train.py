@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         "training": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
         "held_out_people": sorted({features.names[label] for label in features.labels[fitted.held]}),
     }
-    save_head(path, fitted.head.model, description)
+    save_head(path, fitted.model, description)
     plots = [path.with_name(f"learning_curve.{suffix}") for suffix in ("png", "svg")]
     for plot in plots:
         plot.unlink(missing_ok=True)  # the previous head's

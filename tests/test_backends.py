@@ -16,15 +16,17 @@ from utils.heads.head import load_head
 
 PROGRAM = """
 import sys
+from pathlib import Path
 import numpy as np
 from utils.features.extractor import load_extractor
-from utils.heads.head import load_head
-from utils.keras_models import import_keras
+from utils.heads.head import Head
+from utils.heads.keras_similarity import KerasSimilarity
+from utils.keras_models import import_keras, load_model
 extractor, head, data = sys.argv[1:]
 inputs = np.load(data)
 features = load_extractor(extractor).embed(list(inputs["chips"]))
 half = load_extractor(extractor, precision="bfloat16").embed(list(inputs["chips"]))
-scores = load_head(head).score_pairs(inputs["a"], inputs["b"])
+scores = Head(KerasSimilarity(load_model(Path(head, "similarity.keras"))), {}).score_pairs(inputs["a"], inputs["b"])
 backend = import_keras().backend.backend()
 np.savez(data, features=features, half=half, scores=scores, backend=backend)
 """

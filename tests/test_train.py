@@ -17,7 +17,7 @@ from utils.heads import training
 from utils.heads.head import load_head
 from utils.heads.pairs import positive_pairs
 from utils.heads.plain import CONSTANTS
-from utils.keras_models import save_model
+from utils.keras_models import load_model, save_model
 from utils.recognition.gallery import Gallery
 
 EXTRACTOR = next(iter(CONSTANTS))  # dlib's, without --flip
@@ -68,7 +68,7 @@ def test_same_seed_same_head(tmp_path):
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
         line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / name), "-e", "2", "--seed", seed]
         assert train.main(line) == 0
-        weights.append(load_head(tmp_path / name).model.get_weights())
+        weights.append(load_model(tmp_path / name / "similarity.keras").get_weights())
     assert all(np.array_equal(x, y) for x, y in zip(weights[0], weights[1], strict=True))
     assert not np.array_equal(weights[0][0], weights[2][0])
 
@@ -85,7 +85,7 @@ def test_normalizing_needs_and_uses_the_statistics(tmp_path, capsys):
     whole = load_features(tmp_path).matrix
     assert f"mean {whole.mean():.6f}"[:-1] in out and "9 × 16" in out
     assert train.main([*line, "--normalize", "1"]) == 0
-    front = load_head(tmp_path / "h.keras").model.get_layer("twin").get_layer("normalization")
+    front = load_model(tmp_path / "h.keras").get_layer("twin").get_layer("normalization")
     assert front.scale == pytest.approx(1 / whole.std(), rel=1e-5)
 
 
@@ -200,7 +200,7 @@ def test_a_head_without_its_description_can_be_trained_again(tmp_path, capsys):
     head = tmp_path / "head" / "similarity.keras"
     line = ["-f", str(tmp_path / "features"), "-o", str(tmp_path / "head"), "-e", "1"]
     assert train.main(line) == 0
-    save_model(load_head(head).model, head)  # as an earlier version saved it, and then was killed
+    save_model(load_model(head), head)  # as an earlier version saved it, and then was killed
     head.with_suffix(".json").unlink()
     with pytest.raises(InputError, match=r"train the head again with train\.py"):
         load_head(head)

@@ -16,6 +16,7 @@ from utils.heads.fitting import fit_head
 from utils.heads.head import load_head, save_head
 from utils.heads.options import TrainingOptions
 from utils.heads.plain import CONSTANTS
+from utils.keras_models import load_model
 from utils.media.images import read_image, write_image
 from utils.recognition import photo_comparison
 from utils.synthetic.identity import sample_identity
@@ -39,7 +40,7 @@ def models(extractor_path, tmp_path_factory) -> dict:
     options = TrainingOptions(head="distance", extractor=extractor)
     fitted = fit_head(np.zeros((1, 128)), np.zeros(1, int), options, np.random.default_rng(0))
     head = tmp_path_factory.mktemp("head")
-    save_head(head / "similarity.keras", fitted.head.model, {**fitted.description, "extractor": extractor})
+    save_head(head / "similarity.keras", fitted.model, {**fitted.description, "extractor": extractor})
     return {"extractor": extractor_path, "head": head}
 
 
@@ -161,7 +162,8 @@ def test_wrong_models_and_outputs_are_status_2(models, photos, capsys, tmp_path)
     pair = [str(photos / "ada/1.jpg"), str(photos / "ada/2.jpg")]
     flags = ["-m", str(models["extractor"]), "-c"]
     head = load_head(models["head"])
-    save_head(tmp_path / "similarity.keras", head.model, {"extractor": "other-128-abc"})
+    model = load_model(models["head"] / "similarity.keras")
+    save_head(tmp_path / "similarity.keras", model, {"extractor": "other-128-abc"})
     assert verify.main([*pair, *flags, str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "other-128-abc" in error and head.extractor in error

@@ -122,9 +122,9 @@ def _has_nan(value: object) -> bool:
 
 def read_note(path: Path, key: str) -> dict | None:
     """The note that `save_model` stored under `key` in a model's file. None without one. Raises InputError."""
-    FileCheck(path).finish()
     try:
         if is_hdf5(path):
+            FileCheck(path).finish()
             import h5py
 
             with h5py.File(path, "r") as file:

@@ -4,7 +4,6 @@ import json
 import math
 import pickle
 import shutil
-import types
 import zipfile
 from pathlib import Path
 
@@ -105,14 +104,9 @@ def head_seeds(folder: Path) -> None:
     (folder / "1.json").write_text(json.dumps(DESCRIPTION | {"min_votes": 0.85, "far": None, "thresholds": []}))
 
 
-def fake_similarity() -> types.SimpleNamespace:
-    """What Head looks at in a Keras model."""
-    side, output = types.SimpleNamespace(shape=(None, 3)), types.SimpleNamespace(shape=(None, 1))
-    return types.SimpleNamespace(inputs=[side, side], outputs=[output], layers=[])
-
-
 def read_head(data: bytes, folder: Path) -> None:
     from utils.heads.head import Head, _load_description
+    from utils.heads.numpy_similarity import NumpySimilarity
     from utils.model_file import trust
 
     path = folder / "similarity.keras"
@@ -120,7 +114,7 @@ def read_head(data: bytes, folder: Path) -> None:
         archive.writestr("metadata.json", "{}")
     trust(path)  # it is not what is tried here
     path.with_suffix(".json").write_bytes(data)
-    check_head(Head(fake_similarity(), _load_description(path, True)))
+    check_head(Head(NumpySimilarity("distance", 3, -1.0, 0.0), _load_description(path, True)))
 
 
 def check_head(head: object) -> None:

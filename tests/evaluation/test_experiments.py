@@ -11,7 +11,8 @@ import evaluate
 from utils.evaluation import experiments
 from utils.evaluation.identification import NEAREST
 from utils.features.feature_files import save_person
-from utils.heads.head import load_head, save_head
+from utils.heads.head import save_head
+from utils.keras_models import load_model
 from utils.media.images import write_image
 
 
@@ -135,7 +136,7 @@ def test_ctrl_c_ends_all_folds(enrolled, monkeypatch, capsys):
 
 
 def test_head_without_held_out_people_causes_a_warning(enrolled, toy_head, capsys):
-    save_head(toy_head / "similarity.keras", load_head(toy_head).model, {"extractor": "toy-8-abc"})
+    save_head(toy_head / "similarity.keras", load_model(toy_head / "similarity.keras"), {"extractor": "toy-8-abc"})
     assert run("-f", enrolled / "features", "-c", toy_head, "--bootstrap", 0) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("24 people, 72 same") and "the figures are too good" in captured.err
@@ -143,7 +144,8 @@ def test_head_without_held_out_people_causes_a_warning(enrolled, toy_head, capsy
 
 @pytest.mark.slow
 def test_two_people_are_reported_without_false_precision(enrolled, toy_head, capsys):
-    save_head(toy_head / "similarity.keras", load_head(toy_head).model, {"held_out_people": ["p01", "p02"]})
+    path = toy_head / "similarity.keras"
+    save_head(path, load_model(path), {"held_out_people": ["p01", "p02"]})
     words = ["-f", enrolled / "features", "-c", toy_head, "-o", enrolled / "report", "--faces_path", enrolled]
     assert run(*words, "--bootstrap", 20) == 0
     assert "2 people held out by the head, 12 same and 16 different pairs" in capsys.readouterr().out

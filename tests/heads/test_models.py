@@ -5,6 +5,7 @@ import pytest
 from support import gaussian_people, log_likelihood_ratio
 
 from utils.heads.head import Head
+from utils.heads.keras_similarity import similarity_of
 from utils.heads.models import (
     all_pairs_logits,
     cosine_similarity,
@@ -21,12 +22,12 @@ def test_layers_compute_the_models_formula():
     matrix, labels = gaussian_people(30, 4)
     plda = fit_plda(matrix, labels)
     a, b = matrix[:60], matrix[60:]
-    found = logits(Head(plda_similarity(plda), {}).score_pairs(a, b))
+    found = logits(Head(similarity_of(plda_similarity(plda)), {}).score_pairs(a, b))
     expected = np.clip(log_likelihood_ratio(plda, a, b), -16, 16)
     np.testing.assert_allclose(found[np.abs(expected) < 8], expected[np.abs(expected) < 8], atol=2e-3)
-    near = Head(distance_similarity(12, 3.0, 4.0), {}).score_pairs(a, b)
+    near = Head(similarity_of(distance_similarity(12, 3.0, 4.0)), {}).score_pairs(a, b)
     np.testing.assert_allclose(logits(near), np.clip(4 - 3 * np.linalg.norm(a - b, axis=1), -16, 16), atol=1e-3)
-    angle = Head(cosine_similarity(12, 9.0, -2.0), {}).score_pairs(a, b)
+    angle = Head(similarity_of(cosine_similarity(12, 9.0, -2.0)), {}).score_pairs(a, b)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     np.testing.assert_allclose(logits(angle), 9 * cosine - 2, atol=1e-3)
 

@@ -8,6 +8,7 @@ from utils.cli import InputError
 from utils.features.extractor import load_extractor
 from utils.features.keras_extractor import model_fingerprint
 from utils.heads.head import Head
+from utils.heads.keras_similarity import similarity_of
 from utils.heads.plain import (
     CONSTANTS,
     TYPICAL,
@@ -54,7 +55,7 @@ def test_the_measure_follows_the_extractor():
 def test_the_rule_accepts_what_the_constants_say(measure):
     sign = 1 if measure == "cosine" else -1
     constants = PlainConstants(measure, 10.0 * sign, -5.0 * sign, {1e-3: 0.5 + 0.1 * sign, 0.1: 0.5})
-    head = Head(plain_similarity(2, constants), plain_rule(constants, 1e-3))
+    head = Head(similarity_of(plain_similarity(2, constants)), plain_rule(constants, 1e-3))
     assert head.min_votes is None and head.far == 1e-3 and head.threshold_for(1000) > head.threshold
     angles = np.linspace(0, np.pi, 50)
     faces = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

@@ -101,10 +101,10 @@ def test_a_head_that_knows_no_impostors_cannot_be_normalized():
 @pytest.mark.slow
 def test_pairs_and_galleries_are_normalized_alike():
     from utils.heads.head import Head
-    from utils.heads.models import cosine_similarity
+    from utils.heads.numpy_similarity import NumpySimilarity
 
     description = {"threshold": 0.9, "min_votes": None, "thresholds": [[0.001, 0.5], [0.5, 0.002]]}
-    head = Head(cosine_similarity(100, SCALE, OFFSET), description)
+    head = Head(NumpySimilarity("cosine", 100, SCALE, OFFSET), description)
     rng = np.random.default_rng(0)
     strangers, alike = faces(40, rng, alike=0.4), faces(6, rng, alike=0.4)
     normalized = NormalizedHead(head, strangers)

@@ -18,6 +18,7 @@ from utils.heads.choice import (
 )
 from utils.heads.comparison import compare_heads
 from utils.heads.head import Head
+from utils.heads.keras_similarity import similarity_of
 from utils.heads.operating_point import MIN_PEOPLE_TO_CALIBRATE, choose_operating_point
 from utils.heads.options import PLAIN_KINDS, TrainingOptions
 from utils.heads.pairs import STRANGER_LABEL, split_people
@@ -26,6 +27,7 @@ from utils.keras_models import check_finite
 from utils.metrics import VerificationFigures
 
 if TYPE_CHECKING:
+    import keras
     from keras.callbacks import Callback
 
 MIN_PEOPLE_TO_HOLD_OUT = 5  # with several images each; fewer are all needed for training
@@ -36,6 +38,7 @@ class FittedHead:
     """A head and how it was fitted."""
 
     head: Head  # calibrated, with its threshold and vote
+    model: "keras.Model"  # the same head, to save
     description: dict  # for `similarity.json`, except what only the script knows
     held: np.ndarray  # int (h,), rows of people that it did not learn from
     held_strangers: np.ndarray  # int (s,), rows of strangers that it did not learn from
@@ -153,7 +156,8 @@ def _fit_learned(task: _Task) -> FittedHead:
     description = {"head": options.head, **rule}
     is_stranger = data.labels[data.held] == STRANGER_LABEL
     return FittedHead(
-        head=Head(similarity, description),
+        head=Head(similarity_of(similarity), description),
+        model=similarity,
         description=description,
         held=data.held[~is_stranger],
         held_strangers=data.held[is_stranger] - len(task.labels),
@@ -190,7 +194,8 @@ def _fit_plain(task: _Task) -> FittedHead:
         rule, figures = plain_rule(constants, options.far), None
     description = {"head": options.head, **rule}
     return FittedHead(
-        head=Head(similarity, description),
+        head=Head(similarity_of(similarity), description),
+        model=similarity,
         description=description,
         held=np.arange(len(labels)),
         held_strangers=np.arange(len(task.strangers)),

@@ -3,10 +3,11 @@
 `similarity.keras` takes features (n, D) and (n, D). Normalization, comparison and calibration are inside, so no
 numbers have to be passed along with it. Its description says which extractor's features it was trained on, its
 threshold and how the threshold was chosen. It is stored in the same file, so that no crash can separate them, and for
-reading in `similarity.json` beside it. Changes made there count.
+reading in `similarity.json` beside it. Changes made there count. `similarity.keras.npz` lets NumPy compute the head.
 """
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from utils import interrupts
 from utils.cli import InputError, shown, warn
 from utils.features.normalization import Normalization
 from utils.files import json_bytes, one_spelling, read_json, write_json
-from utils.heads.models import ENERGY, TWIN, compare_all, dense_similarity
+from utils.heads.keras_similarity import Similarity, parts_of, similarity_of
+from utils.heads.models import ENERGY, TWIN, dense_similarity
+from utils.heads.numpy_similarity import NumpySimilarity, arrays_path, read_arrays, write_arrays
 from utils.heads.threshold import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
@@ -28,7 +31,6 @@ from utils.keras_models import (
     MODEL_SUFFIXES,
     find_model,
     load_model,
-    padded_batch_size,
     read_layer_names,
     read_note,
     save_model,
@@ -51,13 +53,18 @@ def head_path(path: str | Path) -> Path:
 
 
 def save_head(path: Path, similarity: "keras.Model", description: dict) -> None:
-    """Write the head, with its description inside, then the description's copy, each atomically.
+    """Write the head, with its description inside, then the description's copy and the arrays, each atomically.
 
-    A crash between the two leaves the copy of the previous head, which `load_head` recognizes by its `id`.
+    A crash in between leaves those of the previous head, which `load_head` recognizes by their `id` and stamp.
     """
     description = description | {"id": _head_id(similarity, description)}
     save_model(similarity, path, {DESCRIPTION: description})
     write_json(path.with_suffix(".json"), description)
+    by_numpy = similarity_of(similarity)
+    if isinstance(by_numpy, NumpySimilarity):
+        write_arrays(path, by_numpy)
+    else:
+        arrays_path(path).unlink(missing_ok=True)  # the previous head's
 
 
 def _head_id(similarity: "keras.Model", description: dict) -> str:
@@ -102,7 +109,7 @@ class Head:
     """A similarity head with its decision rule, the original recipe's where the description has none.
 
     Attributes:
-        model: the Keras model, from two feature batches (n, D) to probabilities (n, 1).
+        similarity: its function of two feature batches.
         dimension: D.
         extractor: fingerprint of the extractor whose features it was trained on; None if unknown.
         threshold: the probability above which two faces are the same person's.
@@ -111,20 +118,8 @@ class Head:
         held_out_people: names of people it did not learn from, as far as the description lists them.
     """
 
-    def __init__(self, similarity: "keras.Model", description: dict):
-        shapes = [tuple(tensor.shape) for tensor in similarity.inputs or ()]
-        outputs = [tuple(tensor.shape) for tensor in similarity.outputs or ()]
-        pair = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2 and shapes[0][1]
-        if not pair or outputs != [(None, 1)]:
-            raise InputError(
-                "a similarity head maps two feature batches (n, D) to (n, 1); the original recipe's takes one batch. "
-                f"Received: {shapes} to {outputs}"
-            )
-        self.model = similarity
-        # Heads that train.py saved have two parts, so that a gallery has to be projected only once.
-        parts = _parts_of(similarity)
-        self._twin, self._energy = (parts[TWIN], parts[ENERGY]) if parts else (None, similarity)
-        self.dimension = shapes[0][1]
+    def __init__(self, similarity: Similarity, description: dict):
+        self.similarity, self.dimension = similarity, similarity.dimension
         if description.get("dimension", self.dimension) != self.dimension:
             raise InputError(
                 f"the description is another head's: the head takes {self.dimension} features. "
@@ -147,42 +142,36 @@ class Head:
 
     def score_pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n,), of two feature matrices (n, D), row by row."""
-        scores = [_predict(self.model, [a[part], b[part]])[:, 0] for part in _parts(len(a), self.dimension)]
-        return np.concatenate(scores) if scores else np.empty(0, np.float32)
+        first, second = self.project(a), self.project(b)
+        scores = [self.similarity.score_rows(first[part], second[part]) for part in _parts(*first.shape)]
+        return np.concatenate([np.empty(0, np.float32), *scores])
 
     def score_rows(self, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n,), of pairs of rows, int (n, 2), of a feature matrix (m, D), block by block."""
         projected = self.project(matrix)
         scores = [np.empty(0, np.float32)]
         for part in _parts(len(rows), projected.shape[1]):
-            sides = [projected[rows[part, side]] for side in (0, 1)]
-            scores.append(_predict(self._energy, sides)[:, 0])
+            scores.append(self.similarity.score_rows(*(projected[rows[part, side]] for side in (0, 1))))
         return np.concatenate(scores)
 
     def project(self, features: np.ndarray) -> np.ndarray:
-        """The vectors that the head compares, float32 (n, E), of features (n, D): the output of its twin, if any."""
+        """The vectors that the head compares, float32 (n, E), of features (n, D)."""
         features = np.asarray(features, np.float32)
-        if self._twin is None:
-            return features
-        if not len(features):
-            return np.empty((0, self._twin.outputs[0].shape[1]), np.float32)
-        return np.concatenate(
-            [_predict(self._twin, [features[part]]) for part in _parts(len(features), self.dimension)]
-        )
+        parts = _parts(len(features), self.dimension) or [slice(0)]  # no rows have a width, too
+        return np.concatenate([self.similarity.project(features[part]) for part in parts])
 
     def score_projected(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (f, g), of every probe against every gallery row, both from `project`."""
-        if self._twin is not None:
-            scores = compare_all(self._energy, probes, gallery)
-            if scores is not None:
-                return scores
+        scores = self.similarity.score_all(probes, gallery)
+        if scores is not None:
+            return scores
         step = max(1, MAX_VALUES // max(1, probes.size))
-        scores = [np.empty((len(probes), 0), np.float32)]
+        blocks = [np.empty((len(probes), 0), np.float32)]
         for start in range(0, len(gallery), step):
             block = gallery[start : start + step]
             pairs = [np.repeat(probes, len(block), axis=0), np.tile(block, (len(probes), 1))]
-            scores.append(_predict(self._energy, pairs)[:, 0].reshape(len(probes), -1))
-        return np.concatenate(scores, axis=1)
+            blocks.append(self.similarity.score_rows(*pairs).reshape(len(probes), -1))
+        return np.concatenate(blocks, axis=1)
 
     def score_gallery(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (f, g), of every probe (f, D) against every gallery row (g, D).
@@ -217,41 +206,52 @@ class Head:
         return max(self.threshold, float(probabilities(log_odds_for_far(named / people, self._thresholds))))
 
 
-def _parts_of(similarity: "keras.Model") -> dict[str, "keras.Model"]:
-    """The twin and the energy by name, of heads that train.py saved. Empty for others."""
-    parts = {layer.name: layer for layer in similarity.layers if hasattr(layer, "layers")}
-    return parts if {TWIN, ENERGY} <= parts.keys() else {}
-
-
 def _parts(rows: int, width: int) -> list[slice]:
     step = max(1, MAX_VALUES // width)
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 @interrupts.deferred()
-def _predict(model: "keras.Model", inputs: list[np.ndarray]) -> np.ndarray:
-    # Padded to a power of two, because every new number of rows is compiled again.
-    rows = len(inputs[0])
-    padding = ((0, padded_batch_size(rows) - rows), (0, 0))
-    padded = [np.pad(array, padding) for array in inputs]
-    return model.predict_on_batch(padded if len(padded) > 1 else padded[0])[:rows]
-
-
-@interrupts.deferred()
 def load_head(path: str | Path, normalization: Normalization | None = None) -> Head:
-    """Load a head by its folder or file. Raises InputError.
+    """Load a head by its folder or file, without Keras if train.py has saved it. Raises InputError.
 
     A head of the original recipe has one input, the difference of two faces. It gets the two inputs and |a − b|
     here, with `normalization` if given.
     """
     path = head_path(path) if head_path(path).is_file() else find_model(path)
+    similarity, own = None if normalization else read_arrays(path), True
+    if similarity is None:
+        similarity, own = _load_by_keras(path, normalization)
+    description = _load_description(path, own)
+    try:
+        return Head(similarity, description)
+    except InputError as exc:
+        raise InputError(f"{path}: {exc}") from None
+
+
+def _load_by_keras(path: Path, normalization: Normalization | None) -> tuple[Similarity, bool]:
+    """A head's function, and whether train.py has saved it. Writes what lets the next run do without Keras."""
     model = load_model(path)
-    description = _load_description(path, bool(_parts_of(model)))
+    own = bool(parts_of(model))
     if len(model.inputs or ()) == 1 and len(model.inputs[0].shape) == 2 and model.inputs[0].shape[1]:
         model = dense_similarity(model, normalization)
     elif normalization:
         raise InputError(f"{path} has its own normalization: --normalize 1 is for heads of the original recipe")
     try:
-        return Head(model, description)
+        similarity = similarity_of(model)
     except InputError as exc:
         raise InputError(f"{path}: {exc}") from None
+    if own and isinstance(similarity, NumpySimilarity):
+        _renew_arrays(path, similarity)
+    return similarity, own
+
+
+def _renew_arrays(path: Path, similarity: NumpySimilarity) -> None:
+    """Write the arrays of a head that has none or another head's, and say so."""
+    arrays = arrays_path(path)
+    reason = f"again, because it does not fit {path.name}" if arrays.exists() else "for runs without TensorFlow"
+    print(f"note: making {arrays} {reason}", file=sys.stderr)
+    try:
+        write_arrays(path, similarity)
+    except OSError as exc:
+        warn(f"{arrays} cannot be written, so every run has to load TensorFlow: {exc.strerror}")

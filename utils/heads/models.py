@@ -17,7 +17,6 @@ import numpy as np
 
 from utils.features.normalization import Normalization
 from utils.heads.plda import Plda
-from utils.log_odds import probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -123,28 +122,6 @@ def rescale_logit(similarity: "keras.Model", scale: float, offset: float) -> Non
     layer = _find_layer(similarity, LOGIT)
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel * scale, bias * scale + offset])
-
-
-def compare_all(energy: "keras.Model", first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
-    """Probabilities, float32 (f, g), of every row of `first` (f, E) against every row of `second` (g, E).
-
-    One matrix product instead of an array of pairs, for PLDA, cosine and distance heads. None for other energies.
-    """
-    layer_names = {layer.name for layer in energy.layers}
-    if LOGIT not in layer_names:  # not one of ours, even if other layers have our names
-        return None
-    if "product" in layer_names:
-        total = first[:, :-1] @ second[:, :-1].T + first[:, -1:] + second[:, -1]
-    elif "cosine" in layer_names:
-        total = first @ second.T
-    elif "distance" in layer_names:
-        # In float64, because |a|² + |b|² − 2·a·b is a small difference of large numbers.
-        a, b = first.astype(np.float64), second.astype(np.float64)
-        total = np.sqrt(np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0))
-    else:
-        return None
-    kernel, bias = energy.get_layer(LOGIT).get_weights()
-    return probabilities(np.clip(kernel[0, 0] * total + bias[0], -80, 80))  # e⁸⁰ is still a float32
 
 
 def _find_layer(model: "keras.Model", name: str) -> "keras.layers.Layer | None":

@@ -6,6 +6,7 @@ import numpy as np
 
 from utils.heads.calibration import ScoredPairs, cross_fitted_error, expected_calibration_error, fit_platt
 from utils.heads.head import MAX_VALUES, Head
+from utils.heads.keras_similarity import similarity_of
 from utils.heads.models import rescale_logit
 from utils.heads.pairs import STRANGER_LABEL, all_negative_pairs, capped_rows, positive_pairs
 from utils.heads.threshold import (
@@ -49,7 +50,7 @@ def choose_operating_point(
     rows = np.r_[of_people[capped_rows(labels[of_people], MAX_HELD_PHOTOS, rng)], of_strangers]
     matrix, labels = matrix[rows], labels[rows]
     pairs = positive_pairs(labels), all_negative_pairs(labels, MAX_HELD_PAIRS, rng)
-    scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
+    scored = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs)
     people = len(set(labels.tolist()) - {STRANGER_LABEL})
     calibration = None
     if people >= MIN_PEOPLE_TO_CALIBRATE:
@@ -58,7 +59,7 @@ def choose_operating_point(
             "error_after": cross_fitted_error(scored, rng),
         }
         rescale_logit(similarity, *fit_platt(scored))
-        scored = score_pairs(Head(similarity, {}), matrix, labels, *pairs)
+        scored = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs)
     threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
     distances = _row_distances(matrix, pairs[0]), _row_distances(matrix, pairs[1])
     # If the data does not support the rate, the threshold rejects every impostor and has no interval.
