@@ -4,8 +4,8 @@
 
 Both process the same photos in the same run; without --photos, these are selfies of drawn people, enlarged
 to 1-12 megapixels. Also measures what --max_size costs and finds, and how well threads share the detectors:
-whether dlib lets other threads run, and whether one ONNX Runtime session can serve two. If face_recognition
-is not installed, the dlib functions that it would call are called directly.
+whether dlib lets other threads run, and how many threads of OpenVINO are best. If face_recognition is not
+installed, the dlib functions that it would call are called directly.
 """
 
 import argparse
@@ -199,32 +199,23 @@ def compare_sizes(photos: list[Path]) -> list[dict]:
 
 
 def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
-    """Measure images of 960 px that the detectors search a second, by number of threads and sessions."""
-    import queue
-    import threading
-
+    """Measure images of 960 px that the detectors search a second, by number of threads and callers."""
     from utils.faces import retinaface
     from utils.faces.dlib_hog import detect_dlib
     from utils.faces.photo import Photo
 
     images = [Photo(path.read_bytes(), 960).small for path in photos]
     images = [image[:960, :960] for image in images]
-    new_session = retinaface.load_retinaface.__wrapped__  # without its cache
-    network = retinaface.load_retinaface
+    load = retinaface.load_retinaface
 
-    def with_sessions(sessions: list, workers: int):
+    def with_network(network: object, workers: int):
         def run() -> None:
-            free, this_thread = queue.SimpleQueue(), threading.local()
-            for index in range(workers):
-                free.put(sessions[index % len(sessions)])
-            retinaface.load_retinaface = lambda _: this_thread.session
+            retinaface.load_retinaface = lambda _: network
             try:
-                with ThreadPoolExecutor(
-                    workers, initializer=lambda: setattr(this_thread, "session", free.get())
-                ) as pool:
+                with ThreadPoolExecutor(workers) as pool:
                     list(pool.map(lambda image: retinaface.detect_retinaface(image, 0.8), images))
             finally:
-                retinaface.load_retinaface = network
+                retinaface.load_retinaface = load
 
         return run
 
@@ -237,12 +228,9 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
 
     cores = os.cpu_count() or 1
     functions = {
-        f"RetinaFace, one session of {cores} threads, 1 caller": with_sessions([new_session(0)], 1),
-        f"RetinaFace, one session of {cores} threads, {cores} callers": with_sessions([new_session(0)], cores),
-        f"RetinaFace, one session of 1 thread, {cores} callers": with_sessions([new_session(1)], cores),
-        f"RetinaFace, {cores} sessions of 1 thread, {cores} callers": with_sessions(
-            [new_session(1) for _ in range(cores)], cores
-        ),
+        f"RetinaFace, {cores} threads for one image, 1 caller": with_network(load(0), 1),
+        f"RetinaFace, {cores} threads for one image, {cores} callers": with_network(load(0), cores),
+        f"RetinaFace, 1 thread for each image, {cores} callers": with_network(load(1), cores),
         "dlib, 1 caller": with_dlib(1),
         f"dlib, {cores} callers": with_dlib(cores),
     }

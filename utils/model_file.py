@@ -47,7 +47,10 @@ def is_hdf5(path: Path) -> bool:
 
 def short_reason(exc: Exception) -> str:
     """The first sentence of a library's message, which may fill a screen, or the kind of exception."""
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    # OpenVINO's messages begin with the lines of its source.
+    lines = [
+        text for line in str(exc).splitlines() if (text := line.strip()) and not text.startswith("Exception from ")
+    ]
     if not lines:
         return type(exc).__name__
     reason = lines[0].split(". ")[0]

@@ -105,9 +105,7 @@ def load_onnx() -> None:
 def load_onnx_and_keras() -> None:
     load_onnx()
     load_keras()
-    from utils.telemetry import disable_telemetry
+    from utils.engine import import_openvino
 
-    disable_telemetry()
-    import onnxruntime  # noqa: F401
-
+    import_openvino()
     from utils.networks import onnx_extractor  # noqa: F401

