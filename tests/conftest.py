@@ -86,7 +86,7 @@ def suite(selfies, extractor_path) -> dict[str, Path]:
     assert compute_mean.main(["--features_path", str(features)]) == 0
     line = ["--features_path", str(features), "--output_model", f"{head}/", "--epochs", "15", "--normaliza", "0"]
     assert train.main(line) == 0
-    return {"faces": faces, "features": features, "head": head, "extractor": extractor_path}
+    return {"selfies": selfies, "faces": faces, "features": features, "head": head, "extractor": extractor_path}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from utils.media.camera import Camera
 from utils.media.images import png_name, write_image
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import Frame
-from utils.media.video_output import FORMATS, VideoOutput
 from utils.recognition.recognizer import NamedFace, Recognizer
+
+if TYPE_CHECKING:
+    from utils.media.video_output import VideoOutput
 
 MIN_SIGHTINGS = 3  # frames that show an unknown face, or it is not saved: fewer are often not a face at all
 
@@ -43,7 +46,11 @@ def check_outputs(output: Path | None, events: Path | None, source: Source, sour
     if output and isinstance(source, PhotoSource):
         if output.suffix or output.is_file():
             raise InputError(f"--output {output}: expected a folder for photos")
-    elif output and (output.suffix.lower() not in FORMATS or output.is_dir()):
+    elif output:
+        from utils.media.video_output import FORMATS  # imports PyAV, which only videos need
+
+        if output.suffix.lower() in FORMATS and not output.is_dir():
+            return
         raise InputError(f"--output {output}: expected a video file, one of {', '.join(FORMATS)}")
 
 
@@ -65,7 +72,9 @@ class Outputs:
         if output and isinstance(source, PhotoSource):
             self.folder = output
         elif output:
-            self.video = VideoOutput(output, source.rate)
+            from utils.media import video_output
+
+            self.video = video_output.VideoOutput(output, source.rate)
             cleanup.callback(self.video.close)
         if events:
             self.events = EventLog(events, sys.stdout, isinstance(source, Camera))
