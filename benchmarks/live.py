@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from utils.features.extractor import Extractor
     from utils.features.feature_files import FeatureSet
-    from utils.heads.head import Head
     from utils.media.video import VideoSource
     from utils.recognition.recognizer import Recognizer
 
@@ -94,10 +93,10 @@ class Bench:
     def __init__(self, features: Path, model: Path, head: Path, width: int):
         from utils.features.extractor import load_extractor
         from utils.features.feature_files import load_features
-        from utils.heads.head import load_head
+        from utils.heads.head import head_path, load_head
 
         self.features, self.head, self.extractor = load_features(features), load_head(head), load_extractor(model)
-        self.width = width
+        self.width, self.head_file = width, head_path(head)
 
     def recognizer(self, features: "FeatureSet | None" = None, threads: int = 1) -> "Recognizer":
         """A recognizer of these people, by default of those in --features, ready to run."""
@@ -135,7 +134,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder, closing(VideoSource(path)) as video:
             ours = self.run_file(path, self.recognizer(), Path(folder, "ours.mp4"))
             frames = [frame.image for frame in video.frames()][::NAIVE_EVERY]
-            naive = naive_rate(frames, self.extractor, self.head, self.features)
+            naive = naive_rate(frames, self.extractor, self.head_file, self.features)
         print(f"video: {ours:.1f} frames/s, naive loop {naive:.2f}: {ours / naive:.0f} times")
         return {"frames_per_second": ours, "naive_frames_per_second": naive, "times": ours / naive}
 
@@ -175,7 +174,7 @@ class Bench:
                 recognizer.tracks.cut()
                 rates.append(self.run(crowd, recognizer, Path(folder, "out.mp4")))
         found = np.median([len(recognizer.recognize(frame).faces) for frame in list(crowd.frames())[:10]])
-        naive = naive_rate([frame.image for frame in crowd.frames()][:5], self.extractor, self.head, self.features)
+        naive = naive_rate([frame.image for frame in crowd.frames()][:5], self.extractor, self.head_file, self.features)
         rate = float(np.median(rates))
         print(f"{count} faces in view ({found:.0f} found): {rate:.1f} frames/s, naive loop {naive:.2f}")
         return {"frames_per_second": rate, "naive_frames_per_second": naive, "found": float(found)}
@@ -215,7 +214,7 @@ class Bench:
         return figures
 
 
-def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head: "Head", features: "FeatureSet") -> float:
+def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head_file: Path, features: "FeatureSet") -> float:
     """Images per second of the original recipe's loop: one `predict` per face, and one per person and face.
 
     It detects faces with the same detector, so only the loops differ, and it draws and shows nothing.
@@ -224,17 +223,16 @@ def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head: "Head",
 
     from utils.faces.alignment import face_chip
     from utils.faces.detection import load_detector
+    from utils.keras_models import load_model
 
-    detect = load_detector()
+    detect, head = load_detector(), load_model(head_file)
     people = [features.matrix[features.labels == person] for person in range(len(features.names))]
 
     def recognize(image: "np.ndarray") -> list[list[bool]]:
         accepted = []
         for face in detect(image):
             probe = extractor.model.predict(extractor.cut(face_chip(image, face))[None], verbose=0)
-            results = [
-                head.model.predict([np.repeat(probe, len(rows), axis=0), rows], verbose=0)[:, 0] for rows in people
-            ]
+            results = [head.predict([np.repeat(probe, len(rows), axis=0), rows], verbose=0)[:, 0] for rows in people]
             accepted.append([len(r[r > 0.8]) > int(len(r) * 0.85) for r in results])
         return accepted
 

@@ -118,22 +118,24 @@ def _shape(port: "openvino.ConstOutput") -> Shape:
 
 
 @interrupts.deferred()
-def compile_network(model: Path | tuple[bytes, np.ndarray], precision: str = "float32", callers: int = 1) -> Network:
+def compile_network(
+    model: Path | bytes | tuple[bytes, np.ndarray], precision: str = "float32", callers: int = 1
+) -> Network:
     """Load a network into OpenVINO, to run on the processor. Raises InputError for a file that is no network.
 
     Args:
-        model: An ONNX file or an OpenVINO `.xml` file, or the content of an `.xml` file and of a `.bin` file,
-            uint8 (n,), which must be writable and must stay as it is.
+        model: An ONNX file or an OpenVINO `.xml` file, the content of an ONNX file, or that of an `.xml` file and of
+            a `.bin` file, uint8 (n,), which must be writable and must stay as it is.
         precision: One of `utils.cli.PRECISIONS`, to compute in. Inputs and outputs are float32 with either.
         callers: Threads that will call the network at once. The processor cores are divided among them.
     """
     settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": str(callers)}
     try:
-        if isinstance(model, Path):
-            network, weights = _core().read_model(model), None
-        else:
+        if isinstance(model, tuple):
             graph, weights = model
             network = _core().read_model(graph, import_openvino().Tensor(weights, shared_memory=True))
+        else:
+            network, weights = _core().read_model(model), None
         return Network(_core().compile_model(network, "CPU", settings), weights)
     except RuntimeError as exc:
         name = model if isinstance(model, Path) else "this"

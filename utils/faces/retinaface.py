@@ -35,7 +35,7 @@ def load_retinaface(threads: int = 0) -> Network:
     threads: how many share the work of one image, 0 for one per processor core. To search several images
     at once, 1 is best (benchmarks/photos.py).
     """
-    return compile_network((_read_weights(), b""), callers=os.cpu_count() or 1 if threads else 1)
+    return compile_network(_read_weights(), callers=os.cpu_count() or 1 if threads else 1)
 
 
 def _read_weights() -> bytes:

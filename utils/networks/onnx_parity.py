@@ -41,7 +41,7 @@ def run_onnx(network: OnnxNetwork, images: np.ndarray) -> np.ndarray:
         values = values.transpose(0, 3, 1, 2)
     index = network.file.outputs.index(network.output)
     try:
-        run = compile_network((_readable(network), b""))
+        run = compile_network(_readable(network))
         # One by one, since the file may take no more.
         rows = [run(np.ascontiguousarray(value[None], np.float32))[index] for value in values]
     except (InputError, MemoryError) as exc:
