@@ -105,14 +105,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    from utils.display.window import check_screen
+    from utils.display.window import start_screen_check
     from utils.media.sources import is_mirrored, open_source
 
-    if not args.headless:
-        check_screen()
+    finish_screen_check = None if args.headless else start_screen_check()
     with ExitStack() as cleanup:
         source = open_source(args.camera, args.video_path, None, give_up=args.give_up)
         cleanup.callback(source.close)
+        if finish_screen_check:
+            finish_screen_check()
         from utils.capture.collector import Collector
         from utils.capture.guide import Guide
         from utils.capture.loops import collect_from_camera, collect_from_frames, open_preview

@@ -8,14 +8,20 @@ A face gets the name of the best-scoring person if that person's two best images
 --threshold. With --min_votes, more than this share of the person's images must. Otherwise the face is
 "unknown". In videos and camera pictures faces are tracked, and a name is decided over several frames.
 
-Keys in the window: e enrolls the largest face under a name that you type (needs --faces_path), n rejects
-a wrong name, u undoes the last enrollment or rejection, s saves a snapshot, space pauses, h hides the
-keys, q or Esc quits.
+Photos are shown one after another, and end in a summary of how often each person was named.
+
+The window opens at once, and the models load behind it. Keys: e enrolls a face under a name that you type
+(needs --faces_path); if the face has a name, e asks whether to enroll one more face of that person, to rename the
+person, or to enroll somebody else. n rejects a wrong name, u undoes the last of these, s saves a snapshot, h hides
+the keys, q or Esc quits. space pauses; among photos, space shows the next one and b the one before. e and n act on
+the largest face, or on the one that you click; in a photo or a pause, a number chooses one of several faces, too.
 """
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
+from functools import partial
+from pathlib import Path
 
 from utils.cli import (
     InputError,
@@ -92,6 +98,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "stderr. The file takes its name at the end, and a killed run leaves an .unfinished-* file beside it; for a "
         "camera it has its name from the first line on, and older ones are kept as NAME.1.jsonl, NAME.2.jsonl, …",
     )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, and all else to stderr")
     parser.add_argument(
         "--unknown_dir",
         type=file_path,
@@ -125,35 +132,42 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     args = build_parser().parse_args(argv)
     if args.realtime and not args.video_path:
         raise InputError("--realtime plays a video at its own speed: it needs --video_path")
-    if args.faces_path and args.image_path:
-        raise InputError("--faces_path is for people enrolled in the window of a camera or video, not for photos")
     if args.faces_path and args.headless:
         warn("nobody can be enrolled without a window: --faces_path is for runs without --headless")
     if args.unknown_dir and args.image_path:
         raise InputError("--unknown_dir needs tracked faces: a video or a camera instead of photos")
     if args.learn_strangers and args.image_path:
         raise InputError("--learn_strangers needs tracked faces: a video or a camera instead of photos")
+    if args.json and args.events == Path("-"):
+        raise InputError("--json and --events - both write to standard output: give --events a file")
     return args
 
 
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    from utils.display.window import check_screen
-    from utils.features.kept import report_kept
-    from utils.live.outputs import Outputs, Summary, check_outputs
+    from utils.display.window import start_screen_check
+
+    finish_screen_check = None if args.headless else start_screen_check()
+    from utils.live.outputs import Outputs, check_outputs
     from utils.live.session import Options, Session, load_models
+    from utils.live.summaries import PhotoSummary, Summary
     from utils.media.sources import is_mirrored, open_source
 
     # The quick checks come before the models are loaded.
-    if not args.headless:
-        check_screen()
     with ExitStack() as cleanup:
         source = open_source(args.camera, args.video_path, args.image_path, args.realtime, args.give_up)
         cleanup.callback(source.close)
         check_outputs(args.output, args.events, source, args.video_path or args.image_path)
+        if finish_screen_check:
+            finish_screen_check()
+        summary = (PhotoSummary if args.image_path else Summary)(sys.stdout if args.json else None)
+        if args.json:
+            cleanup.enter_context(redirect_stdout(sys.stderr))
         outputs = Outputs(args.output, args.events, source, cleanup)
-        gallery, extractor, learned = load_models(
+        cleanup.callback(summary.print)
+        load = partial(
+            load_models,
             features_path=args.features,
             model_path=args.model,
             head_path=args.classification,
@@ -163,10 +177,8 @@ def main(argv: list[str] | None = None) -> int:
             can_enroll=bool(args.faces_path and not args.headless),
             engine=args.engine,
             precision=args.precision,
+            faces_path=args.faces_path,
         )
-        report_kept(args.features, args.faces_path)
-        summary = Summary(timed=not args.image_path)
-        cleanup.callback(summary.print)
         options = Options(
             detector=args.detector,
             min_size=args.min_size,
@@ -179,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
             unknown_dir=args.unknown_dir,
             learn_strangers=args.learn_strangers,
         )
-        Session(gallery, extractor, learned, outputs, summary, options, cleanup).recognize(source)
+        Session(load, outputs, summary, options, cleanup).recognize(source)
     return 0
 
 

@@ -111,9 +111,10 @@ class Bench:
     def run(self, source: "VideoSource | Crowd", recognizer: "Recognizer", output: Path) -> float:
         """Frames per second of test.py's loop over a source of frames, with an annotated video written."""
         from utils.live.loops import run_video
-        from utils.live.outputs import Outputs, Summary
+        from utils.live.outputs import Outputs
+        from utils.live.summaries import Summary
 
-        summary = Summary(timed=True)
+        summary = Summary()
         with ExitStack() as cleanup:
             outputs = Outputs(output, output.with_suffix(".jsonl"), source, cleanup)
             start = time.perf_counter()
@@ -184,17 +185,20 @@ class Bench:
         import numpy as np
         from visits import RATE, VISIT_FRAMES, VISITS, Watch, enrolled_visitors, start_camera
 
-        from utils.live.loops import open_screen, run_camera
-        from utils.live.outputs import Outputs, Summary
+        from utils.display.viewers import Screen
+        from utils.live.controls import LiveControls
+        from utils.live.loops import run_camera
+        from utils.live.outputs import Outputs
+        from utils.live.summaries import Summary
         from utils.media.camera import Camera
         from utils.recognition.recognizer import BackgroundRecognizer
 
         recognizer = self.recognizer(enrolled_visitors(visitors, self.extractor), threads=0)
         url, stop = start_camera(visitors)
-        source, summary = Camera(url), Summary(timed=True)
+        source, summary = Camera(url), Summary()
         with ExitStack() as cleanup:
             cleanup.callback(stop)
-            screen = open_screen(recognizer, None, None, False, cleanup)
+            screen = Screen(LiveControls(), cleanup)
             watch = Watch(screen, VISITS * VISIT_FRAMES / RATE, bool(os.environ.get("DISPLAY")))
             background = BackgroundRecognizer(recognizer, source)
             cleanup.callback(source.close)

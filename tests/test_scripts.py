@@ -262,7 +262,7 @@ def test_the_threshold_can_be_raised(suite, clip, tmp_path):
         (["--camera", "me:secret@127.0.0.1"], ["index", "URL", "…@127.0.0.1"]),
         (["--video_path", "http://me:secret@127.0.0.1/a.mp4"], ["--video_path takes a file", "--camera"]),
         (["--image_path", "selfies", "--unknown_dir", "unknown"], ["--unknown_dir"]),
-        (["--image_path", "selfies", "--faces_path", "faces"], ["--faces_path", "not for photos"]),
+        (["--image_path", "selfies", "--json", "--events", "-"], ["--json", "--events", "a file"]),
         (["--camera", ""], ["--camera must be"]),
         (["--image_path", ""], ["must not be empty"]),
         (["--video_path", "utils"], ["is a folder"]),

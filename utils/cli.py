@@ -88,7 +88,9 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
             _flush()
         if status == INTERRUPTED or interrupts.is_pending():
             print("interrupted", file=sys.stderr)
-            return INTERRUPTED
+            status = INTERRUPTED
+        if is_script:
+            interrupts.end_if_threads_are_left(status)
         return status
 
     return wrapped

@@ -6,8 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 from utils import interrupts
+
+Loaded = TypeVar("Loaded")
 
 
 def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahead: int = 64) -> Iterator:
@@ -63,6 +66,39 @@ def read_ahead(items: Iterable, ahead: int = 8) -> Iterator:
     finally:
         stop.set()
         thread.join()
+
+
+class Loading(Generic[Loaded]):
+    """Loads something in a thread of its own, so that a window stays alive meanwhile."""
+
+    def __init__(self, load: Callable[[], Loaded]):
+        self._load = load
+        self._loaded: list[Loaded] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._loaded.append(self._load())
+        except BaseException as exc:  # raised in `result`, in the caller's thread
+            self._error = exc
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` need not wait."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Loaded:
+        """What was loaded. Raises the error if that failed."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._loaded[0]
+
+    def close(self) -> None:
+        """Let the run end, even if a library is still loading."""
+        interrupts.leave(self._thread)
 
 
 class BackgroundWriter:

@@ -14,6 +14,7 @@ from utils.display.window import MAX_SIZE_WH, fit_size
 from utils.media.images import read_image, write_image
 from utils.synthetic.identity import sample_identity
 from utils.synthetic.network_camera import MjpegCamera
+from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
 
 pytestmark = needs_screen
@@ -160,7 +161,41 @@ def test_photos_stay_until_a_key(screen, recognition, photos):
     screen.still_image()
     assert process.poll() is None
     screen.press("Escape")
-    assert "2 frames" in finish(process)
+    assert "2 photos, 0 without a face; 2 faces, 0 unknown\n  person 2: 2 photos" in finish(process)
+
+
+@pytest.mark.slow
+def test_a_clicked_face_of_a_photo_is_enrolled_and_renamed(screen, suite, recognition, tmp_path):
+    faces, features = (shutil.copytree(suite[name], tmp_path / name) for name in ("faces", "features"))
+    rng = np.random.default_rng(1)
+    strangers = [draw_selfie(sample_identity(number), rng) for number in (500, 501)]
+    width = strangers[0].shape[1]
+    write_image(tmp_path / "photo.png", np.hstack(strangers))
+    words = ["-f", features, *recognition[2:], "--faces_path", faces, "--image_path", tmp_path / "photo.png", "--json"]
+    process = start(screen, "test.py", *words)
+    screen.wait_for("Siamese Faces")
+    wait_until(lambda: screen.count(UNKNOWN_COLOR) > 500)
+    window = screen.find_window("Siamese Faces")
+    scale = fit_size((2 * width, len(strangers[0])), MAX_SIZE_WH)[0] / (2 * width)
+    before = screen.still_image()
+    place = str(round(1.5 * width * scale)), str(round(0.5 * len(strangers[0]) * scale))
+    screen.run("mousemove", "--window", window, *place, "click", "1")
+    wait_until(lambda: (screen.image() != before).any())
+    type_name(screen, "zoe")
+    wait_until(lambda: screen.count(KNOWN_COLOR) > 500)
+    assert [path.name for path in (faces / "Zoe").iterdir()] == ["Zoe_0.png"]
+    screen.press("e")
+    screen.still_image()
+    screen.press("r")
+    wait_until(lambda: text_field(screen).size)
+    screen.press("b")
+    screen.still_image()
+    screen.press("Return")
+    wait_until(lambda: (faces / "Zoeb").is_dir() and (features / "Zoeb" / "Zoeb_features.json").exists())
+    screen.still_image()
+    screen.press("q")
+    out, err = process.communicate(timeout=DEADLINE)
+    assert json.loads(out)["people"].keys() == {"Zoeb"} and "7 people, 35 images" in err
 
 
 @pytest.mark.slow
@@ -178,7 +213,7 @@ def test_photos_keep_their_proportions_and_fit_on_a_screen(screen, recognition, 
         wait_until(lambda geometry=geometry: geometry in screen.run("getwindowgeometry", window))
         wait_until(lambda: screen.count(KNOWN_COLOR) > 500)
         screen.press("space")
-    assert "3 frames" in finish(process)
+    assert "3 photos" in finish(process)
 
 
 @pytest.mark.slow
@@ -210,16 +245,22 @@ def close_window(screen: Display, title: str) -> None:
 
 
 @pytest.mark.slow
-def test_closing_the_window_quits(screen, long_clip, tmp_path):
-    process = start(screen, "capture.py", "--output", tmp_path / "ada", "--video_path", long_clip)
+@pytest.mark.parametrize("words", [[], ["--guide"]])
+def test_closing_the_window_of_capture_quits(screen, moving_stranger, long_clip, tmp_path, words):
+    source = ["--camera", moving_stranger.url] if words else ["--video_path", long_clip]
+    process = start(screen, "capture.py", "--output", tmp_path / "ada", *source, *words)
     screen.wait_for("capture")
     close_window(screen, "capture")
-    assert "0 faces saved" in finish(process)
+    out, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0 and "faces saved" in out
 
 
 @pytest.mark.slow
-def test_closing_a_photo_quits(screen, recognition, photos):
-    process = start(screen, "test.py", *recognition, "--image_path", photos)
+@pytest.mark.parametrize("source", ["camera", "video_path", "image_path"])
+def test_closing_the_window_quits(screen, recognition, moving_stranger, long_clip, photos, source):
+    values = {"camera": moving_stranger.url, "video_path": long_clip, "image_path": photos}
+    process = start(screen, "test.py", *recognition, f"--{source}", values[source])
     screen.wait_for("Siamese Faces")
+    wait_until(lambda: screen.count(KNOWN_COLOR) + screen.count(UNKNOWN_COLOR) > 500)
     close_window(screen, "Siamese Faces")
-    assert "1 frame at" in finish(process)
+    assert ("1 photo, " if source == "image_path" else " at ") in finish(process)

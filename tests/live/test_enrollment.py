@@ -10,7 +10,8 @@ import extract_features
 from utils.faces.alignment import CHIP_SIZE, face_chip
 from utils.features.feature_files import load_person
 from utils.heads.head import Head
-from utils.live.enrollment import Enrollment, check_name
+from utils.live.enrollment import Enrollment
+from utils.live.name_entry import check_name
 from utils.live.session import load_models
 from utils.media.images import read_image
 from utils.recognition.recognizer import load_recognizer

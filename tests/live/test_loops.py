@@ -17,7 +17,8 @@ from utils.cli import InputError
 from utils.display.viewers import Screen
 from utils.live.controls import LiveControls
 from utils.live.loops import run_camera, run_video
-from utils.live.outputs import Outputs, Summary
+from utils.live.outputs import Outputs
+from utils.live.summaries import Summary
 from utils.media.camera import DARK, Camera, LiveSource, PacedVideo
 from utils.media.video import Frame, VideoSource
 from utils.recognition.recognizer import BackgroundRecognizer, NamedFace, RecognizedFrame
@@ -57,7 +58,7 @@ def fake_screen(keys=()) -> Screen:
 
 def run(source: LiveSource, recognizer, screen: Screen | None = None, outputs: Outputs | None = None) -> Summary:
     """Run the camera loop until the source ends or the screen quits."""
-    summary = Summary(timed=True)
+    summary = Summary()
     with ExitStack() as cleanup:
         outputs = outputs or Outputs(None, None, source, cleanup)
         cleanup.callback(source.close)
@@ -155,7 +156,7 @@ def test_the_window_does_not_wait_for_a_slow_recognizer(gray_camera):
 
 
 def test_no_frame_of_a_video_is_lost(gray_video, tmp_path):
-    source, recognizer, summary = VideoSource(gray_video), FakeRecognizer(), Summary(timed=True)
+    source, recognizer, summary = VideoSource(gray_video), FakeRecognizer(), Summary()
     with ExitStack() as cleanup:
         outputs = Outputs(tmp_path / "out.mp4", tmp_path / "events.jsonl", source, cleanup)
         run_video(source, recognizer, outputs, summary, None)
@@ -207,6 +208,8 @@ def test_latency_counts_from_the_arrival_of_the_frame(tmp_path):
         def _read_frames(self): ...
 
     class FakeBackground:
+        ready = True
+
         def __init__(self, *results: RecognizedFrame):
             self.results = list(results)
 
@@ -217,7 +220,7 @@ def test_latency_counts_from_the_arrival_of_the_frame(tmp_path):
     camera = EndedCamera(30.0, (160, 120))
     camera.start()
     wait_until(lambda: camera.ended)
-    frame, summary = Frame(gray_pictures(1)[0], 0.0, arrived=5.0), Summary(timed=True)
+    frame, summary = Frame(gray_pictures(1)[0], 0.0, arrived=5.0), Summary()
     background = FakeBackground(RecognizedFrame(frame, frame.image[..., 0], []))
     with ExitStack() as cleanup:
         outputs = Outputs(None, tmp_path / "events.jsonl", camera, cleanup)

@@ -47,6 +47,9 @@ class CaptureControls:
         elif key == "h":
             self._help = not self._help
 
+    def click(self, x: int, y: int, boxes: list[Box]) -> None:
+        """Clicks do nothing here: there is one face."""
+
     def draw(
         self, image: np.ndarray, boxes: list[Box], latency: float | None, note: str | None, mirrored: bool
     ) -> np.ndarray:

@@ -86,9 +86,16 @@ def _paint(image: np.ndarray, mask: np.ndarray, left: int, top: int, color: Colo
         region[:] = cv2.blendLinear(ink, np.ascontiguousarray(region), weight, 1 - weight)
 
 
-def draw_plain_face(image: np.ndarray, box: Box, good: bool) -> None:
-    """Draw a box without a name: all of it if the face is good enough, otherwise only the corners."""
+def draw_plain_face(image: np.ndarray, box: Box, good: bool, chosen: bool = False) -> None:
+    """Draw a box without a name: all of it if the face is good enough, otherwise only the corners.
+
+    chosen: with a bright frame around it.
+    """
     thickness = line_thickness(image)
+    if chosen:
+        margin = 2 * thickness
+        around = (box[0] - margin, box[1] - margin, box[2] + 2 * margin, box[3] + 2 * margin)
+        _draw_outline(image, around, (255, 255, 255), 2 * thickness, None)
     color = KNOWN_COLOR if good else UNKNOWN_COLOR
     arm = None if good else max(4, min(box[2:]) // 4)
     _draw_outline(image, box, (0, 0, 0), thickness + 2 * max(1, thickness // 3), arm)

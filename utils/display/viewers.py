@@ -1,4 +1,4 @@
-"""The windows of the scripts: one for a camera or a video, with keys that act while it plays, and one for photos."""
+"""The windows of the scripts, with keys that act while a camera or a video plays."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from utils.display.window import CLOSED, ESCAPE, Window
+from utils.display.window import Window
 from utils.media.camera import LiveSource
 from utils.media.video import Frame
 
@@ -30,6 +30,9 @@ class Controls(Protocol):
 
     def press(self, key: str, faces: list[Any], picture: np.ndarray) -> None:
         """Act on a key. faces, picture: what the screen shows; the picture is RGB uint8 (H, W, 3)."""
+
+    def click(self, x: int, y: int, faces: list[Any]) -> None:
+        """Act on a click at a place in the frame as filmed. faces: see press."""
 
     def draw(
         self, image: np.ndarray, faces: list[Any], latency: float | None, note: str | None, mirrored: bool
@@ -62,12 +65,16 @@ class Screen(Generic[AnyControls]):
     def show(self, frame: Frame, faces: list[Any], latency: float | None = None, note: str | None = None) -> None:
         """Draw a frame with its faces and show it. latency, note: see Controls.draw."""
         if self.window is None:
-            self.window = Window(self.title)
+            self.window = Window(self.title, self._click)
             self.cleanup.callback(self.window.close)
         self.frame, self.faces = frame, faces
         self.picture = self.controls.draw(frame.image, faces, latency, note, self.mirrored)
         self.window.show(self.picture)
         self.shown_at = self.clock()
+
+    def _click(self, x: int, y: int) -> None:
+        if self.frame is not None:
+            self.controls.click(self.frame.image.shape[1] - 1 - x if self.mirrored else x, y, self.faces)
 
     def redraw(self, camera: LiveSource, latency: float | None = None) -> None:
         """Draw the last frame, or a blank before the first, once more if the camera's note or a pause needs it."""
@@ -83,33 +90,17 @@ class Screen(Generic[AnyControls]):
             self.show(frame, faces)
             self.handle_keys(REDRAW_SECONDS)
 
-    def handle_keys(self, seconds: float) -> None:
-        """Keep the window alive for some seconds, and act on every key."""
+    def handle_keys(self, seconds: float, only_one: bool = False) -> None:
+        """Keep the window alive for some seconds, and act on every key; or until the first key."""
         end = self.clock() + seconds
         while True:
             key = self.window.wait_key(end - self.clock())
             if key:
                 self.controls.press(key, self.faces, self.picture)
-            if self.controls.quit or self.clock() >= end:
+            if self.controls.quit or self.clock() >= end or (key and only_one):
                 return
 
 
 def while_paused(keys: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """A window's keys with the meaning that they have in a pause."""
     return tuple(dict(keys, **dict(PAUSED_KEYS)).items())
-
-
-class PhotoWindow:
-    """A window that shows each photo until a key is pressed."""
-
-    def __init__(self, cleanup: ExitStack):
-        self.cleanup = cleanup
-        self.window: Window | None = None
-
-    def show(self, picture: np.ndarray) -> bool:
-        """Show a picture, RGB uint8 (H, W, 3), and wait for a key. Returns False if the key quits."""
-        if self.window is None:
-            self.window = Window(TITLE)
-            self.cleanup.callback(self.window.close)
-        self.window.show(picture)
-        return self.window.wait_any_key() not in ("q", ESCAPE, CLOSED)

@@ -4,17 +4,17 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from utils import interrupts
 from utils.cli import InputError
 
 # What Window.wait_key returns for keys that write nothing, and for a closed window.
 ESCAPE, ENTER, BACKSPACE, SHIFT, CAPS_LOCK, CLOSED = "escape", "enter", "backspace", "shift", "caps lock", "closed"
+LEFT, RIGHT = "left", "right"  # the arrows
 _NAMED_KEYS = {27: ESCAPE, 13: ENTER, 10: ENTER, 8: BACKSPACE, 127: BACKSPACE}
-_NAMED_KEYS |= {0xFFE1: SHIFT, 0xFFE2: SHIFT, 0xFFE5: CAPS_LOCK}
+_NAMED_KEYS |= {0xFFE1: SHIFT, 0xFFE2: SHIFT, 0xFFE5: CAPS_LOCK, 0xFF51: LEFT, 0xFF53: RIGHT}
 # X11's dead keys, which put an accent on the next letter, as Unicode's combining accents.
 _DEAD_KEYS = {0xFE50: "\u0300", 0xFE51: "\u0301", 0xFE52: "\u0302", 0xFE53: "\u0303", 0xFE57: "\u0308"}
 _DEAD_KEYS |= {0xFE58: "\u030a", 0xFE59: "\u030b", 0xFE5A: "\u030c", 0xFE5B: "\u0327", 0xFE5C: "\u0328"}
@@ -25,8 +25,8 @@ MAX_SIZE_WH = 1280, 800  # pixels; a window of this size fits on most screens
 NO_SCREEN = "there is no screen to open a window on: use --headless"
 
 
-def check_screen() -> None:
-    """Raise InputError unless a window can be opened.
+def start_screen_check() -> Callable[[], None]:
+    """Start to check that a window can be opened. Returns a function that ends the check: it raises InputError if not.
 
     Without a screen Qt does not raise an error, it aborts the process, so a child process tries first. This
     notices a missing display, one that refuses us, and system libraries missing for Qt's plugin.
@@ -34,13 +34,21 @@ def check_screen() -> None:
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise InputError(f"{NO_SCREEN} (neither DISPLAY nor WAYLAND_DISPLAY is set)")
     trial = "import cv2; cv2.namedWindow('trial'); cv2.destroyAllWindows()"
-    try:
-        result = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, timeout=60)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"{NO_SCREEN} (the display does not answer)") from None
-    if result.returncode:
-        reason = result.stderr.strip().splitlines() or ["no reason given"]
-        raise InputError(f"{NO_SCREEN} ({reason[0]})")
+    child = subprocess.Popen(
+        [sys.executable, "-c", trial], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+    def finish() -> None:
+        try:
+            _, said = child.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise InputError(f"{NO_SCREEN} (the display does not answer)") from None
+        if child.returncode:
+            reason = said.strip().splitlines() or ["no reason given"]
+            raise InputError(f"{NO_SCREEN} ({reason[0]})")
+
+    return finish
 
 
 @contextlib.contextmanager
@@ -60,16 +68,22 @@ def _quiet_qt() -> Iterator[None]:
 
 
 class Window:
-    """A resizable window that shows RGB uint8 images (H, W, 3) and reads keys."""
+    """A resizable window that shows RGB uint8 images (H, W, 3) and reads keys and clicks."""
 
-    def __init__(self, title: str):
+    def __init__(self, title: str, click: Callable[[int, int], None]):
+        """click: called with a click's place in the image, x and y in pixels, while a key is waited for."""
         import cv2
 
         self.cv2 = cv2
-        self.title = title
+        self.title, self.click = title, click
         self._size_wh: tuple[int, int] | None = None  # of the last image
         with _quiet_qt():
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.setMouseCallback(title, self._handle_mouse)
+
+    def _handle_mouse(self, event: int, x: int, y: int, *_: object) -> None:
+        if event == self.cv2.EVENT_LBUTTONDOWN:
+            self.click(x, y)
 
     def show(self, image: np.ndarray) -> None:
         """Show an image from the next wait on. The window takes its size, within MAX_SIZE_WH, when that changes."""
@@ -86,12 +100,6 @@ class Window:
         """
         key = decode_key(self.cv2.waitKeyEx(max(1, int(seconds * 1000))))
         return CLOSED if self._is_closed() else key
-
-    def wait_any_key(self) -> str:
-        """Wait until a key is pressed or the window is closed; returns what `wait_key` does."""
-        while not (key := self.wait_key(0.05)):
-            interrupts.check()
-        return key
 
     def _is_closed(self) -> bool:
         try:

@@ -1,6 +1,6 @@
 """The faces of one frame, with what it takes to track them through later frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -35,4 +35,5 @@ class DetectedFrame(Generic[AnyFace]):
 def measure_face(image: np.ndarray, face: Face) -> MeasuredFace:
     """Measure a face in its RGB uint8 image (H, W, 3): its quality and its thumbnail."""
     square = warp_chip(image, face.transform, THUMBNAIL_SQUARE_SIZE)
-    return MeasuredFace(**vars(face), quality=quality(image, face), thumbnail=thumbnail(square))
+    known = {field.name: getattr(face, field.name) for field in fields(Face)}  # a subclass may know more
+    return MeasuredFace(**known, quality=quality(image, face), thumbnail=thumbnail(square))

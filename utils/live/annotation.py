@@ -23,10 +23,10 @@ def mirror(image: np.ndarray, faces: list[NamedFace]) -> tuple[np.ndarray, list[
     return picture, [replace(face, box=box) for face, box in zip(faces, boxes, strict=True)]
 
 
-def draw_boxes(picture: np.ndarray, faces: list[NamedFace]) -> None:
-    """Draw the boxes, those of large faces, which are in front, last."""
+def draw_boxes(picture: np.ndarray, faces: list[NamedFace], chosen: int | None = None) -> None:
+    """Draw the boxes, those of large faces, which are in front, last. chosen: the track id of a face to point out."""
     for face in sorted(faces, key=face_area):
-        drawing.draw_plain_face(picture, face.box, good=face.name is not None)
+        drawing.draw_plain_face(picture, face.box, face.name is not None, chosen=face.track_id == chosen is not None)
 
 
 def draw_names(
@@ -38,7 +38,7 @@ def draw_names(
         for number, face in enumerate(faces, start=1)
     ]
     # Large faces have the first choice of a place; while faces move, it must not change, so there the oldest have it.
-    labels.sort(key=lambda pair: (pair[0].track_id or 0, -face_area(pair[0])))
+    labels.sort(key=lambda pair: (0 if numbered else pair[0].track_id or 0, -face_area(pair[0])))
     draw_labels(picture, (label for _, label in labels), top, bottom)
 
 

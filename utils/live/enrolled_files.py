@@ -39,7 +39,7 @@ class EnrolledFiles:
             with contextlib.suppress(OSError):
                 if saver is not None:
                     saver.undo()
-                self._remove_if_empty(name)
+                self.remove_if_empty(name)
             raise
         return path
 
@@ -48,7 +48,7 @@ class EnrolledFiles:
         for path in paths:
             path.unlink(missing_ok=True)
         self._remove_features(name, {path.name for path in paths})
-        self._remove_if_empty(name)
+        self.remove_if_empty(name)
 
     def _stored(self, name: str) -> PersonFeatures | None:
         try:
@@ -75,7 +75,7 @@ class EnrolledFiles:
             faces = subfolder(self.faces_path, name)
             save_rows(self.features_path, name, rows, stored.manifest.extractor, stored.manifest.align, faces)
 
-    def _remove_if_empty(self, name: str) -> None:
+    def remove_if_empty(self, name: str) -> None:
         for folder in (subfolder(self.faces_path, name), subfolder(self.features_path, name)):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

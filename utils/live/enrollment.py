@@ -1,13 +1,11 @@
-"""Changes to the enrolled people while the window is open: enroll a face, reject a name, undo either.
+"""Changes to the enrolled people while the window is open: enroll a face, reject a name, rename a person, undo.
 
 The window's thread only submits requests. The recognizer's thread carries them out after its next frame.
 """
 
 import queue
 import time
-import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,9 @@ from utils.cli import InputError, counted, describe_error
 from utils.faces.alignment import face_chip
 from utils.faces.quality import OUT_OF_FRAME, TOO_SIMILAR, rejection_reason, thumbnail
 from utils.features.feature_files import STRANGERS
+from utils.live.changes import Change, undo_in_folders
 from utils.live.enrolled_files import EnrolledFiles
+from utils.live.renaming import merge_folders, rename_folders
 from utils.recognition.naming import add_observation
 from utils.recognition.recognizer import Recognizer
 from utils.recognition.tracks import Observation, Track
@@ -25,43 +25,10 @@ MAX_FACES = 5  # saved per enrollment
 MIN_INTERVAL = 0.2  # seconds between two of them
 MAX_DURATION = 8.0  # seconds until an enrollment ends, even with fewer faces
 MESSAGE_SECONDS, ERROR_SECONDS = 4.0, 8.0  # how long a message or an error is shown
-MAX_NAME_LENGTH = 80  # bytes
-FORBIDDEN = '/\\:*?"<>|'
-
-
-def check_name(text: str, known_names: Sequence[str] = ()) -> tuple[str, str | None]:
-    """Turn typed text into a person's folder name. Returns the name and what is wrong with it, or None.
-
-    A known name is returned in its own spelling, even if case or the encoding of accents differ.
-    """
-    name = unicodedata.normalize("NFC", " ".join(text.split()))
-    if not name:
-        return name, "type a name first"
-    for known_name in known_names:
-        if unicodedata.normalize("NFC", known_name).casefold() == name.casefold():
-            return known_name, None
-    if name.startswith((".", "_")) or name.endswith("."):
-        return name, "a name cannot start with a dot or _, or end with a dot"
-    if any(character in FORBIDDEN or not character.isprintable() for character in name):
-        return name, f"a name cannot contain any of {FORBIDDEN}"
-    if len(name.encode()) > MAX_NAME_LENGTH:
-        return name, "the name is too long"
-    return name, None
-
-
-@dataclass
-class Change:
-    """One enrollment or rejection, with what is needed to undo it."""
-
-    name: str  # the person whose folders got the faces: STRANGERS after a rejection
-    paths: list[Path] = field(default_factory=list)  # of the saved chips
-    gallery_rows: int = 0  # added to the gallery
-    track: Track | None = None  # of the face; None while it is out of sight
-    rejected_name: str | None = None  # None for an enrollment
 
 
 class Enrollment:
-    """Enrolls faces in the gallery and in the folders, rejects names, and undoes both."""
+    """Enrolls faces in the gallery and in the folders, rejects names, renames people, and undoes all of this."""
 
     def __init__(
         self,
@@ -72,6 +39,8 @@ class Enrollment:
         interval: float = MIN_INTERVAL,
         duration: float = MAX_DURATION,
         judge: Callable[..., str | None] = rejection_reason,
+        max_faces: int = MAX_FACES,
+        renamed: Callable[[str, str], object] = lambda old, new: None,
     ):
         """Attach to a recognizer.
 
@@ -83,10 +52,13 @@ class Enrollment:
           interval: seconds between two saved faces, at least.
           duration: seconds until an enrollment ends.
           judge: why a face is not saved, None if it is good: utils.faces.quality.rejection_reason.
+          max_faces: saved per enrollment.
+          renamed: called with the former and the new name of a person who is renamed.
         """
         self.recognizer, self.gallery = recognizer, recognizer.gallery
         self.files = EnrolledFiles(faces_path, features_path, recognizer.extractor.fingerprint)
         self.clock, self.interval, self.duration, self.judge = clock, interval, duration, judge
+        self.max_faces, self.renamed = max_faces, renamed
         self.notice, self.notice_until = "", 0.0  # message for the user; when it disappears, on the clock
         self.progress: float | None = None  # of the running enrollment, 0-1
         self.changes: list[Change] = []  # that can be undone, oldest first
@@ -109,7 +81,7 @@ class Enrollment:
 
     def show_message(self, text: str, seconds: float = MESSAGE_SECONDS) -> None:
         """Show a message in the window."""
-        self.progress = self._running.gallery_rows / MAX_FACES if self._running else None
+        self.progress = self._running.gallery_rows / self.max_faces if self._running else None
         self.notice, self.notice_until = text, self.clock() + seconds
 
     def _show_error(self, failure: str, error: InputError | OSError) -> None:
@@ -137,11 +109,11 @@ class Enrollment:
             except (InputError, OSError) as exc:
                 self._abort(change, exc)
                 return
-        if change.gallery_rows >= MAX_FACES or self.clock() > self._ends_at:
+        if change.gallery_rows >= self.max_faces or self.clock() > self._ends_at:
             self._finish(change, reason)
         elif change.gallery_rows or reason:
             hint = "turn your head a little" if change.gallery_rows and reason in (None, TOO_SIMILAR) else reason
-            self.show_message(f"{change.name}: {change.gallery_rows} of {MAX_FACES} saved, {hint}", self.duration)
+            self.show_message(f"{change.name}: {change.gallery_rows} of {self.max_faces} saved, {hint}", self.duration)
 
     def _find_face(self, change: Change) -> Track | None:
         """The track that is being enrolled.
@@ -204,24 +176,71 @@ class Enrollment:
         self.show_message(f"not {track.name}: face saved for the next training")
         self.recognizer.update_names()
 
-    def undo(self) -> None:
-        """Undo the last enrollment or rejection: files, features and gallery. Ends a running enrollment."""
+    def rename(self, old: str, new: str) -> None:
+        """Rename a person: folders and gallery. If somebody has the new name already, the two become one person."""
+        self._stop_enrolling()
+        change = Change(new, former_name=old)
+        try:
+            if new in self.gallery.index_of:
+                change.merger = merge_folders(self.files, old, new)
+                change.gallery_rows = self.gallery.count(old)
+            else:
+                rename_folders(self.files, old, new)
+        except (InputError, OSError) as exc:
+            self._show_error(f"{old} not renamed", exc)
+            return
+        self.changes.append(change)
+        self.gallery.rename(old, new)
+        self._replace_name(old, new)
+        self.show_message(f"{old} is {new} now")
+
+    def _replace_name(self, old: str, new: str) -> None:
+        """Let the faces in view, and the summary, have a person's new name."""
+        for track in self.recognizer.tracks.alive:
+            track.name = new if track.name == old else track.name
+            if old in track.denied:
+                track.denied.remove(old)
+                track.denied.add(new)
+        self._update_names()
+        self.renamed(old, new)
+
+    def _update_names(self) -> None:
+        self.recognizer.rescore()
+        self.recognizer.update_names()
+
+    def _stop_enrolling(self) -> None:
+        """End a running enrollment, as a change that can be undone."""
         if self._running is not None:
             self.changes.append(self._running)
             self._running = None
+
+    def undo(self) -> None:
+        """Undo the last change: files, features and gallery. Ends a running enrollment."""
+        self._stop_enrolling()
         if not self.changes:
             self.show_message("nothing to undo")
             return
         change = self.changes[-1]
         try:
-            self.files.remove(change.name, change.paths)
+            undo_in_folders(self.files, change)
         except (InputError, OSError) as exc:
             self._show_error("not undone", exc)  # the change stays, so the user can try again
             return
         self.changes.pop()
-        if change.gallery_rows:
-            self.gallery.remove(change.name, change.gallery_rows)
-            self.recognizer.rescore()
-        if change.rejected_name and change.track:
-            change.track.denied.discard(change.rejected_name)
-        self.show_message(f"undone: {f'not {change.rejected_name}' if change.rejected_name else change.name}")
+        self._undo_in_gallery(change)
+        undone = f"not {change.rejected_name}" if change.rejected_name else change.former_name or change.name
+        self.show_message(f"undone: {undone}")
+
+    def _undo_in_gallery(self, change: Change) -> None:
+        gallery, track = self.gallery, change.track
+        if change.merger:
+            gallery.add(change.merger.old, gallery.remove(change.name, change.gallery_rows))
+            self.renamed(change.merger.old, change.merger.old)
+        elif change.former_name:
+            gallery.rename(change.name, change.former_name)
+            self._replace_name(change.name, change.former_name)
+        else:
+            gallery.remove(change.name, change.gallery_rows)
+        if change.rejected_name and track:
+            track.denied.discard(change.rejected_name)
+        self._update_names()

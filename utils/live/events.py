@@ -83,18 +83,18 @@ def event_line(frame: Frame, faces: list[NamedFace], latency: float | None = Non
         clock = datetime.fromtimestamp(time.time() - latency).astimezone()
         line |= {"clock": clock.isoformat(timespec="milliseconds"), "latency": round(latency, 3)}
     if frame.name:
-        line["image"] = _as_utf8(frame.name)
+        line["image"] = as_utf8(frame.name)
     line["faces"] = [_face_entry(face) for face in faces]
     return line
 
 
 def _face_entry(face: NamedFace) -> dict:
-    name = None if face.name is None else _as_utf8(face.name)
+    name = None if face.name is None else as_utf8(face.name)
     entry = {"box": list(face.box), "name": name, "score": round(face.score, 4)}
     more = {"track": face.track_id, "kind_known": face.kind_known}
     return entry | {key: value for key, value in more.items() if value is not None}
 
 
-def _as_utf8(name: str) -> str:
+def as_utf8(name: str) -> str:
     """A file's name, read as UTF-8 whatever the locale: with LC_ALL=C Python may read each byte by itself."""
     return os.fsencode(name).decode("utf-8", "surrogateescape")

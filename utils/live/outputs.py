@@ -1,9 +1,8 @@
-"""The outputs of test.py: annotated pictures, event lines, unknown faces and a summary."""
+"""The outputs of test.py: annotated pictures, event lines, and unknown faces."""
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.cli import InputError, counted, visible
+from utils.cli import InputError, describe_error
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
 from utils.live.events import STDOUT, EventLog, event_line
@@ -95,76 +94,14 @@ class Outputs:
             self.events.write(event_line(frame, faces, latency))
 
 
-@dataclass
-class _Person:
-    """What a summary knows about a recognized person."""
-
-    first: float  # seconds from the source's start, when recognized first
-    last: float = 0.0  # and last
-    frames: int = 0
-    total_score: float = 0.0  # over these frames
-    unsupported: int = 0  # of these frames, those in which no strangers of the face's kind were known
-
-
-class Summary:
-    """Counts frames and faces: who was recognized, from when to when, with what score."""
-
-    def __init__(self, timed: bool, clock: Callable[[], float] = time.monotonic):
-        self.timed = timed  # False for photos, which have no times and no tracks
-        self.clock = clock  # the time in seconds
-        self.people: dict[str, _Person] = {}  # by name
-        self.frames = self.faces = self.unknown = 0
-        self.latencies: list[float] = []  # seconds from camera to name
-        self.started_at: float | None = None  # on the clock
-        self.named_tracks: set[int | None] = set()  # track ids that had a name at some time
-        self.unknown_tracks: set[int | None] = set()  # track ids that had none at some time
-
-    def start(self) -> None:
-        """Start the time that rates are computed from."""
-        self.started_at = self.clock()
-
-    def print(self) -> None:
-        """Print the summary, unless the run ended before it started."""
-        if self.started_at is not None:
-            print("\n".join(self.lines(self.clock() - self.started_at)))
-
-    def add(self, frame: Frame, faces: list[NamedFace]) -> None:
-        """Count the faces of one recognized frame."""
-        self.faces += len(faces)
-        for face in faces:
-            if face.name is None:
-                self.unknown += 1
-                self.unknown_tracks.add(face.track_id)
-                continue
-            self.named_tracks.add(face.track_id)
-            person = self.people.setdefault(face.name, _Person(first=frame.time))
-            person.frames += 1
-            person.last = frame.time
-            person.total_score += face.score
-            person.unsupported += face.kind_known is False
-
-    def lines(self, seconds: float) -> list[str]:
-        """A line of totals, then one line per person, most frames first. seconds: that the run took."""
-        rate = self.frames / max(seconds, 1e-9)
-        totals = f"{counted(self.frames, 'frame')} at {rate:.1f} per second, {counted(self.faces, 'face')}"
-        lines = [f"{totals}, {self.unknown} unknown"]
-        if self.latencies:
-            median, high = np.percentile(self.latencies, (50, 95)) * 1000
-            lines.append(f"  camera to name: median {median:.0f} ms, 95% within {high:.0f} ms")
-        for name, person in sorted(self.people.items(), key=lambda item: -item[1].frames):
-            times = f", from {_minutes(person.first)} to {_minutes(person.last)}" if self.timed else ""
-            sure = min(person.total_score / person.frames, 0.99)
-            kind = f", * no strangers of this kind known in {person.unsupported}" if person.unsupported else ""
-            lines.append(f"  {visible(name)}: {counted(person.frames, 'frame')}{times}, {sure:.0%} sure{kind}")
-        never_named = len(self.unknown_tracks - self.named_tracks)
-        if self.timed and never_named:
-            lines.append(f"  {counted(never_named, 'face')} never named")
-        return lines
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+def save_snapshot(folder: Path, picture: np.ndarray) -> str:
+    """Save what a window shows, RGB uint8 (H, W, 3). Returns what to tell the user."""
+    path = folder / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
+    try:
+        write_image(path, picture, private=True)
+    except (InputError, OSError) as exc:
+        return f"snapshot not saved: {describe_error(exc)}"
+    return f"{path} saved"
 
 
 @dataclass

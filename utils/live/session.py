@@ -1,6 +1,8 @@
 """One run of test.py: load the models, then recognize photos, a video or a camera."""
 
-from contextlib import ExitStack
+import itertools
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,22 +10,29 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from utils.cli import InputError, counted, summarize
-from utils.display.viewers import PhotoWindow
-from utils.faces.detection import DETECTION_SIZE
+from utils.display.viewers import Screen
+from utils.faces.detection import DETECTION_SIZE, Detector
 from utils.faces.photo_search import load_photo_search
 from utils.features.extractor import Extractor, load_extractor
 from utils.features.feature_files import empty_features, has_people, load_features
+from utils.features.kept import report_kept
 from utils.features.normalization import load_normalization
 from utils.heads.head import load_head
-from utils.live.loops import open_screen, run_camera, run_photos, run_video
-from utils.live.outputs import Outputs, Summary, UnknownFaces
+from utils.live.controls import AnyLiveControls, LiveControls
+from utils.live.enrollment import Enrollment
+from utils.live.loading import StartingRecognizer, load_behind
+from utils.live.loops import run_camera, run_photos, run_video, show_photos, shrunk
+from utils.live.outputs import Outputs, UnknownFaces
+from utils.live.photo_controls import PhotoControls
 from utils.live.strangers import LearnedStrangers, StoredStrangers, load_learned
+from utils.live.summaries import Summary
 from utils.media.albums import describe_unread
-from utils.media.camera import LiveSource
+from utils.media.camera import Camera, LiveSource
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import VideoSource
 from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
-from utils.recognition.recognizer import BackgroundRecognizer, load_recognizer, recognize_photo
+from utils.recognition.photo_recognizer import PhotoRecognizer
+from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, load_frame_detector, start_score
 
 LIVE_WIDTH = 640  # pixels; wider frames of cameras and videos are searched in a copy of this width
 
@@ -54,6 +63,7 @@ def load_models(
     can_enroll: bool = False,
     engine: str = "auto",
     precision: str = "float32",
+    faces_path: Path | None = None,
 ) -> tuple[Gallery, Extractor, StoredStrangers]:
     """Load features, extractor, head and learned strangers, check that they fit, and print what they are.
 
@@ -68,11 +78,12 @@ def load_models(
       min_votes: share of a person's images, more than which must accept; None for the head's own.
       can_enroll: whether people can be enrolled later, so that features_path may have none yet.
       engine, precision: what the extractor runs on; see `load_extractor`.
+      faces_path: folder of the enrolled people's faces; None for the one that the features name.
     """
     if features_path.is_dir() and not has_people(features_path) and not can_enroll:
         raise InputError(
             f"{features_path} has no features of people: run extract_features.py first, or enroll people in the window "
-            "of a camera or video (--faces_path faces, without --headless)"
+            "(--faces_path faces, without --headless)"
         )
     features = None if can_enroll and not has_people(features_path) else load_features(features_path)
     normalization = None
@@ -91,6 +102,7 @@ def load_models(
         f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
         f"accepted above {gallery.threshold:.3f} by {rule} of a person's images; {describe_strangers(gallery)}"
     )
+    report_kept(features_path, faces_path)
     return gallery, extractor, learned
 
 
@@ -106,11 +118,9 @@ def describe_strangers(gallery: Gallery) -> str:
 
 @dataclass(frozen=True)
 class Session:
-    """The people to recognize, and where the results go."""
+    """Loads the models and recognizes the people in a source. A window opens first, and is alive meanwhile."""
 
-    gallery: Gallery
-    extractor: Extractor  # that made the gallery's features
-    learned: StoredStrangers  # that the gallery has already
+    load_models: Callable[[], tuple[Gallery, Extractor, StoredStrangers]]  # see load_models above
     outputs: Outputs
     summary: Summary
     options: Options
@@ -120,49 +130,107 @@ class Session:
         """Recognize the people in a source."""
         if isinstance(source, PhotoSource):
             self._recognize_photos(source)
-        else:
-            self._recognize_frames(source)
-
-    def _recognize_photos(self, source: PhotoSource) -> None:
-        """Recognize photos, each by itself."""
-        options = self.options
-        if source.unread:
-            print(f"not read: {describe_unread(source.unread)}")
-            print(summarize([str(item) for item in source.unread]))
-        width = options.detect_width or DETECTION_SIZE
-        detect = load_photo_search(options.detector, options.align, width, min_size=options.min_size)
-        window = None if options.headless else PhotoWindow(self.cleanup)
-        self.summary.start()
-        recognize = partial(recognize_photo, detect=detect, extractor=self.extractor, gallery=self.gallery)
-        run_photos(source, recognize, self.outputs, self.summary, window)
-
-    def _recognize_frames(self, source: VideoSource | LiveSource) -> None:
-        """Recognize the frames of a video or a camera, tracking faces from one to the next."""
-        options = self.options
+            return
         # After each comparison with a large gallery, NumPy's second thread spins for a while on the core that the
         # networks need: with 1,000 people a frame took twice as long.
         self.cleanup.enter_context(threadpool_limits(1, "blas"))
-        width, threads = options.detect_width or LIVE_WIDTH, 0 if source.live else 1
-        recognizer = load_recognizer(
-            self.gallery, self.extractor, options.detector, options.min_size, options.align, width, threads
-        )
+        screen = None if self.options.headless else Screen(LiveControls(), self.cleanup, self.options.mirrored)
+        if isinstance(source, LiveSource):
+            self._recognize_camera(source, screen)
+        else:
+            self._recognize_video(source, screen)
+
+    def _recognize_photos(self, source: PhotoSource) -> None:
+        """Recognize photos, each by itself."""
+        if source.unread:
+            print(f"not read: {describe_unread(source.unread)}")
+            print(summarize([str(item) for item in source.unread]))
+        if self.options.headless:
+            recognizer = self._load_photo_recognizer()
+            self._begin(recognizer, None)
+            run_photos(source, recognizer, self.outputs, self.summary)
+            return
+        screen = Screen(PhotoControls(), self.cleanup)
+        photo = source.photo(0)
+        if photo is None:  # none can be read, which is told already
+            self.summary.start()
+            return
+        recognizer = load_behind(self._load_photo_recognizer, screen, shrunk(photo)[0])
+        if recognizer:
+            self._begin(recognizer, screen)
+            show_photos(source, recognizer, self.outputs, self.summary, screen)
+
+    def _recognize_video(self, source: VideoSource, screen: Screen[LiveControls] | None) -> None:
+        """Recognize every frame of a video, tracking faces from one to the next."""
+        frames = source.frames()
+        load = partial(self._load_recognizer, threads=1)
+        if screen:
+            first = next(frames)
+            frames = itertools.chain([first], frames)
+            recognizer = load_behind(load, screen, first)
+        else:
+            recognizer = load()
+        if recognizer:
+            self._begin(recognizer, screen)
+            run_video(source, recognizer, self.outputs, self.summary, screen, frames)
+
+    def _recognize_camera(self, source: LiveSource, screen: Screen[LiveControls] | None) -> None:
+        """Recognize the newest frame of a camera again and again. A video that plays like one waits for the models."""
+        if screen and isinstance(source, Camera):
+            starting = StartingRecognizer(
+                self._load_detector, self._load_rest, source, partial(self._begin, screen=screen)
+            )
+            with closing(starting):
+                starting.start_behind(screen)
+                run_camera(source, starting, self.outputs, self.summary, screen)
+            return
+        recognizer = load_behind(self._load_recognizer, screen, source.blank()) if screen else self._load_recognizer()
+        if recognizer:
+            self._begin(recognizer, screen)
+            with closing(BackgroundRecognizer(recognizer, source)) as background:
+                run_camera(source, background, self.outputs, self.summary, screen)
+
+    def _load_photo_recognizer(self) -> PhotoRecognizer:
+        options = self.options
+        gallery, extractor, _ = self.load_models()
+        width = options.detect_width or DETECTION_SIZE
+        detect = load_photo_search(options.detector, options.align, width, min_size=options.min_size)
+        return PhotoRecognizer(detect, extractor, gallery)
+
+    def _load_recognizer(self, threads: int = 0) -> Recognizer:
+        return self._load_rest(self._load_detector(threads))
+
+    def _load_detector(self, threads: int = 0) -> Detector:
+        """The detector for frames. threads: see load_frame_detector."""
+        options = self.options
+        width = options.detect_width or LIVE_WIDTH
+        return load_frame_detector(options.detector, options.min_size, options.align, width, threads)
+
+    def _load_rest(self, detect: Detector) -> Recognizer:
+        options = self.options
+        gallery, extractor, stored = self.load_models()
+        recognizer = Recognizer(detect, extractor, gallery, start_score(options.detector))
         if options.unknown_dir:
             unknown = UnknownFaces(options.unknown_dir)
             recognizer.listeners.append(unknown)
             self.cleanup.callback(unknown.save)
         if options.learn_strangers:
-            fingerprint = self.extractor.fingerprint
-            learned = LearnedStrangers(options.features_path, self.gallery, fingerprint, self.learned)
+            learned = LearnedStrangers(options.features_path, gallery, extractor.fingerprint, stored)
             recognizer.listeners.append(learned)
             self.cleanup.callback(learned.save)
         recognizer.warm_up()
-        screen = None
-        if not options.headless:
-            screen = open_screen(recognizer, options.faces_path, options.features_path, options.mirrored, self.cleanup)
+        return recognizer
+
+    def _begin(self, recognizer: Recognizer, screen: Screen[AnyLiveControls] | None) -> None:
+        """Do what the first frame needs, once the models are loaded."""
+        options = self.options
+        if screen:
+            screen.controls.loading = False
+        if screen and options.faces_path:
+            is_photo = isinstance(recognizer, PhotoRecognizer)
+            # In a photo there is one view of a face, and the user has seen it.
+            enroll = partial(Enrollment, max_faces=1, judge=lambda *_: None) if is_photo else Enrollment
+            screen.controls.enrollment = enroll(
+                recognizer, options.faces_path, options.features_path, renamed=self.summary.rename
+            )
         self.summary.start()
-        if isinstance(source, LiveSource):
-            background = BackgroundRecognizer(recognizer, source)
-            self.cleanup.callback(background.close)
-            run_camera(source, background, self.outputs, self.summary, screen)
-        else:
-            run_video(source, recognizer, self.outputs, self.summary, screen)

@@ -33,16 +33,21 @@ class PhotoSource:
 
     def frames(self) -> Iterator[Frame]:
         index = 0
-        for path in self.paths:
+        while (frame := self.photo(index)) is not None:
+            yield frame
+            index += 1
+
+    def photo(self, index: int) -> Frame | None:
+        """The photo with this number, from 0, among those that can be read; None after the last."""
+        while index < len(self.paths):
             try:
-                image = read_image(path)
+                return Frame(read_image(self.paths[index]), 0.0, self.paths[index].name, index)
             except (InputError, OSError) as exc:
                 if self.single:
                     raise
                 warn(f"skipped: {describe_error(exc)}")
-                continue
-            yield Frame(image, 0.0, path.name, index)
-            index += 1
+                del self.paths[index]
+        return None
 
     def close(self) -> None:
         pass

@@ -127,8 +127,8 @@ class Gallery:
         self._known = None
         self.row_ends[index:] += len(rows)
 
-    def remove(self, name: str, count: int) -> None:
-        """Remove a person's last `count` rows. A person without rows is removed from `names`.
+    def remove(self, name: str, count: int) -> np.ndarray:
+        """Remove a person's last `count` rows, and return them. A person without rows is removed from `names`.
 
         Raises ValueError if the person has fewer rows.
         """
@@ -137,8 +137,9 @@ class Gallery:
         start = self.row_ends[index - 1] if index else 0
         if not 0 <= count <= end - start:
             raise ValueError(f"cannot remove rows: {name} has {end - start}. Received: {count}")
+        removed = self.matrix[end - count : end].copy()
         if not count:
-            return
+            return removed
         self.matrix = np.delete(self.matrix, np.s_[end - count : end], axis=0)
         self._known = None
         self.row_ends[index:] -= count
@@ -147,6 +148,19 @@ class Gallery:
             self.index_of = {name: index for index, name in enumerate(self.names)}
             self.row_ends = np.delete(self.row_ends, index)
             self._update_threshold()
+        return removed
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name. If somebody has it already, the two become one person."""
+        if new in self.index_of:
+            self.add(new, self.remove(old, self.count(old)))
+        else:
+            self.names[self.index_of[old]] = new
+            self.index_of = {name: index for index, name in enumerate(self.names)}
+
+    def count(self, name: str) -> int:
+        """How many rows a person has."""
+        return int(np.diff(self.row_ends, prepend=0)[self.index_of[name]])
 
     def _update_threshold(self) -> None:
         if self.follows_head:

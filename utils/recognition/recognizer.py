@@ -15,7 +15,6 @@ from utils.keras_models import padded_batch_size
 from utils.media.camera import LiveSource
 from utils.media.frame_worker import FrameWorker
 from utils.media.video import Frame
-from utils.recognition.cohort import is_kind_known
 from utils.recognition.gallery import Gallery
 from utils.recognition.naming import MAX_OBSERVATIONS, add_observation, is_due, update_names
 from utils.recognition.tracks import CONTINUE_SCORE, START_SCORE, Observation, Track, Tracks
@@ -88,11 +87,14 @@ class Recognizer:
         self.update_names()
         for listener in self.listeners:
             listener(self)
-        faces = [
+        return RecognizedFrame(frame, detected.gray, self.named_faces())
+
+    def named_faces(self) -> list[NamedFace]:
+        """The faces in the newest frame."""
+        return [
             NamedFace(track.face.box, track.name, track.score, track.track_id, track.kind_known)
             for track in self.visible
         ]
-        return RecognizedFrame(frame, detected.gray, faces)
 
     def _move_tracks(self, gray: np.ndarray) -> None:
         if self.gray is not None and not same_scene(self.gray, gray):
@@ -159,34 +161,34 @@ def _waiting_since(track: Track) -> float:
     return -np.inf if track.uncertain or not track.observations else track.observations[-1].time
 
 
-def recognize_photo(image: np.ndarray, detect: Detector, extractor: Extractor, gallery: Gallery) -> list[NamedFace]:
-    """Recognize the faces of one photo, RGB uint8 (H, W, 3), by itself."""
-    faces = detect(image)
-    scores, familiarity = gallery.compare(extractor.embed([face_chip(image, face) for face in faces]))
-    return [
-        NamedFace(face.box, decision.name, decision.score, kind_known=is_kind_known([value]))
-        for face, decision, value in zip(faces, gallery.decide(scores), familiarity, strict=True)
-    ]
-
-
 def load_recognizer(
     gallery: Gallery, extractor: Extractor, detector: str, min_size: int, align: bool, width: int, threads: int = 0
 ) -> Recognizer:
     """Load a detector and build a Recognizer with it.
 
+    gallery: the people to recognize. extractor: the one that made the gallery's features. Others: see
+    `load_frame_detector`.
+    """
+    detect = load_frame_detector(detector, min_size, align, width, threads)
+    return Recognizer(detect, extractor, gallery, start_score(detector))
+
+
+def load_frame_detector(detector: str, min_size: int, align: bool, width: int, threads: int = 0) -> Detector:
+    """Load the detector of a Recognizer.
+
     Args:
-      gallery: the people to recognize.
-      extractor: the one that made the gallery's features.
       detector: "retinaface" or "dlib".
       min_size: pixels; narrower and lower faces are ignored.
       align: whether to cut upright chips, rather than the plain boxes of the original recipe.
       width: pixels; wider frames are searched for faces in a smaller copy.
       threads: that share the search of one frame; 0 for one per core. Use 1 if several frames are searched at once.
     """
-    is_dlib = detector == "dlib"
-    detect = load_detector(detector, min_size, align, width, CONTINUE_SCORE, threads)
-    # dlib's scores have no upper bound, and everything that dlib detects is reliable enough.
-    return Recognizer(detect, extractor, gallery, -np.inf if is_dlib else START_SCORE)
+    return load_detector(detector, min_size, align, width, CONTINUE_SCORE, threads)
+
+
+def start_score(detector: str) -> float:
+    """The score above which a face starts a track: dlib's have no upper bound, and all that it finds is reliable."""
+    return -np.inf if detector == "dlib" else START_SCORE
 
 
 class BackgroundRecognizer(FrameWorker):
@@ -194,6 +196,8 @@ class BackgroundRecognizer(FrameWorker):
 
     `finished` returns every RecognizedFrame since the last call.
     """
+
+    ready = True  # the faces have names
 
     def __init__(self, recognizer: Recognizer, camera: LiveSource):
         super().__init__(recognizer.recognize, camera, "recognizer")
