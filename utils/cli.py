@@ -87,6 +87,7 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
             interrupts.end_at_signals(INTERRUPTED)
             _flush()
         if status == INTERRUPTED or interrupts.is_pending():
+            interrupts.show_stderr()
             print("interrupted", file=sys.stderr)
             status = INTERRUPTED
         if is_script:

@@ -38,10 +38,12 @@ def quiet_stderr() -> Iterator[None]:
     saved = os.dup(2)
     devnull = os.open(os.devnull, os.O_WRONLY)
     try:
+        interrupts.hidden_stderr.append(saved)
         os.dup2(devnull, 2)
         yield
     finally:
         os.dup2(saved, 2)
+        interrupts.hidden_stderr.remove(saved)
         os.close(saved)
         os.close(devnull)
 

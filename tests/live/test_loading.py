@@ -6,12 +6,13 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support import DEADLINE, ROOT, FakeWindow, wait_until
 
-from utils.cli import InputError
+from utils.cli import INTERRUPTED, InputError
 from utils.display.viewers import Screen
 from utils.live.controls import LOADING, LiveControls
 from utils.live.loading import StartingRecognizer, load_behind
@@ -169,10 +170,45 @@ sys.exit(main())
 """
 
 
+def run_code(code: str, folder: Path) -> subprocess.CompletedProcess:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, env=env, cwd=folder
+    )
+
+
 @pytest.mark.parametrize(("seconds", "printed"), [(600, ""), (0, "Python takes its libraries apart\n")])
 def test_the_process_ends_while_a_library_loads(tmp_path, seconds, printed):
-    code, env = SCRIPT.replace("{seconds}", str(seconds)), os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, env=env, cwd=tmp_path
-    )
+    process = run_code(SCRIPT.replace("{seconds}", str(seconds)), tmp_path)
     assert process.returncode == 3 and process.stdout == f"done\n{printed}" and process.stderr == ""
+
+
+INTERRUPTED_SCRIPT = """
+import os, signal, sys, time
+from utils.cli import clean_exit
+from utils.keras_models import quiet_stderr
+from utils.threads import Loading
+
+def load():
+    with quiet_stderr():
+        print("a note of a library", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(600)
+
+@clean_exit
+def main(argv=None):
+    loading = Loading(load)
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        loading.close()
+
+sys.exit(main())
+"""
+
+
+@pytest.mark.kill
+def test_ctrl_c_while_a_library_loads_is_told(tmp_path):
+    process = run_code(INTERRUPTED_SCRIPT, tmp_path)
+    assert process.returncode == INTERRUPTED and process.stderr == "interrupted\n"
