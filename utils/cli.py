@@ -25,6 +25,9 @@ PRECISIONS = ("float32", "bfloat16")  # number types that networks compute with
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 
 
+hidden_stderr: list[int] = []  # descriptors of stderr where `quiet_stderr` of utils.keras_models has hidden it
+
+
 class InputError(ValueError):
     """The user's input cannot be used. The message becomes the `error:` line."""
 
@@ -87,8 +90,7 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
             interrupts.end_at_signals(INTERRUPTED)
             _flush()
         if status == INTERRUPTED or interrupts.is_pending():
-            interrupts.show_stderr()
-            print("interrupted", file=sys.stderr)
+            tell("interrupted")
             status = INTERRUPTED
         if is_script:
             interrupts.end_if_threads_are_left(status)
@@ -168,7 +170,15 @@ def _missing_library_hint(exc: ImportError) -> str:
 
 def warn(message: str) -> None:
     """Print a `warning:` line on stderr, and more lines if the message has more."""
-    print("\n".join(map(visible, f"warning: {message}".split("\n"))), file=sys.stderr)
+    tell("\n".join(map(visible, f"warning: {message}".split("\n"))))
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr, even while a thread hides what a library writes there."""
+    if hidden_stderr:
+        os.write(hidden_stderr[0], f"{text}\n".encode(errors="backslashreplace"))
+    else:
+        print(text, file=sys.stderr)
 
 
 def visible(text: str) -> str:

@@ -20,9 +20,6 @@ UnraisableHook = Callable[["sys.UnraisableHookArgs"], object]
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-hidden_stderr: list[int] = []  # descriptors of the stderr that `quiet_stderr` hides, the first one first
-
-
 class _State:
     pending = False  # whether a signal has arrived since `install`
     deferrals = 0  # nested `deferred` blocks of the main thread
@@ -41,12 +38,6 @@ def install() -> None:
 def leave(thread: threading.Thread) -> None:
     """Let the run end without waiting for a thread that cannot be stopped."""
     _State.left += (thread,)
-
-
-def show_stderr() -> None:
-    """Show stderr again if a thread hides it while it loads a library."""
-    if hidden_stderr:
-        os.dup2(hidden_stderr[0], 2)
 
 
 def end_if_threads_are_left(status: int) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError
+from utils.cli import InputError, hidden_stderr
 from utils.files import atomic_path, json_bytes, parse_json
 from utils.model_file import CONFIG, MAX_CONFIG, METADATA, FileCheck, is_hdf5, short_reason, trust
 
@@ -38,12 +38,12 @@ def quiet_stderr() -> Iterator[None]:
     saved = os.dup(2)
     devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        interrupts.hidden_stderr.append(saved)
+        hidden_stderr.append(saved)
         os.dup2(devnull, 2)
         yield
     finally:
         os.dup2(saved, 2)
-        interrupts.hidden_stderr.remove(saved)
+        hidden_stderr.remove(saved)
         os.close(saved)
         os.close(devnull)
 

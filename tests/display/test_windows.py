@@ -263,4 +263,6 @@ def test_closing_the_window_quits(screen, recognition, moving_stranger, long_cli
     screen.wait_for("Siamese Faces")
     wait_until(lambda: screen.count(KNOWN_COLOR) + screen.count(UNKNOWN_COLOR) > 500)
     close_window(screen, "Siamese Faces")
-    assert ("1 photo, " if source == "image_path" else " at ") in finish(process)
+    out = finish(process)
+    # A camera's window is closed while the models are still loading, or after it.
+    assert ("1 photo, " if source == "image_path" else " frames at ") in out or (source == "camera" and out == "")

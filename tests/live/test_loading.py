@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from support import DEADLINE, ROOT, FakeWindow, wait_until
 
-from utils.cli import INTERRUPTED, InputError
+from utils.cli import INTERRUPTED, InputError, warn
 from utils.display.viewers import Screen
+from utils.keras_models import quiet_stderr
 from utils.live.controls import LOADING, LiveControls
 from utils.live.loading import StartingRecognizer, load_behind
 from utils.live.loops import run_camera
@@ -212,3 +213,10 @@ sys.exit(main())
 def test_ctrl_c_while_a_library_loads_is_told(tmp_path):
     process = run_code(INTERRUPTED_SCRIPT, tmp_path)
     assert process.returncode == INTERRUPTED and process.stderr == "interrupted\n"
+
+
+def test_a_warning_is_shown_while_a_library_loads(capfd):
+    with quiet_stderr():
+        os.write(2, b"a note of a library")
+        warn("the camera is lost")
+    assert capfd.readouterr().err == "warning: the camera is lost\n"
