@@ -50,11 +50,13 @@ class PhotoConverter:
         """
         try:
             decoded, faces, reason = self.main_faces(photo)
-            if len(faces) > 1 and self.compares:
+            # Strangers have no face in common, and none of their faces is the wrong one.
+            is_unsure = len(faces) > 1 and chip.parent.name != STRANGERS
+            if is_unsure and self.compares:
                 return Outcome(undecided=True)
             if len(faces) == 1 or (faces and self.largest):
                 write_image(chip, decoded.chip(faces[0]), private=True)
-                return Outcome(doubt=f"took the main one of {len(faces)} faces" if len(faces) > 1 else "")
+                return Outcome(doubt=f"took the main one of {len(faces)} faces" if is_unsure else "")
             problem = f"{len(faces)} faces (--largest takes the main one)" if faces else reason
         except (ValueError, cv2.error) as exc:
             problem = str(exc)
@@ -108,13 +110,10 @@ def _choose_faces_of(
             candidates[photo] = [decoded.chip(face) for face in faces]
         except (ValueError, OSError, MemoryError, cv2.error) as exc:  # changed since it was searched
             outcomes[photo] = Outcome(str(exc) or type(exc).__name__)
-    if next(iter(crowded.values())).parent.name == STRANGERS:  # who have nothing in common
-        choices = [0] * len(candidates)
-    else:
-        others = [[read_image(chip)] for chip in alone if chip.is_file()]
-        groups = [*candidates.values(), *others]
-        matrix = extractor.embed([chip for group in groups for chip in group])
-        choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
+    others = [[read_image(chip)] for chip in alone if chip.is_file()]
+    groups = [*candidates.values(), *others]
+    matrix = extractor.embed([chip for group in groups for chip in group])
+    choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
     for (photo, own), choice in zip(candidates.items(), choices, strict=False):  # the others are saved already
         if choice is None:
             remove_chip(crowded[photo])
