@@ -16,14 +16,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli import InputError, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import ENGINES, InputError, bounded, clean_exit, counted, file_path, script_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=640,
         help="pixels; wider frames are searched in a copy of this width",
     )
+    parser.add_argument(
+        "--engine", choices=ENGINES[1:], nargs="+", default=[ENGINES[1]], help="engines to measure side by side"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file for the figures")
     return parser
@@ -69,17 +72,22 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from threadpoolctl import threadpool_limits
 
-    bench = Bench(args.features, args.model, args.classification, args.detect_width)
+    benches = {
+        engine: Bench(args.features, args.model, args.classification, args.detect_width, engine)
+        for engine in args.engine
+    }
     threadpool_limits(1, "blas")  # as test.py does; it affects the libraries that are loaded by now
-    figures = {"cores": os.cpu_count(), "detect_width": args.detect_width}
-    if "video" in args.parts:
-        figures["video"] = bench.video(args.video_path)
-    if "camera" in args.parts:
-        figures["camera"] = bench.camera(args.visitors)
-    if "people" in args.parts:
-        figures["people"] = bench.people(args.video_path, args.others)
-    if "faces" in args.parts:
-        figures["faces"] = {n: bench.faces(n) for n in FACES}
+    parts: dict[str, Callable[[Bench], dict]] = {
+        "video": lambda bench: bench.video(args.video_path),
+        "camera": lambda bench: bench.camera(args.visitors),
+        "people": lambda bench: bench.people(args.video_path, args.others),
+        "faces": lambda bench: {n: bench.faces(n) for n in FACES},
+    }
+    figures: dict = {"cores": os.cpu_count(), "detect_width": args.detect_width}
+    for part in args.parts:
+        for engine, bench in benches.items():
+            print(f"{engine}: ", end="")
+            figures.setdefault(engine, {})[part] = parts[part](bench)
     if args.output:
         from utils.files import write_json
 
@@ -90,13 +98,15 @@ def main(argv: list[str] | None = None) -> int:
 class Bench:
     """Loads the networks once. Each measurement is a method that prints a line and returns its figures."""
 
-    def __init__(self, features: Path, model: Path, head: Path, width: int):
+    def __init__(self, features: Path, model: Path, head: Path, width: int, engine: str):
         from utils.features.extractor import load_extractor
         from utils.features.feature_files import load_features
         from utils.heads.head import head_path, load_head
+        from utils.keras_models import find_model
 
-        self.features, self.head, self.extractor = load_features(features), load_head(head), load_extractor(model)
-        self.width, self.head_file = width, head_path(head)
+        self.features, self.head = load_features(features), load_head(head)
+        self.extractor = load_extractor(model, engine=engine)
+        self.width, self.model_file, self.head_file = width, find_model(model), head_path(head)
 
     def recognizer(self, features: "FeatureSet | None" = None, threads: int = 1) -> "Recognizer":
         """A recognizer of these people, by default of those in --features, ready to run."""
@@ -135,7 +145,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder, closing(VideoSource(path)) as video:
             ours = self.run_file(path, self.recognizer(), Path(folder, "ours.mp4"))
             frames = [frame.image for frame in video.frames()][::NAIVE_EVERY]
-            naive = naive_rate(frames, self.extractor, self.head_file, self.features)
+            naive = naive_rate(frames, self.extractor, self.model_file, self.head_file, self.features)
         print(f"video: {ours:.1f} frames/s, naive loop {naive:.2f}: {ours / naive:.0f} times")
         return {"frames_per_second": ours, "naive_frames_per_second": naive, "times": ours / naive}
 
@@ -175,7 +185,8 @@ class Bench:
                 recognizer.tracks.cut()
                 rates.append(self.run(crowd, recognizer, Path(folder, "out.mp4")))
         found = np.median([len(recognizer.recognize(frame).faces) for frame in list(crowd.frames())[:10]])
-        naive = naive_rate([frame.image for frame in crowd.frames()][:5], self.extractor, self.head_file, self.features)
+        pictures = [frame.image for frame in crowd.frames()][:5]
+        naive = naive_rate(pictures, self.extractor, self.model_file, self.head_file, self.features)
         rate = float(np.median(rates))
         print(f"{count} faces in view ({found:.0f} found): {rate:.1f} frames/s, naive loop {naive:.2f}")
         return {"frames_per_second": rate, "naive_frames_per_second": naive, "found": float(found)}
@@ -218,7 +229,9 @@ class Bench:
         return figures
 
 
-def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head_file: Path, features: "FeatureSet") -> float:
+def naive_rate(
+    images: "list[np.ndarray]", extractor: "Extractor", model_file: Path, head_file: Path, features: "FeatureSet"
+) -> float:
     """Images per second of the original recipe's loop: one `predict` per face, and one per person and face.
 
     It detects faces with the same detector, so only the loops differ, and it draws and shows nothing.
@@ -227,15 +240,17 @@ def naive_rate(images: "list[np.ndarray]", extractor: "Extractor", head_file: Pa
 
     from utils.faces.alignment import face_chip
     from utils.faces.detection import load_detector
+    from utils.features.keras_extractor import KerasNetwork, load_extractor_model
     from utils.keras_models import load_model
 
     detect, head = load_detector(), load_model(head_file)
+    network = KerasNetwork(load_extractor_model(model_file)[0]).model
     people = [features.matrix[features.labels == person] for person in range(len(features.names))]
 
     def recognize(image: "np.ndarray") -> list[list[bool]]:
         accepted = []
         for face in detect(image):
-            probe = extractor.model.predict(extractor.cut(face_chip(image, face))[None], verbose=0)
+            probe = network.predict(extractor.cut(face_chip(image, face))[None], verbose=0)
             results = [head.predict([np.repeat(probe, len(rows), axis=0), rows], verbose=0)[:, 0] for rows in people]
             accepted.append([len(r[r > 0.8]) > int(len(r) * 0.85) for r in results])
         return accepted

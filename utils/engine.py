@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 # Not needed to run a network. It takes half the time of OpenVINO's import, and reports it.
 CONVERTER = "openvino.tools.ovc"
+_IMPORT = threading.Lock()
 DEVICES = Path("/dev")  # where Linux lists graphics cards
 
 Shape = tuple[int | None, ...]  # None where any length will do
@@ -68,14 +69,14 @@ def _has_cudnn() -> bool:
 def import_openvino() -> ModuleType:
     """Import OpenVINO without its converter. Raises ModuleNotFoundError."""
     disable_telemetry()  # also where no script has done it
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    sys.modules[CONVERTER] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        del sys.modules[CONVERTER]
-    return openvino
+    with _IMPORT:  # networks are loaded in several threads
+        if "openvino" not in sys.modules:
+            sys.modules[CONVERTER] = None  # type: ignore[assignment]
+            try:
+                import openvino  # noqa: F401
+            finally:
+                del sys.modules[CONVERTER]
+    return sys.modules["openvino"]
 
 
 def import_converter() -> None:
