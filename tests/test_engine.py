@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from support import run_script
 
 from utils import engine as engine_module
 from utils.cli import InputError
@@ -123,3 +124,12 @@ def test_openvino_that_is_not_installed_is_one_line(monkeypatch):
     assert choose_engine("auto") == "keras"
     with pytest.raises(InputError, match="pip install"):
         choose_engine("openvino")
+
+
+def test_several_threads_may_load_openvino_at_once():
+    program = (
+        "from concurrent.futures import ThreadPoolExecutor as Pool; from utils.engine import import_openvino; "
+        "print(len(set(Pool(4).map(lambda _: import_openvino().Core is not None, range(4)))), "
+        "hasattr(import_openvino(), 'convert_model'))"
+    )
+    assert run_script("-c", program).stdout.split() == ["1", "False"]
