@@ -145,6 +145,14 @@ def test_a_person_is_renamed_in_all_photos(album):
     assert album.press(" ") == {"Ada": 1} and not (album.features / "Jonh").exists()
 
 
+def test_somebody_who_is_gone_is_not_renamed(album):
+    enrollment = album.screen.controls.enrollment
+    enrollment.rename("Zoë", "Zoe")
+    assert enrollment.notice == "Zoë is not enrolled any more" and not enrollment.changes
+    album.press("e", "r", "x", ENTER)  # Ada has no features in these folders, so only the gallery knows her
+    assert enrollment.notice == "Ada is Adax now" and enrollment.gallery.names == ["Adax"]
+
+
 def test_two_people_become_one_and_two_again(album):
     album.press("2", "e", *"bea", ENTER)
     album.press(" ", " ", " ", "1", "e", *"bea b", ENTER)

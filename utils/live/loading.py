@@ -1,7 +1,8 @@
 """Recognize a camera's frames while the models are still loading: at first only the boxes of faces, then names."""
 
-import time
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from utils import interrupts
@@ -42,6 +43,8 @@ class StartingRecognizer:
         self._load_detector, self._load_rest, self.camera, self._began = load_detector, load, camera, began
         self._loading: Loading[Recognizer] | None = None
         self._finder: FrameWorker | None = None
+        self._wait = 0.0  # seconds before the finder's next search
+        self._loaded = threading.Event()  # or given up
         self._background: BackgroundRecognizer | None = None
 
     def start_behind(self, screen: Screen[LiveControls]) -> None:
@@ -54,11 +57,19 @@ class StartingRecognizer:
 
     def _load(self) -> Recognizer:
         detect = self._load_detector()
-        self._finder = FrameWorker(lambda frame: _unnamed(frame, detect), self.camera, "finder")
+        self._finder = FrameWorker(partial(self._find, detect), self.camera, "finder")
         try:
             return self._load_rest(detect)
         finally:
+            self._loaded.set()
             self._finder.close()
+
+    def _find(self, detect: Detector, frame: Frame) -> RecognizedFrame:
+        """Find the faces of a frame: of the first one at once, then now and then."""
+        self._loaded.wait(self._wait)
+        self._wait = FIND_INTERVAL
+        faces = [NamedFace(face.box, None, 0.0) for face in detect(frame.image)]
+        return RecognizedFrame(frame, gray_copy(frame.image), faces)
 
     @property
     def ready(self) -> bool:
@@ -76,17 +87,12 @@ class StartingRecognizer:
 
     def close(self) -> None:
         """Stop after the frame in progress. What is still being loaded is left behind."""
+        self._loaded.set()
         if self._loading is not None:
             self._loading.close()
         for worker in (self._finder, self._background):
             if worker:
                 worker.close()
-
-
-def _unnamed(frame: Frame, detect: Detector) -> RecognizedFrame:
-    faces = [NamedFace(face.box, None, 0.0) for face in detect(frame.image)]
-    time.sleep(FIND_INTERVAL)
-    return RecognizedFrame(frame, gray_copy(frame.image), faces)
 
 
 def load_behind(
