@@ -165,7 +165,7 @@ def test_photos_stay_until_a_key(screen, recognition, photos):
 
 
 @pytest.mark.slow
-def test_a_clicked_face_of_a_photo_is_enrolled_and_renamed(screen, suite, recognition, tmp_path):
+def test_a_clicked_face_is_enrolled_and_renamed(screen, suite, recognition, tmp_path):
     faces, features = (shutil.copytree(suite[name], tmp_path / name) for name in ("faces", "features"))
     rng = np.random.default_rng(1)
     strangers = [draw_selfie(sample_identity(number), rng) for number in (500, 501)]

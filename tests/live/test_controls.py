@@ -114,7 +114,7 @@ def test_two_people_become_one_only_after_a_second_enter(controls, enrollment):
     assert enrollment.requests[1:] == [(enrollment.rename, "Ada", "ADA")]
 
 
-def test_a_face_gets_somebody_elses_name_only_after_a_second_enter(controls, enrollment):
+def test_another_name_for_a_face_needs_a_second_enter(controls, enrollment):
     question = "this is Ada: press Enter again to enroll as Bea"
     assert press(controls, ["e", "o", *"bea", ENTER], "Ada") == question
     assert controls.entry.text == "Bea" and not enrollment.requests
