@@ -93,17 +93,21 @@ def load_models(
     extractor = load_extractor(model_path, precision, engine=engine)
     features = features or empty_features(extractor.dimension, extractor.fingerprint)
     check_same_extractor(features, head, extractor)
-    min_votes = head.min_votes if min_votes is None else min_votes
-    gallery = Gallery(features, head, threshold, min_votes)
+    gallery = Gallery(features, head, threshold, head.min_votes if min_votes is None else min_votes)
     learned = load_learned(features_path, extractor.fingerprint, extractor.dimension)
     gallery.add_strangers(learned.matrix)
-    rule = f"the best {BEST_IMAGES}" if min_votes is None else f"more than {min_votes:.0%}"
-    print(
-        f"{counted(len(features.names), 'person', 'people')}, {counted(len(features.matrix), 'image')}; "
-        f"accepted above {gallery.threshold:.3f} by {rule} of a person's images; {describe_strangers(gallery)}"
-    )
+    print(describe_gallery(gallery))
     report_kept(features_path, faces_path)
     return gallery, extractor, learned
+
+
+def describe_gallery(gallery: Gallery) -> str:
+    """Whom the gallery knows, and its rule, in words."""
+    rule = f"the best {BEST_IMAGES}" if gallery.min_votes is None else f"more than {gallery.min_votes:.0%}"
+    return (
+        f"{counted(len(gallery.names), 'person', 'people')}, {counted(len(gallery.matrix), 'image')}; "
+        f"accepted above {gallery.threshold:.3f} by {rule} of a person's images; {describe_strangers(gallery)}"
+    )
 
 
 def describe_strangers(gallery: Gallery) -> str:
