@@ -119,6 +119,8 @@ def model_lines(suite: dict[str, Path], photo: Path, out: Path) -> Iterator[tupl
     yield "test", [*words, *extractor, "--classification"]
     yield "test", [*words, *head, "--model"]
     yield "evaluate", ["--features_path", suite["features"], "--classification"]
+    yield "export", ["--output", out / "exported", *extractor, "--classification"]
+    yield "export", ["--output", out / "exported", "--model"]
 
 
 def test_bad_models_are_one_line_in_every_script(models, suite, run, tally, tmp_path):

@@ -223,6 +223,15 @@ def test_capture_adds_to_a_folder_of_bad_photos(photos, run, tally, tmp_path):
     assert {path.name for path in made} >= {"ada_0.png", "ada_1.png"} and before.items() <= after.items()
 
 
+def test_export_compares_on_the_good_photos(photos, unchanged, suite, run, tally, tmp_path):
+    line = ["--model", suite["extractor"], "--classification", suite["head"], "--format", "openvino"]
+    ended = run("export", *line, "--faces_path", photos.album, "--output", tmp_path / "exported")
+    named = [name for name in photos.nobody if ended.names(name)]
+    tally.bad_inputs(named, named)  # 32 photos are drawn, and not all are met
+    assert ended.status == 0 and named and "left out" in ended.err
+    assert not any(ended.names(name) for name in photos.faces)
+
+
 def test_evaluate_draws_pairs_of_bad_photos(photos, suite, run, tmp_path):
     faces = tmp_path / "faces"
     shutil.copytree(suite["faces"], faces)

@@ -20,6 +20,7 @@ ALLOWED = {
     "live": {"recognition", "heads", "features", "faces", "display", "media"},
     "evaluation": {"recognition", "heads", "features", "faces", "media"},
     "synthetic": {"media"},
+    "export": {"recognition", "heads", "features", "networks", "faces", "media", "synthetic"},
 }
 MODULES = sorted((ROOT / "utils").rglob("*.py"))
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}

@@ -90,6 +90,8 @@ def test_no_script_talks_to_anybody(counted_bytes, tmp_path):
     run_traced(
         tmp_path, "evaluate.py", "--features_path", features, "--classification", head, "--output", tmp_path / "r"
     )
+    words = ["--model", model, "--classification", head, "--precision", "int8", "--faces_path", faces]
+    run_traced(tmp_path, "export.py", *words, "--output", tmp_path / "exported")
     run_traced(
         tmp_path, "verify.py", photos / "person 0", photos / "person 1", *recognize, "--output", tmp_path / "a.png"
     )

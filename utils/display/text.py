@@ -127,7 +127,9 @@ def _is_built_in(char: str) -> bool:
 
 @functools.cache
 def _font_files() -> list[str]:
-    """The bold font of matplotlib, then all system fonts."""
+    """The bold font of matplotlib, then all system fonts. None without matplotlib, which reads what fonts have."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
     from matplotlib.font_manager import findSystemFonts
 
     package = importlib.util.find_spec("matplotlib").submodule_search_locations[0]

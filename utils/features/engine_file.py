@@ -49,6 +49,10 @@ class ExtractorInfo:
     def to_json(self) -> dict:
         return {**vars(self), "crop_points": self.crop_points.tolist()}
 
+    def fits(self, network: Network) -> bool:
+        """Whether a network has the shapes of this extractor."""
+        return (network.inputs, network.outputs) == ([(None, self.size, self.size, 3)], [(None, self.dimension)])
+
     @classmethod
     def from_json(cls, content: dict) -> "ExtractorInfo":
         """Raises ValueError or KeyError for anything but the result of `to_json`."""
@@ -116,7 +120,7 @@ def _split(data: mmap.mmap | bytearray) -> tuple[dict, bytes, np.ndarray]:
 def _compile(header: dict, graph: bytes, weights: np.ndarray, precision: str) -> tuple[ExtractorInfo, Network]:
     info = ExtractorInfo.from_json(header)
     network = compile_network((graph, weights), precision)
-    if (network.inputs, network.outputs) != ([(None, info.size, info.size, 3)], [(None, info.dimension)]):
+    if not info.fits(network):
         raise ValueError(f"it maps {network.inputs} to {network.outputs}")
     return info, network
 

@@ -10,6 +10,7 @@ import numpy as np
 from utils import interrupts
 from utils.cli import InputError, warn
 from utils.engine import Network, choose_engine
+from utils.exported import EXTRACTOR, description_path, is_exported, load_exported
 from utils.faces.crops import CROP_POINTS, cut_crop
 from utils.features.engine_file import (
     EngineFileError,
@@ -121,7 +122,10 @@ def load_extractor(
 
     Raises InputError for a model that does not map square images (N, S, S, 3) to (N, D).
     """
-    extractor = _load(find_model(path), precision, batch_size, engine)
+    if is_exported(path):
+        extractor = _load_exported(Path(path), precision, batch_size, engine)
+    else:
+        extractor = _load(find_model(path), precision, batch_size, engine)
     if precision == "bfloat16" and (reason := bfloat16_slow_reason(extractor.engine)):
         warn(f"{reason}: --precision bfloat16 may be slower than float32 here, and is never more exact")
     return extractor
@@ -144,3 +148,16 @@ def _load(path: Path, precision: str, batch_size: int | None, engine: str) -> Ex
                 raise InputError(f"{path} cannot run on OpenVINO: {exc}") from None
             warn(f"{path} runs on Keras, because it cannot run on OpenVINO (--engine keras skips the attempt): {exc}")
     return keras_extractor(model, crop_points, precision, batch_size)
+
+
+def _load_exported(path: Path, precision: str, batch_size: int | None, engine: str) -> Extractor:
+    if engine == "keras":
+        raise InputError(f"{path} is an exported network, which Keras cannot run: leave out --engine keras")
+    network, description = load_exported(path, EXTRACTOR, precision)
+    try:
+        info = ExtractorInfo.from_json(description)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise InputError(f"{description_path(path)} is damaged: export the extractor again") from None
+    if not info.fits(network):
+        raise InputError(f"{path} has not the shapes that its description says: export the extractor again")
+    return openvino_extractor(info, network, batch_size)

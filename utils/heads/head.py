@@ -15,8 +15,10 @@ import numpy as np
 
 from utils import interrupts
 from utils.cli import InputError, shown, warn
+from utils.exported import HEAD, description_path, is_exported, load_exported
 from utils.features.normalization import Normalization
 from utils.files import json_bytes, one_spelling, read_json, write_json
+from utils.heads.exported_similarity import ExportedSimilarity
 from utils.heads.keras_similarity import Similarity, parts_of, similarity_of
 from utils.heads.models import ENERGY, TWIN, dense_similarity
 from utils.heads.numpy_similarity import NumpySimilarity, arrays_path, read_arrays, write_arrays
@@ -52,6 +54,11 @@ def head_path(path: str | Path) -> Path:
     return path if path.suffix.lower() in MODEL_SUFFIXES else path / HEAD_FILE_NAME
 
 
+def find_head(path: str | Path) -> Path:
+    """The existing file of the head called `path`. Raises InputError."""
+    return head_path(path) if head_path(path).is_file() else find_model(path)
+
+
 def save_head(path: Path, similarity: "keras.Model", description: dict) -> None:
     """Write the head, with its description inside, then the description's copy and the arrays, each atomically.
 
@@ -84,7 +91,7 @@ def is_own_head(path: Path) -> bool:
         return False
 
 
-def _load_description(path: Path, has_parts: bool) -> dict:
+def load_description(path: Path, has_parts: bool = False) -> dict:
     """The description of the head in a file. Raises InputError if train.py saved the head and it is lost.
 
     has_parts: whether the head has the parts of those that train.py saves.
@@ -218,13 +225,28 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     A head of the original recipe has one input, the difference of two faces. It gets the two inputs and |a − b|
     here, with `normalization` if given.
     """
-    path = head_path(path) if head_path(path).is_file() else find_model(path)
+    if is_exported(path):
+        return _load_exported_head(Path(path), normalization)
+    path = find_head(path)
     similarity, own = None if normalization else read_arrays(path), True
     if similarity is None:
         similarity, own = _load_by_keras(path, normalization)
-    description = _load_description(path, own)
+    description = load_description(path, own)
     try:
         return Head(similarity, description)
+    except InputError as exc:
+        raise InputError(f"{path}: {exc}") from None
+
+
+def _load_exported_head(path: Path, normalization: Normalization | None) -> Head:
+    if normalization:
+        raise InputError(f"{path} has its own normalization: --normalize 1 is for heads of the original recipe")
+    network, content = load_exported(path, HEAD)
+    rule = content.get(HEAD)
+    if not isinstance(rule, dict):
+        raise InputError(f"{description_path(path)} is damaged: export the head again")
+    try:
+        return Head(ExportedSimilarity(network), rule)
     except InputError as exc:
         raise InputError(f"{path}: {exc}") from None
 

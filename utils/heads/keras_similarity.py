@@ -6,6 +6,7 @@ import numpy as np
 
 from utils import interrupts
 from utils.cli import InputError
+from utils.heads.exported_similarity import ExportedSimilarity
 from utils.heads.models import ENERGY, LOGIT, TWIN
 from utils.heads.numpy_similarity import NumpySimilarity
 from utils.keras_models import padded_batch_size
@@ -49,7 +50,7 @@ class KerasSimilarity:
         """None: Keras computes pairs only."""
 
 
-Similarity = NumpySimilarity | KerasSimilarity
+Similarity = NumpySimilarity | KerasSimilarity | ExportedSimilarity
 
 
 def parts_of(model: "keras.Model") -> dict[str, "keras.Model"]:

@@ -1,0 +1,1 @@
+"""Take networks along: files for other programs and devices, checked against Keras."""
