@@ -73,9 +73,12 @@ def import_openvino() -> ModuleType:
         if "openvino" not in sys.modules:
             sys.modules[CONVERTER] = None  # type: ignore[assignment]
             try:
-                import openvino  # noqa: F401
+                import openvino
             finally:
                 del sys.modules[CONVERTER]
+            # Its first use fills a table in C++. Two threads that run their first network would both fill it, one
+            # waiting for the other's lock and the other for Python's, forever.
+            openvino.Type.f32.to_dtype()
     return sys.modules["openvino"]
 
 
