@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,15 +106,17 @@ def verify(options: VerifyOptions) -> int:
     from utils.recognition.cohort import NormalizedHead
     from utils.recognition.gallery import check_head
     from utils.recognition.photo_comparison import compare_sides, load_side
+    from utils.threads import Loading
 
     paths = (options.first, options.second)
     check_paths(paths, options.output)
-    head = load_head(options.classification)
-    extractor = load_extractor(options.model, options.precision, engine=options.engine)
-    check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
-    if options.cohort:
-        head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
-    search = load_photo_search(options.detector, bool(options.align))
+    with closing(Loading(lambda: load_photo_search(options.detector, bool(options.align)))) as loading:
+        head = load_head(options.classification)
+        extractor = load_extractor(options.model, options.precision, engine=options.engine)
+        check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
+        if options.cohort:
+            head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
+        search = loading.result()
     first, second = (load_side(path, search, options.min_size, extractor.embed) for path in paths)
     sides = [first, second]
     for side in sides:

@@ -33,6 +33,7 @@ from utils.media.video import VideoSource
 from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
 from utils.recognition.photo_recognizer import PhotoRecognizer
 from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, load_frame_detector, start_score
+from utils.threads import Loading
 
 LIVE_WIDTH = 640  # pixels; wider frames of cameras and videos are searched in a copy of this width
 
@@ -196,10 +197,11 @@ class Session:
 
     def _load_photo_recognizer(self) -> PhotoRecognizer:
         options = self.options
-        gallery, extractor, _ = self.load_models()
         width = options.detect_width or DETECTION_SIZE
-        detect = load_photo_search(options.detector, options.align, width, min_size=options.min_size)
-        return PhotoRecognizer(detect, extractor, gallery)
+        load_search = partial(load_photo_search, options.detector, options.align, width, min_size=options.min_size)
+        with closing(Loading(load_search)) as search:
+            gallery, extractor, _ = self.load_models()
+            return PhotoRecognizer(search.result(), extractor, gallery)
 
     def _load_recognizer(self, threads: int = 0) -> Recognizer:
         return self._load_rest(self._load_detector(threads))
