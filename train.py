@@ -7,8 +7,8 @@ people: one person is enough. With 50 people or more, a head is trained, too, wi
 is taken if it is certainly better on these held-out people, and no worse on strangers: features in
 _strangers/, of people without a name. --head dense is the original recipe's network.
 
-The output folder gets similarity.keras and similarity.json and, if there was training, the learning
-curve as learning_curve.png and learning_curve.svg.
+The output folder gets similarity.keras, similarity.json, similarity.keras.npz (with which other scripts
+need no TensorFlow) and, if there was training, learning_curve.png and learning_curve.svg.
 """
 
 import argparse
@@ -112,6 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.files import make_folder
     from utils.heads.fitting import fit_head
     from utils.heads.head import save_head
+    from utils.heads.numpy_similarity import arrays_path
     from utils.heads.training import plot_learning_curve
     from utils.keras_models import import_keras
 
@@ -150,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         plot.unlink(missing_ok=True)  # the previous head's
     if fitted.history:
         plot_learning_curve(fitted.history, plots[0])
-    written = [path.with_suffix(".json"), *(plots if fitted.history else [])]
+    written = [file for file in (path.with_suffix(".json"), arrays_path(path), *plots) if file.is_file()]
     print(f"{', '.join([str(path), *(file.name for file in written)])}: threshold {description['threshold']:.3f}")
     return 130 if fitted.interrupted else 0
 
