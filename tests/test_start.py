@@ -39,7 +39,7 @@ def command_line(script: str, suite: dict, folder) -> tuple:
         ("verify", set()),
         ("test", set()),
         ("extract_features", set()),
-        ("capture", set()),
+        ("capture", {"dlib"}),  # compares the faces that it saves
         ("selfies2face", set()),
         ("evaluate", {"sklearn", "scipy"}),  # its curves
     ],

@@ -90,7 +90,8 @@ def _translate(parts: dict[str, "keras.Model"], dimension: int) -> NumpySimilari
     scale, offset = (array.item() for array in layers[LOGIT].get_weights())
     if measure != "product":
         return NumpySimilarity(measure, dimension, scale, offset)
-    projection, squares = (np.vstack(twin.get_layer(name).get_weights()) for name in ("projection", "self_term"))
+    # By their order, since earlier versions gave the second layer another name.
+    projection, squares = (np.vstack(layer.get_weights()) for layer in twin.layers if layer.weights)
     return NumpySimilarity(measure, dimension, scale, offset, projection, squares.ravel())
 
 
