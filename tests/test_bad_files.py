@@ -205,7 +205,7 @@ def test_hostile_features_stop_nobody_else(features, suite, run, tally, tmp_path
                 tally.add("hostile files refused", len(named))
                 assert named == list(group), script
         if script == "test":
-            assert "7 people, 35 images" in ended.out and "person 1: 1 frame" in ended.out
+            assert "7 people, 35 images" in ended.out and "person 1: 1 photo" in ended.out
         if script == "compute_mean":
             assert "features: 35 × 128" in ended.out
         after = file_contents(features)
