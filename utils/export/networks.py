@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.cli import counted, warn
+from utils.engine import compile_network
 from utils.export.faces import COMPARED, MAX_CALIBRATION, Cut, draw_faces, sample_faces
 from utils.export.formats import write_network
 from utils.export.parity import check_features, check_probabilities, compare_features
@@ -72,10 +73,16 @@ def export_extractor(network: KerasNetwork, info: ExtractorInfo, options: Export
 
     def describe(written: Path) -> dict:
         features.exported = run_exported(written, compared)
-        parity = compare_features(features.expected, features.exported, options.faces_path is None)
-        check_features(parity, options.precision)
+        results = {RUNTIMES[options.network_format]: features.exported}
+        if options.network_format == "onnx":  # which these scripts run on OpenVINO
+            results["OpenVINO"] = compile_network(written)(compared)[0]
+        drawn = options.faces_path is None
+        found = {name: compare_features(features.expected, result, drawn) for name, result in results.items()}
+        for parity in found.values():
+            check_features(parity, options.precision)
         print(f"{path}: {_size(written)}, {info.size} px → {info.dimension} features ({info.fingerprint})")
-        print(f"  {RUNTIMES[options.network_format]}: {parity.describe()}")
+        print("\n".join(f"  {name}: {parity.describe()}" for name, parity in found.items()))
+        parity = max(found.values(), key=lambda parity: parity.mean_moved)
         made = {"format": options.network_format, "precision": options.precision}
         return made | info.to_json() | INPUT | {"parity": asdict(parity)}
 
