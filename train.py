@@ -113,7 +113,6 @@ def main(argv: list[str] | None = None) -> int:
     from utils.heads.fitting import fit_head
     from utils.heads.head import save_head
     from utils.heads.numpy_similarity import arrays_path
-    from utils.heads.training import plot_learning_curve
     from utils.keras_models import import_keras
 
     requested = TrainingOptions(
@@ -146,14 +145,22 @@ def main(argv: list[str] | None = None) -> int:
         "held_out_people": sorted({features.names[label] for label in features.labels[fitted.held]}),
     }
     save_head(path, fitted.model, description)
-    plots = [path.with_name(f"learning_curve.{suffix}") for suffix in ("png", "svg")]
-    for plot in plots:
-        plot.unlink(missing_ok=True)  # the previous head's
-    if fitted.history:
-        plot_learning_curve(fitted.history, plots[0])
+    plots = replace_plots(path.parent, fitted.history)
     written = [file for file in (path.with_suffix(".json"), arrays_path(path), *plots) if file.is_file()]
     print(f"{', '.join([str(path), *(file.name for file in written)])}: threshold {description['threshold']:.3f}")
     return 130 if fitted.interrupted else 0
+
+
+def replace_plots(folder: Path, history: dict) -> list[Path]:
+    """Replace the learning curves of a folder's previous head, if any, by those of a training history, if any."""
+    from utils.heads.training import plot_learning_curve
+
+    plots = [folder / f"learning_curve.{suffix}" for suffix in ("png", "svg")]
+    for plot in plots:
+        plot.unlink(missing_ok=True)
+    if history:
+        plot_learning_curve(history, plots[0])
+    return plots
 
 
 def new_head_path(output_model: Path) -> Path:

@@ -91,7 +91,6 @@ def compare_heads(
             drawn = people_multiplicities(people, REPLICATES, drawing)
             samples.append([curve.auc for curve in resampled_rocs(scores, same, weights, drawn)])
     gains = np.subtract(samples[1], samples[0]).tolist()
-    accepts = [accepted_share(head, strangers, matrix) if len(strangers) else None for head in (plain, learned)]
     return Comparison(
         figure=f"TAR at FAR {far:g}" if shows_rate else "AUC",
         people=number,
@@ -99,13 +98,18 @@ def compare_heads(
         learned=values[1],
         gain_interval=interval(gains),
         strangers=len(strangers),
-        plain_accepts=accepts[0],
-        learned_accepts=accepts[1],
+        plain_accepts=accepted_share(plain, strangers, matrix),
+        learned_accepts=accepted_share(learned, strangers, matrix),
     )
 
 
-def accepted_share(head: Head, probes: np.ndarray, gallery: np.ndarray) -> float:
-    """The share of the comparisons of probes (m, D) and a gallery (n, D) that are above the head's threshold."""
+def accepted_share(head: Head, probes: np.ndarray, gallery: np.ndarray) -> float | None:
+    """The share of the comparisons of probes (m, D) and a gallery (n, D) that are above the head's threshold.
+
+    None without probes.
+    """
+    if not len(probes):
+        return None
     projected = head.project(gallery)
     step = max(1, MAX_SCORES // len(gallery))
     accepted = 0
