@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli import bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
 
 MAX_PHOTOS = 5  # in a half
 
@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         rows = rng.permutation(np.flatnonzero(features.labels == label))[: 2 * MAX_PHOTOS]
         if len(rows) >= 4 and (name in head.held_out_people or not head.held_out_people):
             halves.append(np.array_split(features.matrix[rows], 2))
+    if len(halves) < 2:
+        raise InputError(f"{args.features_path} has no two people with four photos that the head did not learn from")
     rules = {
         "mean of the log odds (verify.py)": mean_log_odds,
         "a single pair of photos": lambda scores: scores[0, 0],
