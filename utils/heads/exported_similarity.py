@@ -3,20 +3,24 @@
 import numpy as np
 
 from utils.cli import InputError
-from utils.engine import Network
+from utils.engine import Network, Shape
+
+
+def pair_dimension(inputs: list[Shape], outputs: list[Shape], note: str = "") -> int:
+    """D of a network from two feature batches (n, D) to (n, 1). Raises InputError for any other; note: what to add."""
+    pair = len(inputs) == 2 and inputs[0] == inputs[1] and len(inputs[0]) == 2
+    if not pair or not inputs[0][1] or outputs != [(None, 1)]:
+        raise InputError(
+            f"a similarity head maps two feature batches (n, D) to (n, 1){note}. Received: {inputs} to {outputs}"
+        )
+    return inputs[0][1]
 
 
 class ExportedSimilarity:
     """A head's function of two feature batches, see NumpySimilarity. Raises InputError for any other network."""
 
     def __init__(self, network: Network):
-        shapes, outputs = network.inputs, network.outputs
-        pair = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2 and shapes[0][1]
-        if not pair or outputs != [(None, 1)]:
-            raise InputError(
-                f"a similarity head maps two feature batches (n, D) to (n, 1). Received: {shapes} to {outputs}"
-            )
-        self.dimension: int = shapes[0][1]
+        self.dimension = pair_dimension(network.inputs, network.outputs)
         self._network = network
 
     def project(self, features: np.ndarray) -> np.ndarray:

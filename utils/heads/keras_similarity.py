@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils import interrupts
-from utils.cli import InputError
-from utils.heads.exported_similarity import ExportedSimilarity
+from utils.heads.exported_similarity import ExportedSimilarity, pair_dimension
 from utils.heads.models import ENERGY, LOGIT, TWIN
 from utils.heads.numpy_similarity import NumpySimilarity
 from utils.keras_models import padded_batch_size
@@ -27,16 +26,10 @@ class KerasSimilarity:
     def __init__(self, model: "keras.Model"):
         shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
         outputs = [tuple(tensor.shape) for tensor in model.outputs or ()]
-        pair = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2 and shapes[0][1]
-        if not pair or outputs != [(None, 1)]:
-            raise InputError(
-                "a similarity head maps two feature batches (n, D) to (n, 1); the original recipe's takes one batch. "
-                f"Received: {shapes} to {outputs}"
-            )
+        self.dimension = pair_dimension(shapes, outputs, "; the original recipe's takes one batch")
         # Heads that train.py saved have two parts, so that a gallery has to be projected only once.
         parts = parts_of(model)
         self._twin, self._energy = (parts[TWIN], parts[ENERGY]) if parts else (None, model)
-        self.dimension = shapes[0][1]
 
     def project(self, features: np.ndarray) -> np.ndarray:
         """See NumpySimilarity.project."""

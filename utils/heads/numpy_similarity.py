@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.files import sha256, write_bytes
+from utils.files import file_sha256, write_bytes
 from utils.log_odds import probabilities
 
 MAX_FILE = 1 << 28  # bytes; PLDA of 2048 features has 2 MB
@@ -101,7 +101,7 @@ def arrays_path(head: Path) -> Path:
 def write_arrays(head: Path, similarity: NumpySimilarity) -> None:
     """Write the numbers beside the `.keras` file of the same head, atomically."""
     buffer = io.BytesIO()
-    np.savez(buffer, stamp=sha256(head.read_bytes()), **vars(similarity))
+    np.savez(buffer, stamp=file_sha256(head), **vars(similarity))
     write_bytes(arrays_path(head), buffer.getvalue())
 
 
@@ -112,7 +112,7 @@ def read_arrays(head: Path) -> NumpySimilarity | None:
             if sum(member.file_size for member in file.zip.infolist()) > MAX_FILE:
                 return None
             content = {name: file[name] for name in file.files}
-        if content.pop("stamp").item() != sha256(head.read_bytes()):
+        if content.pop("stamp").item() != file_sha256(head):
             return None
         numbers = {key: content.pop(key).item() for key in ("measure", "dimension", "scale", "offset")}
         return NumpySimilarity(**numbers, **{key: array.astype(np.float32) for key, array in content.items()})
