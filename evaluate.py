@@ -125,11 +125,12 @@ def main(argv: list[str] | None = None) -> int:
     from utils.evaluation.identification import WatchlistLimits
     from utils.evaluation.others import load_groups
     from utils.evaluation.pairs import with_strangers
-    from utils.features.feature_files import load_features, load_strangers
+    from utils.features.feature_files import load_strangers
+    from utils.features.packed import load_feature_set
     from utils.files import make_folder
     from utils.recognition.cohort import NormalizedHead
 
-    features = with_strangers(load_features(args.features_path))
+    features = with_strangers(load_feature_set(args.features_path))
     groups = load_groups(args.others, args.other_strangers, features)
     if args.output:
         make_folder(args.output, private=True)  # fail early if the folder cannot be created

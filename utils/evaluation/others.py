@@ -18,7 +18,8 @@ from utils.cli import InputError, counted, warn
 from utils.evaluation.pairs import Pairs, has_both_kinds, sample_pairs, stranger_label, with_strangers
 from utils.evaluation.protocols import COSINE, HEAD, all_scores
 from utils.evaluation.verification import REPORTED_FARS, Estimate
-from utils.features.feature_files import FeatureSet, load_features
+from utils.features.feature_files import FeatureSet
+from utils.features.packed import load_feature_set
 from utils.heads.head import Head
 from utils.heads.pairs import capped_rows
 from utils.metrics import calibration_error, roc, threshold_for_far
@@ -117,7 +118,7 @@ def _short_names(folders: list[Path]) -> dict[Path, str]:
 
 
 def _load_other(folder: Path, here: FeatureSet) -> FeatureSet:
-    features = load_features(folder)
+    features = load_feature_set(folder)
     pair = [(part.extractor, part.matrix.shape[1]) for part in (features, here)]
     known = all(extractor for extractor, _ in pair)
     if pair[0][1] != pair[1][1] or (known and pair[0] != pair[1]):

@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +68,7 @@ class Manifest:
     extractor: str  # fingerprint
     align: int  # 1 if the images were aligned before they were embedded, else 0
     data_sha256: str  # of the matrix's file
+    faces: str | None = None  # the person's folder of faces, relative to the folder of features; None if unknown
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class PersonFeatures:
         if self.manifest is None:
             return []
         return [FeatureRow(*pair) for pair in zip(self.manifest.images, self.matrix, strict=True)]
+
+    def image_names(self) -> list[str]:
+        """The file name of each row's image, "" without a valid manifest."""
+        return [image.name for image in self.manifest.images] if self.manifest else [""] * len(self.matrix)
 
 
 def feature_path(folder: Path, person: str) -> Path:
@@ -209,7 +214,8 @@ def _read_manifest(path: Path, data: bytes, count: int) -> tuple[Manifest | None
     entries = values["images"] if isinstance(values["images"], list) else [None]
     if not all(isinstance(values[key], kind) for key, kind in kinds.items()) or not all(map(_is_entry, entries)):
         raise InputError(f"{path} was not written by extract_features.py: delete it or extract again")
-    manifest = Manifest(**values | {"images": [ImageEntry(*entry) for entry in entries]})
+    faces = content.get(FACES) if isinstance(content.get(FACES), str) else None
+    manifest = Manifest(**values | {"images": [ImageEntry(*entry) for entry in entries], "faces": faces})
     if manifest.data_sha256 == sha256(data) and len(manifest.images) == count:
         return manifest, None
     # After a crash between two writes, or if one of the files was copied or damaged.
@@ -223,35 +229,47 @@ def _is_entry(entry: object) -> bool:
 
 def folders_with_features(folder: Path) -> list[str]:
     """The names of the subfolders with a feature matrix, as they are on disk, sorted. Others are leftovers."""
-    return sorted(p.name for p in folder.iterdir() if is_existing_file(p / f"{p.name}_features.cPickle"))
+    return sorted(_folders_with_features(folder))
+
+
+def _folders_with_features(folder: Path) -> Iterator[str]:
+    return (p.name for p in folder.iterdir() if is_existing_file(p / f"{p.name}_features.cPickle"))
 
 
 def has_people(folder: Path) -> bool:
     """Whether a folder exists and holds features of at least one person, not counting strangers."""
-    return folder.is_dir() and bool(set(folders_with_features(folder)) - {STRANGERS, LEARNED})
+    return folder.is_dir() and any(name not in (STRANGERS, LEARNED) for name in _folders_with_features(folder))
 
 
 def iterate_people(folder: Path) -> Iterator[PersonFeatures]:
     """Load the people of a features folder one at a time, sorted by name, without strangers. Raises InputError."""
-    return (person for person in _iterate_folders(folder) if person.name != STRANGERS)
+    return (person for person in iterate_folders(folder) if person.name != STRANGERS)
 
 
-def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
+LoadPerson = Callable[[Path, str], PersonFeatures]  # of a features folder, by the name of the person's folder
+
+
+def iterate_folders(
+    folder: Path, names: list[str] | None = None, load: LoadPerson | None = None
+) -> Iterator[PersonFeatures]:
     """The people of a features folder and, under the name STRANGERS, the strangers.
 
     Files that cannot be read are left out with a warning, so that they stop nobody else.
+
+    names: the folders to read; None for all. load: reads one; None for `load_person`.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    names = [name for name in folders_with_features(folder) if name != LEARNED]
+    if names is None:
+        names = [name for name in folders_with_features(folder) if name != LEARNED]
     if not set(names) - {STRANGERS}:
         raise InputError(f"{folder} has no features of people: expected <person>/<person>_features.cPickle")
     first = first_known = None  # the first person, and the first with a known extractor
     problems: list[str] = []
     anybody = False
     for spellings in group_spellings(names).values():
-        person = _load_spellings(folder, spellings, problems)
+        person = _load_spellings(folder, spellings, problems, load or load_person)
         if person is None:
             continue
         first = first or person
@@ -266,7 +284,7 @@ def _iterate_folders(folder: Path) -> Iterator[PersonFeatures]:
         warn(f"left out: {problem}")
 
 
-def _load_spellings(folder: Path, names: list[str], problems: list[str]) -> PersonFeatures | None:
+def _load_spellings(folder: Path, names: list[str], problems: list[str], load: LoadPerson) -> PersonFeatures | None:
     """One person's features from all folders whose names are spellings of the same name.
 
     None if no file can be read. problems: gets the reason for each that cannot.
@@ -274,7 +292,7 @@ def _load_spellings(folder: Path, names: list[str], problems: list[str]) -> Pers
     found = []
     for name in names:
         try:
-            found.append(load_person(folder, name))
+            found.append(load(folder, name))
         except (InputError, OSError) as exc:
             problems.append(describe_error(exc))
     for person in found:
@@ -327,7 +345,12 @@ class FeatureSet:
 
 def load_features(folder: Path) -> FeatureSet:
     """Load every person and the strangers of a features folder. Raises InputError."""
-    everyone = list(_iterate_folders(folder))
+    return gather_features(iterate_folders(folder))
+
+
+def gather_features(everyone: Iterable[PersonFeatures]) -> FeatureSet:
+    """People and, under the name STRANGERS, strangers in one matrix."""
+    everyone = list(everyone)
     people = [person for person in everyone if person.name != STRANGERS]
     counts = [len(person.matrix) for person in people]
     return FeatureSet(
@@ -335,7 +358,7 @@ def load_features(folder: Path) -> FeatureSet:
         labels=np.repeat(np.arange(len(people), dtype=np.int32), counts),
         names=[person.name for person in people],
         extractor=next((person.manifest.extractor for person in everyone if person.manifest), None),
-        images=[name for person in people for name in _image_names(person)],
+        images=[name for person in people for name in person.image_names()],
         strangers=next((person.matrix for person in everyone if person.name == STRANGERS), None),
     )
 
@@ -359,7 +382,3 @@ def load_strangers(folder: Path, extractor: str | None, dimension: int) -> np.nd
 def empty_features(dimension: int, extractor: str) -> FeatureSet:
     """The features (0, D) of an extractor when nobody is enrolled yet."""
     return FeatureSet(np.empty((0, dimension), np.float32), np.empty(0, np.int32), [], extractor, [])
-
-
-def _image_names(person: PersonFeatures) -> list[str]:
-    return [image.name for image in person.manifest.images] if person.manifest else [""] * len(person.matrix)
