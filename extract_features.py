@@ -67,6 +67,9 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    from utils.threads import limit_blas
+
+    limit_blas()
     from utils.features.extraction import FeatureStore, embed_people
     from utils.features.extractor import load_extractor
     from utils.features.kept import report_kept

@@ -80,6 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    from utils.threads import limit_blas
+
+    limit_blas()
     from tqdm import tqdm
 
     from utils.faces.photo_search import load_photo_search

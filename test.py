@@ -146,6 +146,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    from utils.threads import limit_blas
+
+    limit_blas()
     from utils.display.window import start_screen_check
 
     finish_screen_check = None if args.headless else start_screen_check()

@@ -16,7 +16,6 @@ import json
 import os
 import sys
 import traceback
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +98,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def verify(options: VerifyOptions) -> int:
     """Compare the two sides and print the answer. Returns the exit status."""
+    from utils.threads import Loading, limit_blas
+
+    limit_blas()
     from utils.faces.photo_search import load_photo_search
     from utils.features.extractor import load_extractor
     from utils.features.feature_files import load_strangers
@@ -106,18 +108,21 @@ def verify(options: VerifyOptions) -> int:
     from utils.recognition.cohort import NormalizedHead
     from utils.recognition.gallery import check_head
     from utils.recognition.photo_comparison import compare_sides, load_side
-    from utils.threads import Loading
 
     paths = (options.first, options.second)
     check_paths(paths, options.output)
-    with closing(Loading(lambda: load_photo_search(options.detector, bool(options.align)))) as loading:
-        head = load_head(options.classification)
-        extractor = load_extractor(options.model, options.precision, engine=options.engine)
-        check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
-        if options.cohort:
-            head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
-        search = loading.result()
-    first, second = (load_side(path, search, options.min_size, extractor.embed) for path in paths)
+    head = load_head(options.classification)
+    loading = Loading(lambda: load_extractor(options.model, options.precision, engine=options.engine))
+    search = load_photo_search(options.detector, bool(options.align))
+    if any(path.is_dir() for path in paths):  # no search of a folder is in vain for want of an extractor
+        loading.result()
+    first, second = (
+        load_side(path, search, options.min_size, lambda chips: loading.result().embed(chips)) for path in paths
+    )
+    extractor = loading.result()
+    check_head(head, extractor.dimension, extractor.fingerprint, "the features of --model come")
+    if options.cohort:
+        head = NormalizedHead(head, load_strangers(options.cohort, extractor.fingerprint, extractor.dimension))
     sides = [first, second]
     for side in sides:
         for message in side.skipped:

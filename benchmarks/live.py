@@ -70,13 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from threadpoolctl import threadpool_limits
+    from utils.threads import limit_blas
 
+    limit_blas()  # as test.py does
     benches = {
         engine: Bench(args.features, args.model, args.classification, args.detect_width, engine)
         for engine in args.engine
     }
-    threadpool_limits(1, "blas")  # as test.py does; it affects the libraries that are loaded by now
     parts: dict[str, Callable[[Bench], dict]] = {
         "video": lambda bench: bench.video(args.video_path),
         "camera": lambda bench: bench.camera(args.visitors),

@@ -11,7 +11,7 @@ from support import run_script
 
 from utils import engine as engine_module
 from utils.cli import InputError
-from utils.engine import choose_engine, compile_network, has_gpu
+from utils.engine import cache_folder, choose_engine, compile_network, compile_once, has_gpu
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
 
@@ -76,6 +76,31 @@ def test_several_threads_may_call_a_network(product_path):
         thread.join()
     for number in range(4):
         np.testing.assert_allclose(results[number], [rows[number] @ WEIGHTS] * 20, atol=1e-5)
+
+
+def test_a_shared_network_is_compiled_once(product_path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = np.random.default_rng(1).normal(size=(5, 64)).astype(np.float32)
+    first = compile_once("a", product_path.read_bytes)
+    np.testing.assert_allclose(first(rows)[0], rows @ WEIGHTS, atol=1e-5)
+    again = compile_once("a", lambda: pytest.fail("it is compiled again"))
+    assert (again.inputs, again.outputs) == (first.inputs, first.outputs)
+    np.testing.assert_array_equal(again(rows)[0], first(rows)[0])
+    (kept,) = cache_folder().iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    damaged = bytearray(kept.read_bytes())
+    damaged[-1] ^= 1
+    kept.write_bytes(damaged)
+    np.testing.assert_array_equal(compile_once("a", product_path.read_bytes)(rows)[0], first(rows)[0])
+    assert kept.read_bytes() != damaged
+
+
+def test_a_shared_network_needs_no_cache(product_path, tmp_path, monkeypatch):
+    rows = np.ones((1, 64), np.float32)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(product_path))  # a file is in the way
+    np.testing.assert_allclose(compile_once("a", product_path.read_bytes)(rows)[1], [[64]])
+    monkeypatch.setattr(engine_module, "cache_folder", lambda: (_ for _ in ()).throw(RuntimeError))
+    np.testing.assert_allclose(compile_once("a", product_path.read_bytes)(rows)[1], [[64]])
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08\x0a" * 500])

@@ -93,7 +93,7 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
             tell("interrupted")
             status = INTERRUPTED
         if is_script:
-            interrupts.end_if_threads_are_left(status)
+            interrupts.end_process(status)
         return status
 
     return wrapped

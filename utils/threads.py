@@ -13,6 +13,15 @@ from utils import interrupts
 Loaded = TypeVar("Loaded")
 
 
+def limit_blas() -> None:
+    """Let NumPy, if it is not imported yet, multiply matrices in one thread.
+
+    Its others spin for a while when they start and after each large product, on the cores that the networks need:
+    with 1,000 people a frame of test.py took twice as long, and verify.py starts 0.05 s later.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahead: int = 64) -> Iterator:
     """Yield function(item) in order, computed by `jobs` threads up to `ahead` items early.
 
@@ -69,7 +78,7 @@ def read_ahead(items: Iterable, ahead: int = 8) -> Iterator:
 
 
 class Loading(Generic[Loaded]):
-    """Loads something in a thread of its own, so that a window stays alive meanwhile."""
+    """Loads something in a thread of its own. The run does not wait for it if it ends before."""
 
     def __init__(self, load: Callable[[], Loaded]):
         self._load = load
@@ -95,10 +104,6 @@ class Loading(Generic[Loaded]):
         if self._error is not None:
             raise self._error
         return self._loaded[0]
-
-    def close(self) -> None:
-        """Let the run end, even if a library is still loading."""
-        interrupts.leave(self._thread)
 
 
 class BackgroundWriter:

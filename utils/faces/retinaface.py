@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from utils import interrupts
-from utils.engine import Network, compile_network
+from utils.engine import Network, compile_once
 from utils.files import package_file
 
 PACKAGE, WEIGHTS_FILE = "retinaface", "weights.py"
@@ -35,7 +35,7 @@ def load_retinaface(threads: int = 0) -> Network:
     threads: how many share the work of one image, 0 for one per processor core. To search several images
     at once, 1 is best (benchmarks/photos.py).
     """
-    return compile_network(_read_weights(), callers=os.cpu_count() or 1 if threads else 1)
+    return compile_once(WEIGHTS_SHA256, _read_weights, callers=os.cpu_count() or 1 if threads else 1)
 
 
 def _read_weights() -> bytes:

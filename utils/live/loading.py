@@ -88,8 +88,6 @@ class StartingRecognizer:
     def close(self) -> None:
         """Stop after the frame in progress. What is still being loaded is left behind."""
         self._loaded.set()
-        if self._loading is not None:
-            self._loading.close()
         for worker in (self._finder, self._background):
             if worker:
                 worker.close()
@@ -103,7 +101,6 @@ def load_behind(
     screen.show(frame, [])
     screen.handle_keys(KEY_WAIT_SECONDS)
     loading = Loading(load)
-    screen.cleanup.callback(loading.close)
     while not (screen.controls.quit or loading.done):
         interrupts.check()
         screen.show(frame, [])

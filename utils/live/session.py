@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 from utils.cli import InputError, counted, summarize
 from utils.display.viewers import Screen
 from utils.faces.detection import DETECTION_SIZE, Detector
@@ -136,9 +134,6 @@ class Session:
         if isinstance(source, PhotoSource):
             self._recognize_photos(source)
             return
-        # After each comparison with a large gallery, NumPy's second thread spins for a while on the core that the
-        # networks need: with 1,000 people a frame took twice as long.
-        self.cleanup.enter_context(threadpool_limits(1, "blas"))
         screen = None if self.options.headless else Screen(LiveControls(), self.cleanup, self.options.mirrored)
         if isinstance(source, LiveSource):
             self._recognize_camera(source, screen)
@@ -199,9 +194,9 @@ class Session:
         options = self.options
         width = options.detect_width or DETECTION_SIZE
         load_search = partial(load_photo_search, options.detector, options.align, width, min_size=options.min_size)
-        with closing(Loading(load_search)) as search:
-            gallery, extractor, _ = self.load_models()
-            return PhotoRecognizer(search.result(), extractor, gallery)
+        search = Loading(load_search)
+        gallery, extractor, _ = self.load_models()
+        return PhotoRecognizer(search.result(), extractor, gallery)
 
     def _load_recognizer(self, threads: int = 0) -> Recognizer:
         return self._load_rest(self._load_detector(threads))
