@@ -12,7 +12,7 @@ import pytest
 from support import DEADLINE, ROOT
 
 from utils import interrupts
-from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, summarize, visible, warn
+from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, local_path, summarize, visible, warn
 
 SCRIPT = """
 import os, signal, sys, threading, time
@@ -112,3 +112,39 @@ def test_names_do_not_command_the_terminal(capsys):
     assert summarize(["a\x07"]) == "  a\\x07"
     warn("two lines\n  a\x1b]0;x\x07")
     assert capsys.readouterr().err == "warning: two lines\n  a\\x1b]0;x\\x07\n"
+
+
+def test_a_path_may_be_an_address(monkeypatch, tmp_path):
+    assert str(file_path("memory://bucket/faces/")) == "memory://bucket/faces"
+    assert file_path(f"file://{tmp_path}") == tmp_path and file_path("c://x") == Path("c:/x")
+    assert isinstance(file_path("rtsp://host/cam"), Path)  # for --camera, which says so
+    for text, message in {
+        "s4://bucket": "no storage is known for addresses with s4://",
+        "ftp://ada:secret@host/faces": "must not hold a password",
+        "sftp://ada:se/cret@host/faces": "must not hold a password",
+    }.items():
+        with pytest.raises(argparse.ArgumentTypeError, match=message) as caught:
+            file_path(text)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(argparse.ArgumentTypeError, match="on this machine"):
+        local_path("memory://bucket/events.jsonl")
+    assert local_path("events.jsonl") == Path("events.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("missing", "address", "command"),
+    [
+        ("gcsfs", "gs://bucket", "pip install gcsfs"),
+        ("s3fs", "s3://bucket", "pip install -r requirements-cluster.txt"),
+        ("upath", "s3://bucket", "pip install -r requirements-cluster.txt"),
+    ],
+)
+def test_a_missing_package_of_a_storage_is_named(missing, address, command, monkeypatch):
+    from fsspec.registry import _registry
+
+    monkeypatch.delitem(_registry, "s3", raising=False)
+    for name in [name for name in sys.modules if name.split(".")[0] == missing or name == "utils.stored_path"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(argparse.ArgumentTypeError, match=command):
+        file_path(address)

@@ -7,6 +7,7 @@ with 130 after Ctrl-C, SIGTERM or SIGHUP, with finished work saved. A traceback 
 import argparse
 import functools
 import os
+import re
 import sys
 import tomllib
 import unicodedata
@@ -14,16 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from utils import interrupts
+from utils.storage import UNFINISHED, StorageError, is_remote
 from utils.telemetry import disable_telemetry
 
 INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
-UNFINISHED = ".unfinished-"  # prefix of the temporary files of utils.files
 _CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of separators of lines
 MAX_SHOWN = 100  # characters of a value from a file that a message repeats: hostile ones fill the screen
 ENGINES = ("auto", "openvino", "keras")  # what networks run on: see utils.engine.choose_engine
 PRECISIONS = ("float32", "bfloat16")  # number types that networks compute with
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
-
+STREAMS = ("http", "https", "rtsp", "rtsps", "rtmp", "rtp", "udp", "tcp", "mms")  # addresses of cameras, not of folders
+PASSWORD = r"://[^/@]*:(?!\d+/)[^@]*@"  # name:password@ in an address; a number is a port
 
 hidden_stderr: list[int] = []  # descriptors of stderr where `quiet_stderr` of utils.keras_models has hidden it
 
@@ -120,6 +122,8 @@ def _failure_status(exc: Exception) -> int:
     if isinstance(exc, BrokenPipeError):  # the reader, such as `| head`, has closed the pipe
         _leave_stdout()
         return 0
+    if isinstance(exc, StorageError):
+        return _fail(str(exc))
     if isinstance(exc, InputError | OSError):
         return _fail(describe_error(exc))
     if isinstance(exc, MemoryError):  # numpy says how much it asked for; Python says nothing
@@ -132,8 +136,9 @@ def describe_error(error: InputError | OSError) -> str:
     if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
         return str(error)
     # A failed rename of a temporary file has two names.
-    path = Path(os.fsdecode(error.filename if error.filename2 is None else error.filename2))
-    return f"{error.strerror}: {path.parent if path.name.startswith(UNFINISHED) else path}"
+    path = os.fsdecode(error.filename if error.filename2 is None else error.filename2)
+    folder, name = os.path.split(path)
+    return f"{error.strerror}: {folder or os.curdir if name.startswith(UNFINISHED) else path}"
 
 
 def _fail(message: str) -> int:
@@ -205,14 +210,42 @@ def bounded(kind: type, low: float, high: float = float("inf")) -> Callable[[str
 
 
 def file_path(text: str) -> Path:
-    """An argparse type: a path. An empty one is refused: most likely a shell variable was not set.
+    """An argparse type: a path, or with "://" an address. An empty one is refused: a shell variable was not set.
 
     A leading `~` is the home folder: no shell expands the one in `--faces_path=~/faces`.
     """
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
+    scheme = re.match(r"([a-z][\w+.-]+)://", text, re.IGNORECASE)
+    if scheme and scheme[1].lower() not in STREAMS:
+        return _path_at_address(scheme[1].lower(), text)
     # Path.expanduser would also expand ./~, which is a folder of this name.
     return Path(os.path.expanduser(text))
+
+
+def _path_at_address(scheme: str, text: str) -> Path:
+    """A file:// address is a path, any other a StoredPath, which has the methods of one."""
+    if scheme in ("file", "local"):
+        return Path(text.partition("://")[2])
+    if re.search(PASSWORD, text):  # it would show in messages, in the list of processes and in what train.py writes
+        raise argparse.ArgumentTypeError("must not hold a password: give it in the environment (docs/scale.md)")
+    try:
+        from utils.stored_path import stored_path
+
+        return stored_path(text)  # type: ignore[return-value]
+    except ImportError:
+        needed = f"{scheme}:// needs more packages: `pip install -r requirements-cluster.txt`"
+        raise argparse.ArgumentTypeError(needed) from None
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def local_path(text: str) -> Path:
+    """An argparse type: a path on this machine, for what is not written or read as a whole."""
+    path = file_path(text)
+    if is_remote(path):
+        raise argparse.ArgumentTypeError("must be on this machine, not at an address")
+    return path
 
 
 def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help: str) -> None:

@@ -1,4 +1,7 @@
-"""Files that survive crashes: written completely or not at all, and verified by checksum."""
+"""Files that survive crashes: written completely or not at all, and verified by checksum.
+
+The paths may be addresses (utils.storage), which know no permissions and need no temporary files.
+"""
 
 import contextlib
 import errno
@@ -15,7 +18,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from utils.cli import UNFINISHED, InputError
+from utils.cli import InputError
+from utils.storage import UNFINISHED, as_path, is_remote
 
 STALE_SECONDS = 24 * 3600  # no run leaves a file that it writes alone for so long: what is older was left by a kill
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # from file systems such as FAT
@@ -27,12 +31,17 @@ os.umask(_UMASK)
 
 @contextlib.contextmanager
 def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it replaces `path` if the block succeeds.
+    """Yield a temporary path, beside `path` or for an address anywhere; it replaces `path` if the block succeeds.
 
     A crash, a full disk or Ctrl-C leaves the old file unchanged. The temporary file keeps the suffix, because
     Keras and OpenCV choose the format by it. private: only the owner may read a new file, and a new folder for it;
     a file that is replaced keeps its permissions. An OSError without a file name gets the path's.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (temporary := Path(folder, f"file{path.suffix}"))
+            path.upload(temporary)  # type: ignore[attr-defined]
+        return
     path = Path(path)
     temporary = _make_temporary(path, private)
     try:
@@ -102,6 +111,8 @@ def write_new(paths: Iterable[Path], data: bytes) -> Path:
     """
     paths = iter(paths)
     first = next(paths)
+    if is_remote(first):
+        return _create_at_address(itertools.chain([first], paths), data)
     temporary = _make_temporary(first, private=True)
     try:
         with open(temporary, "wb") as file:
@@ -116,8 +127,18 @@ def write_new(paths: Iterable[Path], data: bytes) -> Path:
         temporary.unlink(missing_ok=True)
 
 
+def _create_at_address(paths: Iterable[Path], data: bytes) -> Path:
+    for path in paths:
+        with contextlib.suppress(FileExistsError):
+            path.create(data)  # type: ignore[attr-defined]
+            return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
 def take_free_name(file: Path, paths: Iterable[Path]) -> Path:
     """Give a file a second name: the first of these that no file has. No other process can take the same."""
+    if is_remote(file):
+        return _create_at_address(paths, file.read_bytes())
     for path in paths:
         try:
             os.link(file, path)
@@ -156,9 +177,9 @@ def make_folder(path: Path, private: bool = False) -> None:
 
     private: only the owner may open the folders that are made. Existing ones keep their permissions.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
-        if private and not path.is_dir():
+        if private and not is_remote(path) and not path.is_dir():
             make_folder(path.parent, private)
             path.mkdir(mode=0o700, exist_ok=True)
         path.mkdir(parents=True, exist_ok=True)
@@ -174,6 +195,14 @@ def is_existing_file(path: Path) -> bool:
         return False
 
 
+def is_existing_folder(path: Path) -> bool:
+    """Whether a folder exists, as for `is_existing_file`."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def one_spelling(name: str) -> str:
     """A name with composed letters (NFC). macOS writes é as e and an accent (NFD), which looks the same."""
     return unicodedata.normalize("NFC", name)
@@ -181,14 +210,13 @@ def one_spelling(name: str) -> str:
 
 def spellings(folder: Path, name: str) -> list[Path]:
     """The subfolders called `name` that exist, first in this spelling, then in NFC and NFD."""
-    # Path.is_dir would raise OSError for a spelling that is too long for the file system.
     names = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
-    return [path for path in (Path(folder) / spelling for spelling in names) if os.path.isdir(path)]
+    return [path for path in (as_path(folder) / spelling for spelling in names) if is_existing_folder(path)]
 
 
 def subfolder(folder: Path, name: str) -> Path:
     """The subfolder called `name`, in the spelling that it has on disk if there is one."""
-    path = Path(folder) / name
+    path = as_path(folder) / name
     return path if name.isascii() else next(iter(spellings(folder, name)), path)
 
 
@@ -202,6 +230,9 @@ def group_spellings(names: Iterable[str]) -> dict[str, list[str]]:
 
 def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
     """Write a file atomically. private: see `atomic_path`."""
+    if is_remote(path):
+        path.write_bytes(data)
+        return
     with atomic_path(path, private) as temporary:
         temporary.write_bytes(data)
 
@@ -231,7 +262,7 @@ def _without_nan(value: object) -> object:
 
 def read_json(path: Path) -> dict:
     """Read a JSON object. Raises InputError if the file contains anything else."""
-    return parse_json(Path(path).read_bytes(), path)
+    return parse_json(as_path(path).read_bytes(), path)
 
 
 def parse_json(data: bytes, path: str | Path) -> dict:
@@ -262,7 +293,7 @@ def sha256(data: bytes) -> str:
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal, without reading it into memory at once."""
-    with open(path, "rb") as file:
+    with as_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
