@@ -40,7 +40,7 @@ def end_process(status: int) -> None:
     That takes 0.05 s and more with OpenVINO, and crashes if a thread is still inside of one. Threads that are no
     daemons are waited for, and what is registered with `atexit` runs, as at every end of Python.
     """
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # the reader has closed the pipe
