@@ -40,6 +40,7 @@ from utils.cli import (
     file_path,
     script_parser,
 )
+from utils.threads import limit_blas
 
 if TYPE_CHECKING:
     from utils.capture.collector import Collector
@@ -105,8 +106,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    from utils.threads import limit_blas
-
     limit_blas()
     from utils.display.window import start_screen_check
     from utils.media.sources import is_mirrored, open_source

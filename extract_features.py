@@ -25,6 +25,7 @@ from utils.cli import (
     summarize,
     warn,
 )
+from utils.threads import limit_blas
 
 if TYPE_CHECKING:
     from utils.features.extraction import PersonWork
@@ -67,8 +68,6 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.threads import limit_blas
-
     limit_blas()
     from utils.features.extraction import FeatureStore, embed_people
     from utils.features.extractor import load_extractor

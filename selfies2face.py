@@ -28,6 +28,7 @@ from utils.cli import (
     script_parser,
     summarize,
 )
+from utils.threads import limit_blas, map_ahead
 
 if TYPE_CHECKING:
     from utils.media.albums import Album
@@ -80,8 +81,6 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.threads import limit_blas
-
     limit_blas()
     from tqdm import tqdm
 
@@ -89,7 +88,6 @@ def main(argv: list[str] | None = None) -> int:
     from utils.files import make_folder
     from utils.media.albums import check_has_photos, read_album, report_unread
     from utils.recognition.photo_conversion import PhotoConverter, choose_faces
-    from utils.threads import map_ahead
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
         raise InputError(f"--faces_path {args.faces_path} is the folder of the selfies: choose another for the faces")

@@ -36,6 +36,7 @@ from utils.cli import (
     script_parser,
     warn,
 )
+from utils.threads import limit_blas
 
 MIN_SIZE = 20  # pixels
 
@@ -146,8 +147,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    from utils.threads import limit_blas
-
     limit_blas()
     from utils.display.window import start_screen_check
 

@@ -32,6 +32,7 @@ from utils.cli import (
     summarize,
     warn,
 )
+from utils.threads import Loading, limit_blas
 
 if TYPE_CHECKING:
     from utils.recognition.photo_comparison import Comparison, Side
@@ -98,8 +99,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def verify(options: VerifyOptions) -> int:
     """Compare the two sides and print the answer. Returns the exit status."""
-    from utils.threads import Loading, limit_blas
-
     limit_blas()
     from utils.faces.photo_search import load_photo_search
     from utils.features.extractor import load_extractor
