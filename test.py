@@ -27,9 +27,10 @@ from utils.cli import (
     InputError,
     add_detection_arguments,
     add_engine_flags,
+    add_gallery_rule,
     add_give_up,
     add_mirror_switch,
-    add_normalize_switch,
+    add_model_arguments,
     bounded,
     clean_exit,
     file_path,
@@ -38,19 +39,24 @@ from utils.cli import (
 )
 from utils.threads import limit_blas
 
-MIN_SIZE = 20  # pixels
-
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    _add_model_arguments(parser)
+    parser.add_argument("-f", "--features", required=True, type=file_path, help="folder that extract_features.py wrote")
+    add_model_arguments(parser)
     _add_source_arguments(parser)
     parser.add_argument("--headless", action="store_true", help="open no window")
     add_mirror_switch(parser)
     _add_output_arguments(parser)
-    _add_decision_arguments(parser)
+    add_gallery_rule(parser)
+    parser.add_argument(
+        "--learn_strangers",
+        action="store_true",
+        help="keep the features, never the pictures, of strangers who come by, in _learned in the features folder: "
+        "who looks too much like them has to look the more like a person to get the name",
+    )
     add_engine_flags(parser)
-    add_detection_arguments(parser, MIN_SIZE)
+    add_detection_arguments(parser)
     parser.add_argument(
         "--detect_width",
         type=bounded(int, 64),
@@ -58,15 +64,6 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: 640, for photos 1280)",
     )
     return parser
-
-
-def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--features", required=True, type=file_path, help="folder that extract_features.py wrote")
-    parser.add_argument("-m", "--model", required=True, type=file_path, help="extractor that made the features")
-    parser.add_argument("-c", "--classification", required=True, type=file_path, help="head that train.py saved")
-    add_normalize_switch(
-        parser, help="1: normalize for a head of the original recipe; heads that train.py saved need no flag"
-    )
 
 
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,27 +101,6 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--unknown_dir",
         type=file_path,
         help="folder for the best chip of each face that was never named and seen in three frames or more",
-    )
-
-
-def _add_decision_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--threshold",
-        type=bounded(float, 0, 1),
-        help="probability above which a face is accepted, 0-1 (default: the head's own, which rises with the number "
-        "of enrolled people so that strangers are not named more often)",
-    )
-    parser.add_argument(
-        "--min_votes",
-        type=bounded(float, 0, 1),
-        help="share of a person's images, 0-1; more than this must accept (default: the head's own, else no vote). "
-        "The original recipe's rule is --threshold 0.8 --min_votes 0.85",
-    )
-    parser.add_argument(
-        "--learn_strangers",
-        action="store_true",
-        help="keep the features, never the pictures, of strangers who come by, in _learned in the features folder: "
-        "who looks too much like them has to look the more like a person to get the name",
     )
 
 

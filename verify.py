@@ -24,6 +24,7 @@ from utils.cli import (
     InputError,
     add_detection_arguments,
     add_engine_flags,
+    add_model_arguments,
     bounded,
     clean_exit,
     counted,
@@ -37,7 +38,6 @@ from utils.threads import Loading, limit_blas
 if TYPE_CHECKING:
     from utils.recognition.photo_comparison import Comparison, Side
 
-MIN_SIZE = 20  # pixels
 EXIT_SAME, EXIT_DIFFERENT, EXIT_ERROR = 0, 1, 2
 
 
@@ -64,8 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("first", type=file_path, metavar="A", help="photo, or folder with photos of one person")
     parser.add_argument("second", type=file_path, metavar="B", help="photo or folder to compare it with")
-    parser.add_argument("-m", "--model", required=True, type=file_path, help="extractor saved by network.py")
-    parser.add_argument("-c", "--classification", required=True, type=file_path, help="head saved by train.py")
+    add_model_arguments(parser)
     parser.add_argument(
         "--threshold",
         type=bounded(float, 0, 1),
@@ -81,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=file_path, help="picture of both sides and the answer to write, .png or .jpg")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a sentence")
     add_engine_flags(parser)
-    add_detection_arguments(parser, MIN_SIZE)
+    add_detection_arguments(parser)
     return parser
 
 

@@ -18,6 +18,7 @@ ALLOWED = {
     "display": {"media"},
     "capture": {"display", "faces", "media"},
     "live": {"recognition", "heads", "features", "faces", "display", "media"},
+    "finding": {"live", "recognition", "heads", "features", "faces", "display", "media"},
     "evaluation": {"recognition", "heads", "features", "faces", "media"},
     "synthetic": {"media"},
     "export": {"recognition", "heads", "features", "networks", "faces", "media", "synthetic"},

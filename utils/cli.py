@@ -23,6 +23,7 @@ _CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and
 MAX_SHOWN = 100  # characters of a value from a file that a message repeats: hostile ones fill the screen
 ENGINES = ("auto", "openvino", "keras")  # what networks run on: see utils.engine.choose_engine
 PRECISIONS = ("float32", "bfloat16")  # number types that networks compute with
+MIN_SIZE = 20  # pixels; faces that are smaller are not recognized
 UNLIMITED = 1 << 16  # pixels; a search size that no JPEG exceeds
 STREAMS = ("http", "https", "rtsp", "rtsps", "rtmp", "rtp", "udp", "tcp", "mms")  # addresses of cameras, not of folders
 PASSWORD = r"://[^/@]*:(?!\d+/)[^@]*@"  # name:password@ in an address; a number is a port
@@ -293,6 +294,31 @@ def summarize(items: list[str], limit: int = 20) -> str:
     return "\n".join(shown)
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--model` and `--classification`, which are required."""
+    parser.add_argument("-m", "--model", required=True, type=file_path, help="extractor saved by network.py")
+    parser.add_argument("-c", "--classification", required=True, type=file_path, help="head saved by train.py")
+
+
+def add_gallery_rule(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the rule that names a face: see utils.recognition.gallery.Gallery."""
+    parser.add_argument(
+        "--threshold",
+        type=bounded(float, 0, 1),
+        help="probability above which a face is accepted, 0-1 (default: the head's own, which rises with the number "
+        "of enrolled people so that strangers are not named more often)",
+    )
+    parser.add_argument(
+        "--min_votes",
+        type=bounded(float, 0, 1),
+        help="share of a person's images, 0-1; more than this must accept (default: the head's own, else no vote). "
+        "The original recipe's rule is --threshold 0.8 --min_votes 0.85",
+    )
+    add_normalize_switch(
+        parser, help="1: normalize for a head of the original recipe; heads that train.py saved need no flag"
+    )
+
+
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--engine` and `--precision`: what the extractor runs on."""
     parser.add_argument(
@@ -310,7 +336,7 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_detection_arguments(parser: argparse.ArgumentParser, min_size: int) -> None:
+def add_detection_arguments(parser: argparse.ArgumentParser, min_size: int = MIN_SIZE) -> None:
     """Add the flags that choose the detector, the smallest face and the crop."""
     parser.add_argument(
         "--detector",

@@ -14,7 +14,7 @@ import numpy as np
 from utils.cli import InputError, describe_error
 from utils.faces.alignment import face_chip
 from utils.files import make_folder
-from utils.live.events import STDOUT, EventLog, event_line
+from utils.live.events import STDOUT, EventLog, as_utf8, event_line
 from utils.media.camera import Camera
 from utils.media.images import png_name, write_image
 from utils.media.sources import PhotoSource, Source
@@ -24,6 +24,7 @@ from utils.recognition.recognizer import NamedFace, Recognizer
 if TYPE_CHECKING:
     from utils.media.video_output import VideoOutput
 
+TIME_FORMAT = "%Y%m%d_%H%M%S_%f"  # in names of files
 MIN_SIGHTINGS = 3  # frames that show an unknown face, or it is not saved: fewer are often not a face at all
 
 
@@ -68,6 +69,9 @@ class Outputs:
         self.folder: Path | None = None  # for annotated photos
         self.video: VideoOutput | None = None  # of annotated frames
         self.events: EventLog | None = None
+        # In the first event line, for find.py. The start is in the names of unknown faces, too.
+        self.run = {"started": f"{datetime.now():{TIME_FORMAT}}", "source": as_utf8(source.name)}
+        self._told_run = False
         if output and isinstance(source, PhotoSource):
             self.folder = output
         elif output:
@@ -91,12 +95,14 @@ class Outputs:
     def write_event(self, frame: Frame, faces: list[NamedFace], latency: float | None = None) -> None:
         """Write a frame's event line. latency: see event_line."""
         if self.events:
-            self.events.write(event_line(frame, faces, latency))
+            run = {} if self._told_run else {"run": self.run}
+            self.events.write(event_line(frame, faces, latency) | run)
+            self._told_run = True
 
 
 def save_snapshot(folder: Path, picture: np.ndarray) -> str:
     """Save what a window shows, RGB uint8 (H, W, 3). Returns what to tell the user."""
-    path = folder / f"snapshot_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
+    path = folder / f"snapshot_{datetime.now():{TIME_FORMAT}}.png"
     try:
         write_image(path, picture, private=True)
     except (InputError, OSError) as exc:
@@ -115,12 +121,12 @@ class _UnknownFace:
 class UnknownFaces:
     """Saves the best chip of every face that is never named as a PNG file, when its track ends."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, started: str):
+        """started: when the run started, as in its first event line."""
         make_folder(folder, private=True)  # fail early
-        self.folder = folder
+        self.folder, self.started = folder, started
         self.by_track: dict[int, _UnknownFace] = {}  # the faces in sight, and those that were a moment ago
         self.saved = 0
-        self.stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
 
     def __call__(self, recognizer: Recognizer) -> None:
         """Look at the tracks in the newest frame: a listener of the recognizer."""
@@ -138,7 +144,7 @@ class UnknownFaces:
         for track_id in sorted(track_ids):
             face = self.by_track.pop(track_id)
             if face.chip is not None and face.sightings >= MIN_SIGHTINGS:
-                write_image(self.folder / f"unknown_{self.stamp}_{track_id}.png", face.chip, private=True)
+                write_image(self.folder / f"unknown_{self.started}_{track_id}.png", face.chip, private=True)
                 self.saved += 1
 
     def save(self) -> int:

@@ -212,7 +212,7 @@ class Session:
         gallery, extractor, stored = self.load_models()
         recognizer = Recognizer(detect, extractor, gallery, start_score(options.detector))
         if options.unknown_dir:
-            unknown = UnknownFaces(options.unknown_dir)
+            unknown = UnknownFaces(options.unknown_dir, self.outputs.run["started"])
             recognizer.listeners.append(unknown)
             self.cleanup.callback(unknown.save)
         if options.learn_strangers:
@@ -225,6 +225,7 @@ class Session:
     def _begin(self, recognizer: Recognizer, screen: Screen[AnyLiveControls] | None) -> None:
         """Do what the first frame needs, once the models are loaded."""
         options = self.options
+        self.outputs.run["extractor"] = recognizer.extractor.fingerprint
         if screen:
             screen.controls.loading = False
         if screen and options.faces_path:

@@ -135,7 +135,7 @@ class Summary:
             median, high = np.percentile(self.latencies, (50, 95)) * 1000
             lines.append(f"  camera to name: median {median:.0f} ms, 95% within {high:.0f} ms")
         for name, person in self.people.items():
-            times = f"from {_minutes(person.first)} to {_minutes(person.last)}"
+            times = f"from {minutes(person.first)} to {minutes(person.last)}"
             lines.append(f"  {visible(name)}: {counted(person.count, 'frame')}, {times}, {_sure(person)}")
         if self.never_named:
             lines.append(f"  {counted(self.never_named, 'face')} never named")
@@ -196,6 +196,7 @@ def _sure(person: _Person) -> str:
     return f"{min(person.score, 0.99):.0%} sure{kind}"  # comparing faces cannot give certainty
 
 
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+def minutes(seconds: float) -> str:
+    """A time in a video: "1:02.5"."""
+    whole, rest = divmod(seconds, 60)
+    return f"{int(whole)}:{rest:04.1f}"

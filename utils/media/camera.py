@@ -28,6 +28,7 @@ class LiveSource:
     """A source that does not wait for its reader: a thread reads it and keeps only the newest frame."""
 
     live = True
+    name = "camera"  # what the source is called in event lines
 
     def __init__(self, rate: float, size_wh: tuple[int, int], clock: Callable[[], float] = time.monotonic):
         self.rate = rate  # frames a second, as declared
@@ -209,7 +210,7 @@ class PacedVideo(LiveSource):
     """A video file played in real time, as if a camera were filming it: a slow consumer skips frames."""
 
     def __init__(self, path: Path):
-        self._source = VideoSource(path)
+        self._source, self.name = VideoSource(path), str(path)
         super().__init__(self._source.rate, declared_size(self._source.capture))
 
     def _read_frames(self) -> None:

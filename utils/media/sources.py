@@ -23,6 +23,7 @@ class PhotoSource:
     def __init__(self, path: Path):
         if not path.exists():
             raise InputError(f"{path} does not exist")
+        self.name = str(path)
         self.single = not path.is_dir()
         self.paths = [path] if self.single else list_images(path)
         self.unread = [] if self.single else list_unread(path)  # what a folder holds besides photos

@@ -47,7 +47,7 @@ class VideoSource:
     def __init__(self, path: Path):
         if path.is_dir() or not path.exists():
             raise InputError(f"{path} is a folder, not a video" if path.is_dir() else f"{path} does not exist")
-        self.path = path
+        self.path, self.name = path, str(path)
         self._copy = copy_pipe(path) if is_pipe(path) else None
         # A relative path such as "Interview: Ada.mp4" would be an address of the protocol "Interview".
         self._file = Path(f"/dev/fd/{self._copy.fileno()}") if self._copy else path.absolute()  # what is read

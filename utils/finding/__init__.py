@@ -1,0 +1,1 @@
+"""find.py: who is in a photo, and where and when was this face seen."""
