@@ -113,6 +113,8 @@ def model_lines(suite: dict[str, Path], photo: Path, out: Path) -> Iterator[tupl
     extractor, head = ["--model", suite["extractor"]], ["--classification", suite["head"]]
     yield "verify", [photo, photo, *extractor, "--classification"]
     yield "verify", [photo, photo, *head, "--model"]
+    yield "find", [photo, "--unknown_dir", photo.parent, *extractor, "--classification"]
+    yield "find", [photo, "--unknown_dir", photo.parent, *head, "--model"]
     yield "extract_features", ["--faces_path", suite["faces"], "--features", out / "features", "--model_path"]
     yield "selfies2face", ["--face_selfies", album, "--faces_path", out / "faces", "--largest", "--model_path"]
     words = ["--features", suite["features"], "--image_path", photo, "--headless"]
@@ -179,6 +181,7 @@ def feature_lines(suite: dict[str, Path], features: Path, out: Path) -> Iterator
     yield "train", ["--features_path", features, "--output_model", out / "head", "--epochs", 1]
     models = ["--model", suite["extractor"], "--classification", suite["head"]]
     yield "test", ["--features", features, *models, "--image_path", photo, "--headless"]
+    yield "find", [photo, "--features", features, *models]
     yield "evaluate", ["--features_path", features, "--classification", suite["head"], "--bootstrap", 20]
     yield (
         "extract_features",
@@ -241,6 +244,17 @@ def test_bad_settings_are_one_line(features, suite, run, tally, tmp_path):
         told = one_line(ended, str(head)) or (ended.status == 0 and "describes another head" in ended.err)
         tally.bad_inputs([name], [name] if told else [])
         assert told, ended
+
+
+def test_bad_events_are_one_line(suite, run, tally, tmp_path):
+    photo = tmp_path / "good.png"
+    write_image(photo, good_photo())
+    events = tmp_path / "events.jsonl"
+    for name, data in BAD_JSON.items():
+        events.write_bytes(data)
+        told = one_line(run("find", photo, *recognize(suite), "--events", events), str(events))
+        tally.bad_inputs([name], [name] if told else [])
+        assert told, name
 
 
 PAIRS = {

@@ -168,6 +168,34 @@ def test_verify_answers_or_names_each_photo(photos, unchanged, suite, run, tally
     assert set(answered) == {"two faces.png", os.fsdecode(LONGEST_NAME)}
 
 
+def test_find_searches_for_the_good_photos(photos, unchanged, suite, run, tally):
+    ended = run("find", photos.folder, *recognize(suite), "--json")
+    answer = json.loads(ended.out)
+    people = {os.path.basename(photo["photo"]): photo["faces"] for photo in answer["photos"]}
+    lost = [name for name in photos.faces if not people.get(name)]
+    named = [name for name in photos.nobody if name in people or ended.names(name)]
+    tally.bad_inputs(photos.nobody, named)
+    tally.good_images(photos.faces, lost)
+    assert ended.status == 0 and not lost and set(named) == set(photos.nobody)
+    assert len(people) + len(answer["unreadable"]) == len(photos.photos)
+    assert [face["name"] for face in people[GOOD]] == ["person 1"]
+    text = "\n".join(answer["not_read"])
+    assert all(f"{name}: " in text for name in photos.special) and all(name in text for name in OTHER_FILES)
+
+
+def test_find_searches_among_bad_pictures(photos, suite, run, tally, tmp_path):
+    shutil.copytree(photos.folder, tmp_path / "unknown", symlinks=True, ignore=lambda *_: photos.special)
+    words = ["--unknown_dir", tmp_path / "unknown", *recognize(suite)[2:], "--json"]
+    ended = run("find", photos.folder / GOOD, *words)
+    answer = json.loads(ended.out)
+    found = {os.path.basename(seen["chip"]) for face in answer["photos"][0]["faces"] for seen in face["seen"]}
+    named = [name for name in photos.nobody if ended.names(name)]
+    tally.bad_inputs(named, named)
+    assert ended.status == 0 and GOOD in found and named and not found & set(named)
+    assert answer["unknown_faces"] + len(answer["unknown_unreadable"]) == len(photos.photos)
+    assert run("find", photos.folder / GOOD, *words).out == ended.out
+
+
 def recognize(suite, *words: object) -> list:
     return ["--features", suite["features"], "--model", suite["extractor"], "--classification", suite["head"], *words]
 

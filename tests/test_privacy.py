@@ -95,6 +95,8 @@ def test_no_script_talks_to_anybody(counted_bytes, tmp_path):
     run_traced(
         tmp_path, "verify.py", photos / "person 0", photos / "person 1", *recognize, "--output", tmp_path / "a.png"
     )
+    words = ["--features", features, *recognize, "--unknown_dir", faces / "person 1"]
+    run_traced(tmp_path, "find.py", photos / "person 0", *words)
     source = ["--image_path", photos / "person 0", "--headless", "--output", tmp_path / "out"]
     run_traced(tmp_path, "test.py", "--features", features, *recognize, *source)
 

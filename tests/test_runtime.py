@@ -61,6 +61,7 @@ def test_the_desk_runs_without_tensorflow(tmp_path):
         ("extract_features.py", "--faces_path", faces, "--model_path", models[1], "--features", features),
         ("test.py", "--features", features, *models, "--video_path", video, "--headless", "--events", events),
         ("verify.py", photos[0], photos[1], *models),
+        ("find.py", photos[0], "--features", features, *models, "--events", events),
     ]
     for run in runs:
         ended = run_alone(*run)

@@ -23,7 +23,7 @@ from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
 
 SCRIPTS = ("network", "extract_features", "compute_mean", "train", "test", "capture", "selfies2face", "evaluate")
-SCRIPTS += ("verify", "demo", "export", "pack")
+SCRIPTS += ("verify", "find", "demo", "export", "pack")
 
 # As the original recipe's users typed them, except for the paths, with the meaning of each.
 COMMAND_LINES = [

@@ -24,6 +24,7 @@ def command_line(script: str, suite: dict, folder) -> tuple:
         write_clip(folder / "clip.mp4", [webcam_view()] * 4)
     return {
         "verify": (photos[0], photos[1], *models),
+        "find": (photos[0], "-f", suite["features"], *models),
         "test": ("-f", suite["features"], *models, "-i", photos[0], "--headless"),
         "extract_features": ("-p", suite["faces"], "-m", suite["extractor"], "-f", folder / "features"),
         "capture": ("-o", folder / "ada", "-v", folder / "clip.mp4", "--headless", "--every", 1),
@@ -37,6 +38,7 @@ def command_line(script: str, suite: dict, folder) -> tuple:
     ("script", "needed"),
     [
         ("verify", set()),
+        ("find", set()),
         ("test", set()),
         ("extract_features", set()),
         ("capture", {"dlib"}),  # compares the faces that it saves
