@@ -12,7 +12,7 @@ from utils.recognition.gallery import Decision, decide
 from utils.recognition.naming import (
     FIRST_OBSERVATIONS,
     MAX_OBSERVATIONS,
-    NAMED_INTERVAL,
+    SETTLED_INTERVAL,
     UNKNOWN_INTERVAL,
     add_observation,
     combined_log_odds,
@@ -113,6 +113,11 @@ def test_when_a_face_is_due_for_an_observation():
     assert not is_due(track, last + 0.05) and is_due(track, last + 0.15)
     named = track_with(*[[0.99, 0.1]] * FIRST_OBSERVATIONS)
     last = named.observations[-1].time
-    assert not is_due(named, last + UNKNOWN_INTERVAL + 0.01) and is_due(named, last + NAMED_INTERVAL)
+    assert not is_due(named, last + UNKNOWN_INTERVAL + 0.01) and is_due(named, last + SETTLED_INTERVAL)
     named.uncertain = True
     assert is_due(named, last)
+    stranger = track_with(*[[0.1, 0.1]] * MAX_OBSERVATIONS)
+    last = stranger.observations[-1].time
+    assert not is_due(stranger, last + UNKNOWN_INTERVAL + 0.01) and is_due(stranger, last + SETTLED_INTERVAL)
+    stranger.face = replace(stranger.face, quality=0.9)  # comes nearer
+    assert is_due(stranger, last + 0.15)

@@ -16,7 +16,7 @@ HALF_LIFE = 10.0  # seconds after which an observation has half its weight
 MIN_WEIGHT = 0.01  # added to every quality, so that even the worst observation counts a little
 SAME_VIEW_SECONDS = 0.2  # observations this close show nearly the same picture and share one weight
 MIN_INTERVAL = 0.1  # seconds between two observations of a face, after the first few
-UNKNOWN_INTERVAL, NAMED_INTERVAL = 0.2, 1.0  # seconds after which a face is observed again in any case
+UNKNOWN_INTERVAL, SETTLED_INTERVAL = 0.2, 1.0  # seconds after which a face is observed again in any case
 BETTER_QUALITY = 1.2  # times the best quality so far: worth another observation
 CURRENT_NAME_BONUS = 2.0  # log odds by which a face's current name is ahead of others
 CLEAR_MARGIN = 1.0  # log odds above the threshold at which one observation is enough for a first name
@@ -36,7 +36,9 @@ def is_due(track: Track, now: float) -> bool:
     if len(track.observations) < FIRST_OBSERVATIONS or track.uncertain or track.contradictions:
         return True
     elapsed = now - track.observations[-1].time
-    if elapsed >= (NAMED_INTERVAL if track.name else UNKNOWN_INTERVAL):
+    # A face that has stayed unknown so long is a stranger's, or too bad to name until it becomes better.
+    settled = track.name or len(track.observations) == MAX_OBSERVATIONS
+    if elapsed >= (SETTLED_INTERVAL if settled else UNKNOWN_INTERVAL):
         return True
     best_quality = max(observation.quality for observation in track.observations)
     return elapsed >= MIN_INTERVAL and track.face.quality >= BETTER_QUALITY * best_quality
