@@ -17,7 +17,7 @@ The exit status is 0 whether or not anybody was found, and 2 for an error.
 import argparse
 import json
 import sys
-from contextlib import ExitStack, closing, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from utils.cli import (
     script_parser,
     warn,
 )
+from utils.threads import Loading, limit_blas
 
 if TYPE_CHECKING:
     from utils.features.extractor import Extractor
@@ -109,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def find(options: FindOptions) -> "Report":
     """Search for every face of the photos. Raises InputError if there is nothing to search, or no readable photo."""
+    limit_blas()
     from utils.faces.photo_search import load_photo_search
     from utils.finding.chips import check_chips
     from utils.finding.photos import find_faces, list_photos, name_faces
@@ -116,16 +118,15 @@ def find(options: FindOptions) -> "Report":
     from utils.finding.search import find_sightings
     from utils.finding.sightings import check_events
     from utils.live.loops import show_progress
-    from utils.threads import Loading
 
     paths, unread = list_photos(options.photos)
     if options.unknown_dir:
         check_chips(options.unknown_dir)
     for path in options.events:
         check_events(path)
-    with closing(Loading(lambda: load_photo_search(options.detector, bool(options.align)))) as loading:
-        gallery, head, extractor = load_models(options)
-        search = loading.result()
+    loading = Loading(lambda: load_photo_search(options.detector, bool(options.align)))
+    gallery, head, extractor = load_models(options)
+    search = loading.result()
     report = Report([], not_read=unread)
     for path in show_progress(paths, True, "photo"):
         try:
