@@ -107,8 +107,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.features.feature_files import load_features
     from utils.features.kept import report_kept
+    from utils.features.packed import load_feature_set
     from utils.files import make_folder
     from utils.heads.fitting import fit_head
     from utils.heads.head import save_head
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         batch_size=args.batch_size,
         patience=args.patience,
     )
-    features = load_features(args.features_path)
+    features = load_feature_set(args.features_path)
     report_kept(args.features_path)
     options = complete_options(requested, features, args.features_path if args.normalize else None)
     path = new_head_path(args.output_model)

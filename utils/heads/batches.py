@@ -1,23 +1,29 @@
-"""Training batches: row numbers of a feature matrix, never features, chosen in one of two ways."""
+"""Training batches, chosen in one of two ways. Each takes its rows from the feature matrix, which may be on disk."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.heads.pairs import STRANGER_LABEL, negative_pairs, positive_pairs
+from utils.heads.pairs import STRANGER_LABEL, Features, all_positive_pairs, negative_pairs
 
 if TYPE_CHECKING:
     from keras.utils import PyDataset
 
 PEOPLE = 128  # people with several photos in a balanced batch; as many single faces come with them
 PHOTOS = 2  # of each of these people
+# Same-person pairs an epoch of the original recipe; all of LFW's people make 242,257.
+MAX_SAME_PAIRS = 1 << 19
 
 
 def both_kinds(
     labels: np.ndarray, rows: np.ndarray, negatives: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All same-person pairs among rows and `negatives` times as many random different-person pairs, int32 (n, 2)."""
-    positive = positive_pairs(labels[rows])
+    """The same-person pairs among rows and `negatives` times as many random different-person pairs, int32 (n, 2).
+
+    All same-person pairs, or MAX_SAME_PAIRS random ones if there are more.
+    """
+    positive = all_positive_pairs(labels[rows], MAX_SAME_PAIRS, rng)
     negative = negative_pairs(labels[rows], max(1, round(negatives * len(positive))), rng)
     return rows[positive].astype(np.int32), rows[negative].astype(np.int32)
 
@@ -34,28 +40,35 @@ def training_batch_size(pairs: int) -> int:
 
 
 def pair_batches(
-    labels: np.ndarray, rows: np.ndarray, negatives: float, batch_size: int | None, rng: np.random.Generator
+    matrix: Features,
+    draw: Callable[[], tuple[np.ndarray, np.ndarray]],
+    batch_size: int | None,
+    fixed: bool = False,
 ) -> "PyDataset":
-    """The original recipe's batches: for every epoch all same-person pairs and new different ones, shuffled."""
+    """Batches of pairs: two feature matrices (n, D), (n, D) and their truth (n, 1).
+
+    draw: gives an epoch's pairs and truth, see `labeled`.
+    fixed: the same pairs in every epoch, to measure on.
+    """
     from keras.utils import PyDataset
 
     class PairBatches(PyDataset):
         def __init__(self):
             super().__init__()
-            self.on_epoch_end()
+            self.pairs, self.truth = draw()
             self.batch_size = batch_size or training_batch_size(len(self.pairs))
 
         def on_epoch_end(self):
-            pairs, truth = labeled(*both_kinds(labels, rows, negatives, rng))
-            order = rng.permutation(len(pairs))
-            self.pairs, self.truth = pairs[order], truth[order]
+            if not fixed:
+                self.pairs, self.truth = draw()
 
         def __len__(self) -> int:
             return -(-len(self.pairs) // self.batch_size)
 
         def __getitem__(self, index: int):
             batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
-            return self.pairs[batch], self.truth[batch]
+            first, second = self.pairs[batch].T
+            return (matrix[first], matrix[second]), self.truth[batch]
 
     return PairBatches()
 
@@ -66,20 +79,29 @@ def sample_balanced_rows(labels: np.ndarray, rows: np.ndarray, rng: np.random.Ge
     Every person is equally likely, however many photos they have. The others are strangers and people with a single
     photo: they add no same-person pairs, but many different faces.
     """
-    order = rng.permutation(rows)
-    order = order[np.argsort(labels[order], kind="stable")]
-    people, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-    several = (counts >= PHOTOS) & (people != STRANGER_LABEL)
-    chosen = rng.permutation(starts[several])[:PEOPLE]  # the rows of each person are already shuffled
-    pairs = np.concatenate([order[chosen + photo] for photo in range(PHOTOS)])
-    singles = order[np.repeat(~several, counts)]
+    order = rng.permutation(rows)  # so the rows of each person are shuffled, too
+    person = labels[order] - STRANGER_LABEL
+    counts = np.bincount(person)
+    several = counts >= PHOTOS
+    several[0] = False  # strangers
+    chosen = rng.permutation(np.flatnonzero(several))[:PEOPLE]
+    is_chosen = np.zeros(len(counts), bool)
+    is_chosen[chosen] = True
+    # Only rows that may be taken are sorted by person: sorting a million for every batch would take most of the time.
+    candidates, singles = (_by_person(order[mask[person]], labels) for mask in (is_chosen, ~several))
+    starts = np.searchsorted(labels[candidates], chosen + STRANGER_LABEL)
+    pairs = np.concatenate([candidates[starts + photo] for photo in range(PHOTOS)])
     return np.concatenate([pairs, rng.permutation(singles)[:PEOPLE]]).astype(np.int32)
 
 
+def _by_person(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return rows[np.argsort(labels[rows], kind="stable")]
+
+
 def balanced_batches(
-    labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False
+    matrix: Features, labels: np.ndarray, rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False
 ) -> "PyDataset":
-    """Batches from `sample_balanced_rows`: rows int32 (n,) and their labels int32 (n, 1), `steps` an epoch.
+    """Batches from `sample_balanced_rows`: features (n, D) and their labels int32 (n, 1), `steps` an epoch.
 
     fixed: the same batches in every epoch, to measure on.
     """
@@ -103,6 +125,6 @@ def balanced_batches(
 
         def __getitem__(self, index: int):
             batch = self.batches[index]
-            return batch, labels[batch].astype(np.int32)[:, None]
+            return matrix[batch], labels[batch].astype(np.int32)[:, None]
 
     return BalancedBatches()

@@ -15,7 +15,7 @@ MIN_PEOPLE_TO_BEAT_PLAIN = 50
 # the pairs of people is nearer than the threshold that should accept one pair in a thousand.
 MAX_CONFUSED_SHARE, CONFUSING_FAR = 0.2, 0.001
 MIN_PEOPLE_TO_DOUBT = 5  # fewer people do not show it
-CONFUSED_PHOTOS = 5  # of each person that are compared
+CONFUSED_PHOTOS, CONFUSED_PEOPLE = 5, 2000  # of each person and in all that are compared; more only take time
 BLOCK = 1 << 10  # photos that are compared with all others at once; limits memory
 
 
@@ -43,15 +43,19 @@ def people_with_several(labels: np.ndarray) -> int:
 def confused_share(matrix: np.ndarray, labels: np.ndarray, constants: PlainConstants) -> float:
     """The share of pairs of people (n,) with two photos (n, D) nearer than should be one in 1 / CONFUSING_FAR.
 
-    Of each person CONFUSED_PHOTOS photos are compared.
+    Of CONFUSED_PEOPLE people CONFUSED_PHOTOS photos each are compared.
     """
-    rows = capped_rows(labels, CONFUSED_PHOTOS, np.random.default_rng(0))
-    matrix, labels = matrix[rows].astype(np.float64), labels[rows]
+    people, rng = np.unique(labels), np.random.default_rng(0)
+    if len(people) > CONFUSED_PEOPLE:
+        people = np.sort(rng.spawn(1)[0].permutation(people)[:CONFUSED_PEOPLE])
+    rows = np.flatnonzero(np.isin(labels, people))
+    rows = rows[capped_rows(labels[rows], CONFUSED_PHOTOS, rng)]
+    matrix, person = matrix[rows].astype(np.float64), np.searchsorted(people, labels[rows])
     threshold = constants.threshold_for_far(CONFUSING_FAR)
     if constants.measure == "cosine":
         matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
     squares = (matrix**2).sum(axis=1)
-    near = []
+    near = np.zeros((len(people), len(people)), bool)
     for start in range(0, len(matrix), BLOCK):  # each row with those after it; all at once take gigabytes
         rows = np.s_[start : start + BLOCK]
         products = matrix[rows] @ matrix[start:].T
@@ -60,10 +64,9 @@ def confused_share(matrix: np.ndarray, labels: np.ndarray, constants: PlainConst
         else:
             is_near = squares[rows, None] + squares[start:] - 2 * products < threshold**2
         first, second = np.nonzero(is_near)
-        near.append(np.sort(labels[start + np.stack([first, second])], axis=0))
-    two_people = np.unique(np.concatenate(near, axis=1), axis=1)
-    pairs = (two_people[0] != two_people[1]).sum()
-    return pairs / max(1, pairs_of_people(len(np.unique(labels))))
+        near[person[start + first], person[start + second]] = True
+    np.fill_diagonal(near, False)
+    return np.triu(near | near.T).sum() / max(1, pairs_of_people(len(people)))
 
 
 def are_confused(matrix: np.ndarray, labels: np.ndarray, constants: PlainConstants) -> bool:

@@ -8,12 +8,13 @@ from utils.bootstrap import interval, people_multiplicities, resampled_rocs, res
 from utils.cli import counted
 from utils.heads.head import Head
 from utils.heads.operating_point import MAX_HELD_PHOTOS
-from utils.heads.pairs import all_negative_pairs, capped_rows, positive_pairs
+from utils.heads.pairs import all_negative_pairs, all_positive_pairs, capped_rows
 from utils.metrics import pairs_of_people, roc
 
-MAX_PAIRS = 200_000  # of different people
+MAX_PAIRS = 200_000  # of each kind
 REPLICATES = 200  # resamplings of the people
 MAX_SCORES = 1 << 22  # of strangers, in memory at once
+BLOCK = 1 << 14  # rows of the gallery that are compared with strangers at once
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def compare_heads(
     learned: Head,
     matrix: np.ndarray,
     labels: np.ndarray,
+    held: np.ndarray,
     strangers: np.ndarray,
     far: float,
     rng: np.random.Generator,
@@ -65,12 +67,13 @@ def compare_heads(
     Args:
         plain, learned: the heads, with their thresholds.
         matrix, labels: features (n, D) and people (n,).
+        held: int (h,), the rows of people that neither learned from.
         strangers: features (m, D).
         far: the false accept rate at which true accept rates are compared.
     """
-    rows = capped_rows(labels, MAX_HELD_PHOTOS, rng)
+    rows = held[capped_rows(labels[held], MAX_HELD_PHOTOS, rng)]
     matrix, labels = matrix[rows], labels[rows]
-    positive, negative = positive_pairs(labels), all_negative_pairs(labels, MAX_PAIRS, rng)
+    positive, negative = (draw(labels, MAX_PAIRS, rng) for draw in (all_positive_pairs, all_negative_pairs))
     pairs = np.concatenate([positive, negative])
     same = np.arange(len(pairs)) < len(positive)
     people = labels[pairs]
@@ -110,10 +113,10 @@ def accepted_share(head: Head, probes: np.ndarray, gallery: np.ndarray) -> float
     """
     if not len(probes):
         return None
-    projected = head.project(gallery)
-    step = max(1, MAX_SCORES // len(gallery))
-    accepted = 0
-    for start in range(0, len(probes), step):
-        scores = head.score_projected(head.project(probes[start : start + step]), projected)
-        accepted += int((scores > head.threshold).sum())
+    accepted, step = 0, max(1, MAX_SCORES // BLOCK)
+    for block in range(0, len(gallery), BLOCK):
+        projected = head.project(gallery[block : block + BLOCK])
+        for start in range(0, len(probes), step):
+            scores = head.score_projected(head.project(probes[start : start + step]), projected)
+            accepted += int((scores > head.threshold).sum())
     return accepted / (len(probes) * len(gallery))

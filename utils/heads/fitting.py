@@ -21,7 +21,7 @@ from utils.heads.head import Head
 from utils.heads.keras_similarity import similarity_of
 from utils.heads.operating_point import MIN_PEOPLE_TO_CALIBRATE, choose_operating_point
 from utils.heads.options import PLAIN_KINDS, TrainingOptions
-from utils.heads.pairs import STRANGER_LABEL, split_people
+from utils.heads.pairs import STRANGER_LABEL, StackedRows, split_people
 from utils.heads.plain import TYPICAL, PlainConstants, constants_of, fit_constants, plain_rule, plain_similarity
 from utils.keras_models import check_finite
 from utils.metrics import VerificationFigures
@@ -65,10 +65,10 @@ class _Task:
         """The same task for another kind of head."""
         return dataclasses.replace(self, options=dataclasses.replace(self.options, head=kind))
 
-    def with_strangers(self) -> tuple[np.ndarray, np.ndarray]:
+    def with_strangers(self) -> tuple[StackedRows, np.ndarray]:
         """The features and labels of people and strangers."""
         unnamed = np.full(len(self.strangers), STRANGER_LABEL, self.labels.dtype)
-        return np.concatenate([self.matrix, self.strangers]), np.concatenate([self.labels, unnamed])
+        return StackedRows(self.matrix, self.strangers), np.concatenate([self.labels, unnamed])
 
     def split(self) -> training.TrainingData:
         """Both, with a share of the people and of the strangers held out."""
@@ -96,7 +96,7 @@ def fit_head(
     The same state of rng gives the same head.
 
     Args:
-        matrix: features, float32 (n, D).
+        matrix: features, float32 (n, D); they may be memory-mapped.
         labels: the person of each row, int (n,).
         strangers: float32 (m, D), features of people without a name, to train on and as held-out impostors.
         callbacks, verbose: for Keras' `fit`.
@@ -133,8 +133,10 @@ def _fit_suitable(task: _Task) -> FittedHead:
     if not len(learned.held):
         reason = f"nobody is held out, to show that {better[0]} is better"
         return dataclasses.replace(plain, reason=reason, interrupted=learned.interrupted)
-    held, strangers = learned.held, task.strangers[learned.held_strangers]
-    result = compare_heads(plain.head, learned.head, task.matrix[held], labels[held], strangers, options.far, task.rng)
+    strangers = task.strangers[learned.held_strangers]
+    result = compare_heads(
+        plain.head, learned.head, task.matrix, labels, learned.held, strangers, options.far, task.rng
+    )
     chosen = learned if result.prefers_learned else plain
     return dataclasses.replace(
         chosen,

@@ -8,7 +8,7 @@ from utils.heads.calibration import ScoredPairs, cross_fitted_error, expected_ca
 from utils.heads.head import MAX_VALUES, Head
 from utils.heads.keras_similarity import similarity_of
 from utils.heads.models import rescale_logit
-from utils.heads.pairs import STRANGER_LABEL, all_negative_pairs, capped_rows, positive_pairs
+from utils.heads.pairs import STRANGER_LABEL, Features, all_negative_pairs, all_positive_pairs, capped_rows
 from utils.heads.threshold import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import keras
 
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer do not show how far the probabilities can be trusted
-MAX_HELD_PAIRS = 500_000  # of different people, to choose the threshold from; more only take time
+MAX_HELD_PAIRS = 500_000  # of each kind, to calibrate and measure on; more only take time
 MAX_HELD_PHOTOS = 10  # of one held-out person
 
 
 def choose_operating_point(
     similarity: "keras.Model",
-    matrix: np.ndarray,
+    matrix: Features,
     labels: np.ndarray,
     held: np.ndarray,
     target_far: float,
@@ -49,7 +49,7 @@ def choose_operating_point(
     of_people, of_strangers = held[labels[held] != STRANGER_LABEL], held[labels[held] == STRANGER_LABEL]
     rows = np.r_[of_people[capped_rows(labels[of_people], MAX_HELD_PHOTOS, rng)], of_strangers]
     matrix, labels = matrix[rows], labels[rows]
-    pairs = positive_pairs(labels), all_negative_pairs(labels, MAX_HELD_PAIRS, rng)
+    pairs = [draw(labels, MAX_HELD_PAIRS, rng) for draw in (all_positive_pairs, all_negative_pairs)]
     scored = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs)
     people = len(set(labels.tolist()) - {STRANGER_LABEL})
     calibration = None

@@ -6,6 +6,24 @@ import numpy as np
 STRANGER_LABEL = -1
 
 
+class StackedRows:
+    """Two feature matrices, float32 (n, D) and (m, D), as one to take rows from; both may be memory-mapped."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray):
+        self.first, self.second = first, second
+        self.shape = len(first) + len(second), first.shape[1]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Rows, int (r,), of the first matrix and, from n on, of the second: float32 (r, D)."""
+        beyond = rows >= len(self.first)
+        taken = np.empty((len(rows), self.shape[1]), np.float32)
+        taken[~beyond], taken[beyond] = self.first[rows[~beyond]], self.second[rows[beyond] - len(self.first)]
+        return taken
+
+
+Features = np.ndarray | StackedRows  # (n, D), from which only the rows that are needed are taken
+
+
 def positive_pairs(labels: np.ndarray) -> np.ndarray:
     """Every pair of faces of the same person, int32 (p, 2), each once.
 
@@ -19,6 +37,20 @@ def positive_pairs(labels: np.ndarray) -> np.ndarray:
             first, second = np.triu_indices(len(rows), k=1)
             pairs.append(np.stack([rows[first], rows[second]], axis=1))
     return np.concatenate(pairs).astype(np.int32)
+
+
+def all_positive_pairs(labels: np.ndarray, max_pairs: int, rng: np.random.Generator) -> np.ndarray:
+    """Every pair of faces of the same person, int32 (p, 2), or `max_pairs` random ones if there are more."""
+    order = np.argsort(labels, kind="stable")
+    people, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    counts = np.where(people == STRANGER_LABEL, 0, counts)
+    pairs = np.cumsum(counts * (counts - 1) // 2)
+    if pairs[-1] <= max_pairs:
+        return positive_pairs(labels)
+    person = np.searchsorted(pairs, rng.integers(0, pairs[-1], max_pairs), side="right")
+    first = rng.integers(0, counts[person])
+    second = (first + rng.integers(1, counts[person])) % counts[person]
+    return order[starts[person, None] + np.stack([first, second], axis=1)].astype(np.int32)
 
 
 def negative_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

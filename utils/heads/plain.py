@@ -13,14 +13,14 @@ import numpy as np
 from utils.cli import InputError
 from utils.heads.calibration import fit_logistic
 from utils.heads.models import cosine_similarity, distance_similarity
-from utils.heads.pairs import STRANGER_LABEL, all_negative_pairs, capped_rows, positive_pairs
+from utils.heads.pairs import STRANGER_LABEL, Features, all_negative_pairs, all_positive_pairs, capped_rows
 from utils.log_odds import sigmoid
 
 if TYPE_CHECKING:
     import keras
 
-MAX_PAIRS = 500_000  # of different people, to fit constants to
-BLOCK = 1 << 14  # pairs whose features are gathered at once
+MAX_PAIRS = 500_000  # of each kind, to fit constants to
+BLOCK = 1 << 14  # pairs, or rows, whose features are in memory at once
 UNIT_TOLERANCE = 0.01  # of the length of features that count as features of length 1
 
 
@@ -98,7 +98,8 @@ def suitable_measure(extractor: str | None, matrix: np.ndarray) -> str | None:
 
 def have_unit_length(matrix: np.ndarray) -> bool:
     """Whether all features (n, D) have length 1."""
-    return bool(np.abs(np.linalg.norm(matrix, axis=1) - 1).max(initial=0) <= UNIT_TOLERANCE)
+    parts = (matrix[start : start + BLOCK] for start in range(0, len(matrix), BLOCK))
+    return all(np.abs(np.linalg.norm(part, axis=1) - 1).max() <= UNIT_TOLERANCE for part in parts)
 
 
 def measure_pairs(measure: str, matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -113,7 +114,7 @@ def measure_pairs(measure: str, matrix: np.ndarray, pairs: np.ndarray) -> np.nda
 
 
 def fit_constants(
-    measure: str, matrix: np.ndarray, labels: np.ndarray, rng: np.random.Generator, max_photos: int = 10
+    measure: str, matrix: Features, labels: np.ndarray, rng: np.random.Generator, max_photos: int = 10
 ) -> PlainConstants:
     """Scale and offset of a plain head for people of whom several have several photos; without thresholds.
 
@@ -124,7 +125,7 @@ def fit_constants(
     people = np.flatnonzero(labels != STRANGER_LABEL)
     rows = np.r_[people[capped_rows(labels[people], max_photos, rng)], np.flatnonzero(labels == STRANGER_LABEL)]
     matrix, labels = matrix[rows], labels[rows]
-    pairs = positive_pairs(labels), all_negative_pairs(labels, MAX_PAIRS, rng)
+    pairs = [draw(labels, MAX_PAIRS, rng) for draw in (all_positive_pairs, all_negative_pairs)]
     sign = 1 if measure == "cosine" else -1
     scale, offset = fit_logistic(*(sign * measure_pairs(measure, matrix, part) for part in pairs))
     return PlainConstants(measure, sign * scale, offset, {})

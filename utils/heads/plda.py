@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.heads.pairs import Features
+
 # At least this share of the covariance within people is replaced by a sphere of the same size: faces are not Gaussian,
 # and a sample says least about its thinnest directions.
 WITHIN_SHRINKAGE = 0.4
 MAX_PHOTOS = 10  # photos of one person that count towards the scatter within people; more are weighted down
 MAX_DIMENSIONS = 256  # of the projection
+BLOCK = 1 << 15  # rows of the matrix in memory at a time
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,37 @@ class Plda:
     constant: float
 
 
-def fit_plda(matrix: np.ndarray, labels: np.ndarray) -> Plda:
-    """Fit the model to features (n, D) of people (n,).
+def fit_plda(matrix: Features, labels: np.ndarray, rows: np.ndarray | None = None) -> Plda:
+    """Fit the model to rows, int (r,), of features (n, D) of people (n,); see `estimate_covariances`."""
+    return make_plda(*estimate_covariances(matrix, labels, rows))
 
-    Raises ValueError unless there are two people, one of them with two faces.
+
+def estimate_covariances(
+    matrix: Features, labels: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean (D,) of the people and the covariances (D, D) within and between them, both shrunk.
+
+    BLOCK rows of the matrix are in memory at a time. Raises ValueError unless there are two people, one of them with
+    two faces.
+
+    rows: int (r,), those of the features (n, D) of people (n,) to take; None for all.
     """
-    return make_plda(*estimate_covariances(matrix, labels))
-
-
-def estimate_covariances(matrix: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean (D,) of the people and the covariances (D, D) within and between them, both shrunk."""
-    _, person, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    rows = np.arange(len(labels)) if rows is None else rows
+    _, person, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(f"PLDA needs two people, one of them with two faces. Received: {counts.tolist()}")
     means = np.zeros((len(counts), matrix.shape[1]))
-    np.add.at(means, person, matrix)
+    for part in _blocks(len(rows)):
+        np.add.at(means, person[part], matrix[rows[part]])
     means /= counts[:, None]
     center = means.mean(axis=0)  # each person counts once, however many photos there are
-    within = _within_covariance(matrix, means, person, counts)
+    several = counts[person] > 1
+    within = _within_covariance(matrix, rows[several], means, person[several], counts)
     return center, within, _between_covariance(means - center, within, counts)
+
+
+def _blocks(rows: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]
 
 
 def make_plda(center: np.ndarray, within: np.ndarray, between: np.ndarray) -> Plda:
@@ -67,22 +82,28 @@ def make_plda(center: np.ndarray, within: np.ndarray, between: np.ndarray) -> Pl
     return Plda(center, projection * np.sqrt(cross), (plus - minus) / cross, constant)
 
 
-def _within_covariance(matrix: np.ndarray, means: np.ndarray, person: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _within_covariance(
+    matrix: Features, rows: np.ndarray, means: np.ndarray, person: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     # A person with n photos has n − 1 degrees of freedom; at most MAX_PHOTOS − 1 of them count.
     weights = np.minimum(counts - 1, MAX_PHOTOS - 1) / np.maximum(counts - 1, 1)
-    several = counts[person] > 1
-    residuals = matrix[several] - means[person[several]]
-    residuals *= np.sqrt(weights[person[several]])[:, None]
-    covariance = residuals.T @ residuals / (weights * (counts - 1)).sum()
-    return _shrink(covariance, max(WITHIN_SHRINKAGE, _shrinkage(residuals)))
+    scatter, lengths = np.zeros((matrix.shape[1],) * 2), np.zeros(len(rows))
+    for part in _blocks(len(rows)):
+        residuals = matrix[rows[part]] - means[person[part]]
+        residuals *= np.sqrt(weights[person[part]])[:, None]
+        scatter += residuals.T @ residuals
+        lengths[part] = np.square(residuals).sum(axis=1)
+    covariance = scatter / (weights * (counts - 1)).sum()
+    return _shrink(covariance, max(WITHIN_SHRINKAGE, _shrinkage(scatter, lengths)))
 
 
 def _between_covariance(deviations: np.ndarray, within: np.ndarray, counts: np.ndarray) -> np.ndarray:
     # A person's mean still contains 1/n of the scatter of their n photos.
-    spread = deviations.T @ deviations / (len(deviations) - 1) - within * np.mean(1 / counts)
+    scatter = deviations.T @ deviations
+    spread = scatter / (len(deviations) - 1) - within * np.mean(1 / counts)
     values, vectors = np.linalg.eigh(spread)
     positive = (vectors * np.maximum(values, 0)) @ vectors.T
-    return _shrink(positive, _shrinkage(deviations))
+    return _shrink(positive, _shrinkage(scatter, np.square(deviations).sum(axis=1)))
 
 
 def _shrink(covariance: np.ndarray, share: float) -> np.ndarray:
@@ -91,8 +112,13 @@ def _shrink(covariance: np.ndarray, share: float) -> np.ndarray:
     return (1 - share) * covariance + share * sphere + 1e-12 * np.eye(len(covariance))
 
 
-def _shrinkage(rows: np.ndarray) -> float:
-    """The share of the sphere by Ledoit and Wolf (2004): more of it, the fewer rows there are for the dimensions."""
-    from sklearn.covariance import ledoit_wolf_shrinkage
+def _shrinkage(scatter: np.ndarray, lengths: np.ndarray) -> float:
+    """The share of the sphere by Ledoit and Wolf (2004): more of it, the fewer rows there are for the dimensions.
 
-    return float(ledoit_wolf_shrinkage(rows, assume_centered=True))
+    scatter, lengths: the sum of the rows' outer products (D, D) and their squared lengths (n,).
+    """
+    rows, dimension = len(lengths), len(scatter)
+    square = (scatter**2).sum() / rows**2
+    distance = square - np.trace(scatter / rows) ** 2 / dimension  # from the sphere
+    noise = min((np.mean(lengths**2) - square) / rows, distance)
+    return float(noise / distance) if noise > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Train the heads that learn: on index pairs, gathered inside the compiled step."""
+"""Train the heads that learn: on pairs of row numbers, whose features are gathered batch by batch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batc
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_PLAIN
 from utils.heads.models import all_pairs_logits, create_model, dense_similarity, plda_similarity
 from utils.heads.options import TrainingOptions
-from utils.heads.pairs import STRANGER_LABEL
+from utils.heads.pairs import STRANGER_LABEL, Features
 from utils.heads.plda import fit_plda
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LEARNING_RATES = {"plda": 3e-4, "dense": 1e-3}
 class TrainingData:
     """Features of people and strangers, split by person."""
 
-    matrix: np.ndarray  # float32 (n, D)
+    matrix: Features  # float32 (n, D)
     labels: np.ndarray  # int (n,), STRANGER_LABEL for strangers
     rows: np.ndarray  # int (r,), rows to train on
     held: np.ndarray  # int (h,), held-out rows
@@ -53,22 +53,22 @@ def train_plda(
     from keras import optimizers
 
     people = data.rows[data.labels[data.rows] != STRANGER_LABEL]
-    similarity = plda_similarity(fit_plda(data.matrix[people], data.labels[people]))
+    similarity = plda_similarity(fit_plda(data.matrix, data.labels, people))
     if (np.unique(data.labels[people], return_counts=True)[1] > 1).sum() < MIN_PEOPLE_TO_BEAT_PLAIN:
         return similarity, {}, False  # training would only memorize the faces of so few people
-    model = _all_pairs_model(similarity, data.matrix)
+    model = _all_pairs_model(similarity)
     schedule = optimizers.schedules.CosineDecay(options.learning_rate or LEARNING_RATES["plda"], options.epochs * STEPS)
     # The average of the weights along the way is better than the last weights.
     model.compile(optimizers.Adam(schedule, use_ema=True, ema_momentum=0.99), all_pairs_loss)
-    batches = balanced_batches(data.labels, data.rows, STEPS, rng)
+    batches = balanced_batches(data.matrix, data.labels, data.rows, STEPS, rng)
     # The learning curve is measured on fixed batches, drawn so that they do not change what rng draws for training.
     validation, measuring = None, rng.spawn(1)[0]
     if len(data.held):
         sample_balanced_rows(data.labels, data.held, rng)  # unused; without this draw the same seed gives another head
     if options.learning_curve:
         if len(data.held):
-            validation = balanced_batches(data.labels, data.held, MEASURED_BATCHES, measuring, fixed=True)
-        measured = balanced_batches(data.labels, data.rows, MEASURED_BATCHES, measuring, fixed=True)
+            validation = balanced_batches(data.matrix, data.labels, data.held, MEASURED_BATCHES, measuring, fixed=True)
+        measured = balanced_batches(data.matrix, data.labels, data.rows, MEASURED_BATCHES, measuring, fixed=True)
         # Keras' own training loss is an average over changing weights, which cannot be compared with the validation's.
         measure = keras_callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: logs.update(loss=model.evaluate(measured, verbose=0))
@@ -106,18 +106,25 @@ def train_dense(
 ) -> tuple["keras.Model", dict, bool]:
     """The original recipe: all same-person pairs and new different-person pairs every epoch; the best epoch wins.
 
+    Of more than MAX_SAME_PAIRS same-person pairs, every epoch draws that many.
+
     The best epoch has the lowest loss on pairs of held-out people, or on the training pairs if nobody is held out.
     An epoch must gain MIN_PROGRESS to count as better.
     """
+    from keras import Model, optimizers
     from keras import callbacks as keras_callbacks
-    from keras import optimizers
 
     similarity = dense_similarity(create_model((data.matrix.shape[1],)), options.normalization)
-    model = _pairs_model(similarity, data.matrix)
+    model = Model(similarity.inputs, similarity.outputs)  # the head itself is saved as if it had never been compiled
     rate = options.learning_rate or LEARNING_RATES["dense"]
     model.compile(optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
-    batches = pair_batches(data.labels, data.rows, options.negatives, options.batch_size, rng)
-    validation = labeled(*both_kinds(data.labels, data.held, options.negatives, rng)) if len(data.held) else None
+
+    def draw(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return labeled(*both_kinds(data.labels, rows, options.negatives, rng))
+
+    batches, validation = pair_batches(data.matrix, lambda: _shuffled(*draw(data.rows), rng), options.batch_size), None
+    if len(data.held):
+        validation = pair_batches(data.matrix, lambda: draw(data.held), options.batch_size, fixed=True)
     stop = keras_callbacks.EarlyStopping(
         monitor="val_loss" if validation else "loss",
         min_delta=MIN_PROGRESS,
@@ -130,13 +137,16 @@ def train_dense(
 def _fit(
     model: "keras.Model",
     batches: "PyDataset",
-    validation: "PyDataset | tuple[np.ndarray, np.ndarray] | None",
+    validation: "PyDataset | None",
     epochs: int,
     callbacks: list["Callback"],
     verbose: int,
 ) -> tuple[dict, bool]:
     """Fit a model; returns Keras' history and whether a signal ended it early, after its current step."""
     from keras.callbacks import Callback
+    from keras.initializers import RandomUniform
+
+    RandomUniform()  # unused; without the seed that it draws, the same --seed shuffles the batches in another way
 
     class StopIfAsked(Callback):
         """Repeats a request to stop that came before Keras' `fit` set `stop_training` to False."""
@@ -155,30 +165,17 @@ def _fit(
     return model.history.history, interrupts.is_pending()
 
 
-def _feature_table(matrix: np.ndarray) -> "keras.layers.Embedding":
-    """A layer from row numbers to features: the matrix is copied to the device once, and steps gather from it."""
-    from keras import layers
-
-    table = layers.Embedding(*matrix.shape, trainable=False, name="features")
-    table.build()
-    table.set_weights([matrix])
-    return table
+def _shuffled(pairs: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    order = rng.permutation(len(pairs))
+    return pairs[order], truth[order]
 
 
-def _pairs_model(similarity: "keras.Model", matrix: np.ndarray) -> "keras.Model":
-    """A model from pairs of row numbers, int32 (n, 2), to probabilities (n, 1)."""
+def _all_pairs_model(similarity: "keras.Model") -> "keras.Model":
+    """A model from features (n, D) to the logits (n, n) of all pairs of them."""
     from keras import Input, Model
 
-    pair, table = Input((2,), dtype="int32", name="rows"), _feature_table(matrix)
-    return Model(pair, similarity([table(pair[:, 0]), table(pair[:, 1])]), name="pairs_by_row")
-
-
-def _all_pairs_model(similarity: "keras.Model", matrix: np.ndarray) -> "keras.Model":
-    """A model from row numbers, int32 (n,), to the logits (n, n) of all pairs of them."""
-    from keras import Input, Model
-
-    rows = Input((), dtype="int32", name="rows")
-    return Model(rows, all_pairs_logits(similarity, _feature_table(matrix)(rows)), name="all_pairs_by_row")
+    vectors = Input(similarity.input_shape[0][1:], name="features")
+    return Model(vectors, all_pairs_logits(similarity, vectors), name="all_pairs")
 
 
 def plot_learning_curve(history: dict, path: Path) -> None:
