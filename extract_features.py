@@ -8,6 +8,7 @@ Features of another extractor are replaced. Ctrl-C keeps what is finished.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
     album = read_album(args.faces_path)
     make_folder(args.features, private=True)  # fail early if the folder cannot be created
-    extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine)
+    extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine, os.cpu_count() or 1)
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
     people = [store.plan(person.folders, args.overwrite) for person in album.people]

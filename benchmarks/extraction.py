@@ -13,6 +13,7 @@ and additions of convolutions and dense layers. The peak is that of a large matr
 import argparse
 import importlib.util
 import itertools
+import os
 import shutil
 import sys
 import tempfile
@@ -151,7 +152,7 @@ def measure_networks(images: list[Path], models: dict[str, Path], engines: list[
     for name, path in models.items():
         gigaflops = network_gigaflops(load_extractor_model(path)[0])
         for engine, precision in itertools.product(engines, PRECISIONS):
-            extractor = load_extractor(path, precision, engine=engine)
+            extractor = load_extractor(path, precision, engine=engine, parts=os.cpu_count() or 1)
             inputs = [extractor.cut(photo) for photo in photos[: extractor.batch_size]]
             row = f"{name} {engine} {precision}"
             functions[row] = lambda extractor=extractor, inputs=inputs: extractor.embed_inputs(inputs)

@@ -35,10 +35,10 @@ def checksum(path: Path) -> str:
     return sha256(b"".join(file.read_bytes() for file in network_files(path)))
 
 
-def load_exported(path: Path, kind: str, precision: str = "float32") -> tuple[Network, dict]:
+def load_exported(path: Path, kind: str, precision: str = "float32", callers: int = 1) -> tuple[Network, dict]:
     """An exported network and its description. Raises InputError.
 
-    kind: EXTRACTOR or HEAD. precision: to compute in, see `compile_network`.
+    kind: EXTRACTOR or HEAD. precision, callers: see `compile_network`.
     """
     if path.suffix.lower() == SUFFIXES["litert"]:
         raise InputError(f"{path} is for phones: export for these scripts with export.py --format onnx or openvino")
@@ -51,7 +51,7 @@ def load_exported(path: Path, kind: str, precision: str = "float32") -> tuple[Ne
     try:
         # An ONNX file's content alone cannot point to other files.
         model = path.read_bytes() if path.suffix.lower() == SUFFIXES["onnx"] else path
-        return compile_network(model, precision), description
+        return compile_network(model, precision, callers), description
     except InputError as exc:
         raise InputError(f"{path}: {exc}") from None
 

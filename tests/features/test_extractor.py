@@ -27,6 +27,14 @@ def test_embedding_does_not_depend_on_the_batch(extractor_path):
 
 
 @pytest.mark.slow
+def test_features_do_not_depend_on_how_a_batch_is_shared(extractor_path):
+    inputs = np.random.default_rng(4).integers(0, 256, (35, 150, 150, 3), np.uint8)
+    alone, shared = (load_extractor(extractor_path, engine="openvino", parts=parts) for parts in (1, 3))
+    for count in (1, 2, 35):
+        np.testing.assert_array_equal(shared.embed_inputs(inputs[:count]), alone.embed_inputs(inputs[:count]))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("crop", CROP_POINTS)
 @pytest.mark.parametrize("name", ["net.keras", "net.h5"])
 def test_both_engines_are_the_same_extractor(tmp_path, name, crop):

@@ -73,8 +73,8 @@ def engine_path(model: Path) -> Path:
     return model.with_name(model.name + SUFFIX)
 
 
-def load_engine_file(model: Path, precision: str) -> tuple[ExtractorInfo, Network]:
-    """The network of the engine's file that belongs to an extractor's file.
+def load_engine_file(model: Path, precision: str, callers: int = 1) -> tuple[ExtractorInfo, Network]:
+    """The network of the engine's file that belongs to an extractor's file. callers: see `compile_network`.
 
     Raises EngineFileError, which says that the file is made now and why, if it cannot be used.
     """
@@ -96,7 +96,7 @@ def load_engine_file(model: Path, precision: str) -> tuple[ExtractorInfo, Networ
     if header.get("model_sha256") != file_sha256(model):
         raise EngineFileError(f"making {path} again, because {model.name} has changed")
     try:
-        return _compile(header, graph, weights, precision)
+        return _compile(header, graph, weights, precision, callers)
     except (InputError, ValueError, KeyError, TypeError):
         raise EngineFileError(f"making {path} again, because its network cannot be used") from None
 
@@ -112,9 +112,11 @@ def _split(data: mmap.mmap | bytearray) -> tuple[dict, bytes, np.ndarray]:
     return header, bytes(data[graph_start:]), np.frombuffer(data, np.uint8)[end:graph_start]
 
 
-def _compile(header: dict, graph: bytes, weights: np.ndarray, precision: str) -> tuple[ExtractorInfo, Network]:
+def _compile(
+    header: dict, graph: bytes, weights: np.ndarray, precision: str = "float32", callers: int = 1
+) -> tuple[ExtractorInfo, Network]:
     info = ExtractorInfo.from_json(header)
-    network = compile_network((graph, weights), precision)
+    network = compile_network((graph, weights), precision, callers)
     if not info.fits(network):
         raise ValueError(f"it maps {network.inputs} to {network.outputs}")
     return info, network
@@ -131,7 +133,7 @@ def write_engine_file(path: Path, model: "keras.Model", crop_points: np.ndarray)
 
 
 def make_engine_file(
-    path: Path, model: "keras.Model", crop_points: np.ndarray, precision: str = "float32"
+    path: Path, model: "keras.Model", crop_points: np.ndarray, precision: str = "float32", callers: int = 1
 ) -> tuple[ExtractorInfo, Network]:
     """Make the engine's file of an extractor's file, whose model this is. Returns what `load_engine_file` would.
 
@@ -143,7 +145,7 @@ def make_engine_file(
     header = {"format": FORMAT, "model_sha256": file_sha256(path), **info.to_json()}
     data = bytearray(_export(keras_network.model, header))
     try:
-        exact = _compile(*_split(data), "float32")
+        exact = _compile(*_split(data))
     except ValueError as exc:
         raise EngineFileError(str(exc)) from None
     _check_parity(exact[1], keras_network, info.size)
@@ -151,7 +153,7 @@ def make_engine_file(
         write_bytes(engine_path(path), bytes(data))
     except OSError as exc:
         warn(f"{engine_path(path)} cannot be written, so every run has to load TensorFlow: {exc.strerror}")
-    return exact if precision == "float32" else _compile(*_split(data), precision)
+    return exact if (precision, callers) == ("float32", 1) else _compile(*_split(data), precision, callers)
 
 
 def _export(model: "keras.Model", header: dict) -> bytes:
