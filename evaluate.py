@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.evaluation.others import load_groups
     from utils.evaluation.pairs import with_strangers
     from utils.features.feature_files import load_strangers
-    from utils.features.packed import load_feature_set
+    from utils.features.stored_people import load_feature_set
     from utils.files import make_folder
     from utils.recognition.cohort import NormalizedHead
 

@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     import numpy as np
 
     from utils.features.kept import report_kept
-    from utils.features.packed import load_feature_set
+    from utils.features.stored_people import load_feature_set
     from utils.files import make_folder
     from utils.heads.fitting import fit_head
     from utils.heads.head import save_head

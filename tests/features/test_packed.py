@@ -11,7 +11,8 @@ import pytest
 from utils.cli import InputError
 from utils.features import packed as packed_module
 from utils.features.feature_files import STRANGERS, ImageEntry, delete_person, load_features, save_person
-from utils.features.packed import GALLERY, changed_people, load_feature_set, open_packed, pack, read_stamps
+from utils.features.packed import GALLERY, changed_people, open_packed, pack, read_stamps
+from utils.features.stored_people import load_feature_set, read_stored
 
 
 def save(folder: Path, name: str, rows: int, seed: int = 0, extractor: str = "one-4-a") -> None:
@@ -139,3 +140,23 @@ def test_without_people_there_is_nothing_to_pack(tmp_path):
     with pytest.raises(InputError, match="no features of people"):
         pack(tmp_path)
     assert open_packed(tmp_path) is None
+
+
+def test_only_changed_people_and_strangers_are_read_beside_the_matrix(features, capsys):
+    pack(features)
+    stored = read_stored(features)
+    assert stored.changed == set() and stored.changed_features().matrix.shape == (0, 4)
+    assert len(stored.changed_features().strangers) == 2
+    save(features, "Ada", 4, seed=9)
+    shutil.rmtree(features / "Zoe")
+    stored = read_stored(features)
+    changed = stored.changed_features()
+    assert (stored.changed, changed.names, len(changed.matrix), len(changed.strangers)) == (
+        {"Ada", "Zoe"},
+        ["Ada"],
+        4,
+        2,
+    )
+    save(features, STRANGERS, 2, extractor="two-4-b")
+    with pytest.raises(InputError, match="two-4-b"):
+        read_stored(features).changed_features()

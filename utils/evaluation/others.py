@@ -19,7 +19,7 @@ from utils.evaluation.pairs import Pairs, has_both_kinds, sample_pairs, stranger
 from utils.evaluation.protocols import COSINE, HEAD, all_scores
 from utils.evaluation.verification import REPORTED_FARS, Estimate
 from utils.features.feature_files import FeatureSet
-from utils.features.packed import load_feature_set
+from utils.features.stored_people import load_feature_set
 from utils.heads.head import Head
 from utils.heads.pairs import capped_rows
 from utils.metrics import calibration_error, roc, threshold_for_far

@@ -20,21 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError, counted, describe_error, warn
+from utils.cli import InputError, describe_error, warn
 from utils.features.feature_files import (
     LEARNED,
     STRANGERS,
-    FeatureSet,
     ImageEntry,
     Manifest,
     PersonFeatures,
     feature_path,
-    gather_features,
     iterate_folders,
-    load_features,
     load_person,
 )
 from utils.files import atomic_path, make_folder, one_spelling, read_json, write_bytes
+from utils.storage import is_remote, listed, local_copy
 
 GALLERY = "_gallery"  # the folder, in features
 FORMAT = 1  # raised when what is written changes, so that galleries of earlier versions are packed again
@@ -88,24 +86,28 @@ def read_stamps(folder: Path) -> dict[str, Stamp]:
     Every file is looked at, which takes 5 µs: deleting one is enough to have a person forgotten.
     """
     stamps = {}
-    with os.scandir(folder) as entries:  # pathlib takes five times as long
-        for name in (entry.name for entry in entries):
-            with suppress(OSError):
-                status = os.stat(f"{folder}/{name}/{name}_features.cPickle")
-                stamps[name] = status.st_size, status.st_mtime_ns
+    if is_remote(folder):
+        folder = listed(folder)
+        names, stat = [path.name for path in folder.iterdir()], lambda path: (folder / path).stat()
+    else:  # pathlib takes five times as long
+        names, stat = os.listdir(folder), lambda path: os.stat(f"{folder}/{path}")
+    for name in names:
+        with suppress(OSError):
+            status = stat(f"{name}/{name}_features.cPickle")
+            stamps[name] = status.st_size, status.st_mtime_ns
     return {name: stamps[name] for name in sorted(stamps.keys() - {STRANGERS, LEARNED})}
 
 
 def open_packed(folder: Path) -> PackedGallery | None:
     """The packed gallery of a features folder, fresh or not. None if there is none, or a damaged one, which is told."""
-    path = Path(folder) / GALLERY / "people.json"
+    path = folder / GALLERY / "people.json"
     if not path.is_file():
         return None
     try:
         try:
-            return _read(Path(folder), read_json(path))
+            return _read(folder, read_json(path))
         except FileNotFoundError:  # another run may have replaced the gallery at this moment
-            return _read(Path(folder), read_json(path))
+            return _read(folder, read_json(path))
     except (InputError, OSError, ValueError, KeyError, TypeError, EOFError) as exc:
         problem = describe_error(exc) if isinstance(exc, OSError) else str(exc)
     warn(f"{path.parent} is damaged, and the person folders are read ({problem}): run pack.py to make it again")
@@ -117,7 +119,7 @@ def _read(folder: Path, content: dict) -> PackedGallery:
     if content["format"] != FORMAT:
         raise ValueError("another version of this program made it")
     path = folder / GALLERY / f"rows-{content['generation']}.npy"
-    rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    rows = np.load(local_copy(path), mmap_mode="r", allow_pickle=False)
     row_ends = np.cumsum(np.array(content["counts"], np.int64))
     stamps = {name: (size, modified) for name, (size, modified) in content["stamps"].items()}
     names, faces = content["names"], content["faces"]
@@ -142,7 +144,7 @@ def pack(folder: Path) -> tuple[PackedGallery, int]:
     if former and former.stamps == stamps:
         return former, 0
     make_folder(folder / GALLERY, private=True)
-    people, generation = _People(folder, former, stamps), f"{time.time_ns():x}"
+    people, generation = PackedPeople(folder, former, stamps), f"{time.time_ns():x}"
     names: list[str] = []
     counts: list[int] = []
     faces: list[str | None] = []
@@ -185,7 +187,7 @@ def _delete_others(folder: Path, generation: str) -> None:
                 path.unlink()
 
 
-class _People:
+class PackedPeople:
     """The people of a features folder, one after another: unchanged ones from a packed gallery, others from files."""
 
     def __init__(self, folder: Path, former: PackedGallery | None, stamps: dict[str, Stamp], strangers: bool = False):
@@ -216,26 +218,3 @@ class _People:
             images = [ImageEntry(image, 0, 0) for image in self.former.images[place]]
             manifest = Manifest(images, self.former.extractor, 0, "", self.former.faces[index])
         return PersonFeatures(person, self.former.rows[place], manifest)
-
-
-def load_feature_set(folder: Path) -> FeatureSet:
-    """The features of all people and the strangers of a folder, from its packed gallery as far as that is fresh.
-
-    The matrix is memory-mapped if nobody has changed since. Raises InputError.
-    """
-    packed = open_packed(folder)
-    if packed is None:
-        return load_features(folder)
-    stamps = read_stamps(folder)
-    changed = changed_people(packed, stamps)
-    if changed:
-        tell_changed(packed, changed)
-        return gather_features(_People(folder, packed, stamps, strangers=True))
-    strangers = load_person(folder, STRANGERS).matrix if feature_path(folder, STRANGERS).is_file() else None
-    return FeatureSet(packed.rows, packed.labels, packed.names, packed.extractor, packed.images, strangers)
-
-
-def tell_changed(packed: PackedGallery, changed: set[str]) -> None:
-    """Say that people have changed since a gallery was packed."""
-    people = counted(len(changed), "person has", "people have")
-    print(f"note: {people} changed since {packed.folder / GALLERY} was packed: pack.py brings it up to date")
