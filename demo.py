@@ -29,7 +29,7 @@ PHOTOS = 10  # per person
 SHOWN = 8  # enrolled people who appear in the video
 STRANGERS = 4  # in the video
 COHORT = 40  # other people, a photo each: they show how much alike drawn people look to a network
-MADE_FOLDERS = ("selfies", "faces", "models", "features", "similarity")
+MADE_FOLDERS = ("selfies", "faces", "models", "features", "similarity", "unknown", "photos")
 MADE_FILES = ("contact_sheet.png", "webcam.mp4", "annotated.mp4", "events.jsonl", "still.png")
 # The demo fails below these. Its threshold comes from the false accept rate of only two held-out people.
 MIN_PRECISION = 0.98  # share of the names given that are right
@@ -70,10 +70,13 @@ def main(argv: list[str] | None = None) -> int:
     print(f"filming {args.frames} frames")
     truth = film(dict(list(enrolled.items())[:SHOWN]), strangers, args.seed, args.frames, out / "webcam.mp4")
     source = ("--video_path", out / "webcam.mp4", "--headless")
-    outputs = ("--output", out / "annotated.mp4", "--events", out / "events.jsonl")
-    printed = run("test.py", "--features", out / "features", *model, "--classification", head, *source, *outputs)
+    seen = ("--events", out / "events.jsonl", "--unknown_dir", out / "unknown")
+    recognize = ("--features", out / "features", *model, "--classification", head)
+    printed = run("test.py", *recognize, *source, "--output", out / "annotated.mp4", *seen)
     events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     result = score(truth, events)
+    draw_photos({NAMES[0]: enrolled[NAMES[0]]}, strangers, args.seed, out)
+    result["seen"] = count_seen(run("find.py", out / "photos", *recognize, *seen, "--top", 1))
     save_still(truth, events, out)
     rate = float(re.search(r"frames? at ([\d.]+) per second", printed)[1])
     return report(result, rate, len(events), time.monotonic() - start, out)
@@ -135,6 +138,24 @@ def draw_cohort(seed: int, out: Path) -> None:
     for number in range(COHORT):
         photo = draw_selfie(sample_identity(first + number), rng)
         write_image(out / "selfies" / feature_files.STRANGERS / f"stranger_{number:02}.jpg", photo)
+
+
+def draw_photos(people: dict[str, "Identity"], strangers: list["Identity"], seed: int, out: Path) -> None:
+    """Write a new photo of each of these people and strangers, for find.py."""
+    import numpy as np
+
+    from utils.media.images import write_image
+    from utils.synthetic.portrait import draw_selfie
+
+    rng = np.random.default_rng((seed, STRANGERS))
+    numbered = {f"stranger_{number}": identity for number, identity in enumerate(strangers)}
+    for name, identity in {**people, **numbered}.items():
+        write_image(out / "photos" / f"{name}.jpg", draw_selfie(identity, rng))
+
+
+def count_seen(printed: str) -> int:
+    """How many photos show a face that find.py knows from the video: by its name, or by its chip."""
+    return sum("\n    seen in" in photo for photo in printed.split(".jpg: "))
 
 
 def run(script: str, *arguments: object) -> str:
@@ -237,6 +258,7 @@ def report(result: Counter, rate: float, frames: int, seconds: float, out: Path)
         ("precision of names", f"{precision:.1%} ({result['right']} of {result['names']})"),
         ("recall of names", f"{recall:.1%} ({result['found']} of {result['appearances']})"),
         ("strangers named by mistake", strangers),
+        ("found again by a photo", f"{result['seen']} of {STRANGERS + 1} people"),
         ("frames a second", f"{rate:.1f}"),
     ):
         print(f"  {label:<28}{value}")

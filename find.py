@@ -30,7 +30,6 @@ from utils.cli import (
     add_model_arguments,
     bounded,
     clean_exit,
-    describe_error,
     file_path,
     script_parser,
     warn,
@@ -77,7 +76,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--events",
         nargs="+",
         action="extend",
-        default=[],
         type=file_path,
         help="files of event lines that test.py wrote: where and when the faces were seen",
     )
@@ -92,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
-    options = FindOptions(**vars(build_parser().parse_args(argv)))
+    args = build_parser().parse_args(argv)
+    options = FindOptions(**vars(args) | {"events": args.events or []})
     if not (options.features or options.unknown_dir):
         raise InputError("nothing to search: pass --features for people, or --unknown_dir for unknown faces")
     if options.normalize and not options.features:
@@ -113,37 +112,26 @@ def find(options: FindOptions) -> "Report":
     limit_blas()
     from utils.faces.photo_search import load_photo_search
     from utils.finding.chips import check_chips
-    from utils.finding.photos import find_faces, list_photos, name_faces
+    from utils.finding.photos import list_photos, name_faces, read_photos
     from utils.finding.report import Report
     from utils.finding.search import find_sightings
     from utils.finding.sightings import check_events
-    from utils.live.loops import show_progress
 
-    paths, unread = list_photos(options.photos)
+    paths, not_read = list_photos(options.photos)
     if options.unknown_dir:
         check_chips(options.unknown_dir)
     for path in options.events:
         check_events(path)
     loading = Loading(lambda: load_photo_search(options.detector, bool(options.align)))
     gallery, head, extractor = load_models(options)
-    search = loading.result()
-    report = Report([], not_read=unread)
-    for path in show_progress(paths, True, "photo"):
-        try:
-            photo = find_faces(path, search, options.min_size, extractor)
-        except (InputError, OSError) as exc:
-            report.unreadable.append(describe_error(exc))
-            continue
-        if gallery:
-            name_faces(photo.faces, gallery, options.top)
-        report.photos.append(photo)
-    if not report.photos:
-        others = f" (and {len(paths) - 1} more)" if paths[1:] else ""
-        raise InputError(f"{report.unreadable[0]}{others}")
-    for message in report.unreadable:
+    photos, unreadable = read_photos(paths, loading.result(), options.min_size, extractor)
+    for message in unreadable:
         warn(f"not read: {message}")
+    report = Report(photos, unreadable, not_read)
     if gallery:
         report.people, report.threshold = len(gallery.names), gallery.threshold
+        for photo in photos:
+            name_faces(photo.faces, gallery, options.top)
     find_sightings(report, options.unknown_dir, options.events, head, extractor, options.threshold)
     return report
 

@@ -44,6 +44,11 @@ def test_every_kind_of_result_is_counted():
     }
 
 
+def test_people_found_again_are_counted():
+    seen = "a.jpg: 1 face\n  face at (1, 2, 3, 4)\n    seen in webcam.mp4 from 0:00.3 to 0:02.5: as Ada, 0.9\n"
+    assert demo.count_seen(f"{seen}{seen}b.jpg: 1 face\n  face at (1, 2, 3, 4)\n    not seen\n") == 2
+
+
 def test_faces_are_matched_by_best_overlap():
     first, second = person("ada", 0), person("bea", 60)
     left, right = face(None, 0), face(None, 55)
@@ -73,7 +78,7 @@ def test_a_short_demo_runs_from_start_to_end(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     commands = [line for line in result.stdout.splitlines() if line.startswith("$ python ")]
     assert [command.split()[2] for command in commands] == [
-        *("selfies2face.py", "network.py", "extract_features.py", "compute_mean.py", "train.py", "test.py")
+        *("selfies2face.py", "network.py", "extract_features.py", "compute_mean.py", "train.py", "test.py", "find.py")
     ]
     for name in ("contact_sheet.png", "annotated.mp4", "still.png"):
         assert (out / name).stat().st_size > 10_000

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError
+from utils import interrupts
+from utils.cli import InputError, describe_error
 from utils.faces.alignment import face_chip
 from utils.faces.photo_search import PhotoSearch
 from utils.features.extractor import Extractor
 from utils.finding.sightings import Sighting
+from utils.live.loops import show_progress
 from utils.media.albums import Unread
 from utils.media.images import read_image
 from utils.media.sources import PhotoSource, is_address
@@ -49,6 +51,25 @@ def list_photos(paths: Sequence[Path]) -> tuple[list[Path], list[Unread]]:
     sources = [PhotoSource(path) for path in paths]
     photos = dict.fromkeys(photo for source in sources for photo in source.paths)  # each once
     return list(photos), [item for source in sources for item in source.unread]
+
+
+def read_photos(
+    paths: Sequence[Path], search: PhotoSearch, min_size: int, extractor: Extractor
+) -> tuple[list[FoundPhoto], list[str]]:
+    """Find and embed the faces of photos. Returns "path: reason" of those that cannot be read, too.
+
+    Raises InputError if none can be read.
+    """
+    photos, unreadable = [], []
+    for path in show_progress(paths, True, "photo"):
+        interrupts.check()
+        try:
+            photos.append(find_faces(path, search, min_size, extractor))
+        except (InputError, OSError) as exc:
+            unreadable.append(describe_error(exc))
+    if not photos:
+        raise InputError(f"{unreadable[0]} (and {len(paths) - 1} more)" if paths[1:] else unreadable[0])
+    return photos, unreadable
 
 
 def find_faces(path: Path, search: PhotoSearch, min_size: int, extractor: Extractor) -> FoundPhoto:

@@ -24,6 +24,7 @@ class Report:
     chips: int | None = None  # unknown faces that were searched; None without them
     chip_threshold: float | None = None  # probability above which a chip shows the same person
     chips_skipped: list[str] = field(default_factory=list)  # "path: reason" of files among them
+    events: int = 0  # files of event lines that were searched
     not_joined: list[str] = field(default_factory=list)  # what of events and chips could not be read or joined
 
     def as_dict(self) -> dict:
@@ -33,6 +34,7 @@ class Report:
             "threshold": self.threshold,
             "unknown_faces": self.chips,
             "unknown_threshold": self.chip_threshold,
+            "events": self.events,
             "photos": [_photo_entry(photo) for photo in self.photos],
             "unreadable": self.unreadable,
             "not_read": [str(item) for item in self.not_read],
@@ -43,6 +45,8 @@ class Report:
     def as_lines(self) -> list[str]:
         """The report in words. What could not be read is not in it: that is told during the run."""
         lines = []
+        if self.chips is not None:
+            lines.append(f"{counted(self.chips, 'unknown face')}; the same person above {self.chip_threshold:.3f}")
         for photo in self.photos:
             lines.append(f"{visible(str(photo.path))}: {photo.reason or counted(len(photo.faces), 'face')}")
             for face in photo.faces:
@@ -60,8 +64,8 @@ class Report:
             lines[0] += f": {visible(face.name or 'unknown')}{kind}"
         lines += [f"    {score:.4f}  {visible(name)}" for name, score in face.people]
         lines += [f"    seen {visible(describe_sighting(seen))}" for seen in face.seen]
-        if self.chips is not None and not any(seen.chip for seen in face.seen):
-            lines.append("    not among the unknown faces")
+        if not face.seen and (self.chips is not None or (self.events and face.name)):
+            lines.append("    not seen")
         return lines
 
     def _totals(self) -> str:
@@ -93,7 +97,7 @@ def _face_entry(face: FoundFace) -> dict:
 
 
 def _sighting_entry(seen: Sighting) -> dict:
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in vars(seen).items()}
+    values = {key: as_utf8(str(value)) if isinstance(value, Path) else value for key, value in vars(seen).items()}
     return {key: value for key, value in values.items() if value is not None} | {"score": round(seen.score, 4)}
 
 

@@ -45,6 +45,7 @@ def find_sightings(
     events = EventSearch(tracks, names, extractor.fingerprint)
     for path in event_files:
         events.read(path)
+    report.events = events.files
     for face, found in zip(faces, matches, strict=True):
         named = events.by_name[as_utf8(face.name)] if face.name else []
         seen = [*named, *(sighting_of(match, events) for match in found)]
