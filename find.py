@@ -31,6 +31,7 @@ from utils.cli import (
     bounded,
     clean_exit,
     file_path,
+    local_path,
     script_parser,
     warn,
 )
@@ -69,14 +70,14 @@ class FindOptions:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("photos", nargs="+", type=file_path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument("photos", nargs="+", type=local_path, metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("-f", "--features", type=file_path, help="folder that extract_features.py wrote: search people")
-    parser.add_argument("--unknown_dir", type=file_path, help="folder that test.py wrote: search unknown faces")
+    parser.add_argument("--unknown_dir", type=local_path, help="folder that test.py wrote: search unknown faces")
     parser.add_argument(
         "--events",
         nargs="+",
         action="extend",
-        type=file_path,
+        type=local_path,
         help="files of event lines that test.py wrote: where and when the faces were seen",
     )
     add_model_arguments(parser)
