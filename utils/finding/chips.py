@@ -72,7 +72,8 @@ def match_chips(embeddings: Sequence[np.ndarray], chips: Chips, head: Head, thre
     scores = head.score_gallery(np.stack(embeddings), chips.matrix)
     matches = []
     for row in scores:
-        best = [index for index in np.argsort(-row, kind="stable") if row[index] > threshold]
+        above = np.flatnonzero(row > threshold)
+        best = above[np.argsort(-row[above], kind="stable")]
         matches.append([ChipMatch(chips.paths[index], float(row[index])) for index in best])
     return matches
 

@@ -46,7 +46,7 @@ class Report:
         """The report in words. What could not be read is not in it: that is told during the run."""
         lines = []
         if self.chips is not None:
-            lines.append(f"{counted(self.chips, 'unknown face')}; the same person above {self.chip_threshold:.3f}")
+            lines.append(f"{counted(self.chips, 'unknown face')}; the same person above {self.chip_threshold:.5g}")
         for photo in self.photos:
             lines.append(f"{visible(str(photo.path))}: {photo.reason or counted(len(photo.faces), 'face')}")
             for face in photo.faces:

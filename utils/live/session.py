@@ -105,7 +105,7 @@ def describe_gallery(gallery: Gallery) -> str:
     rule = f"the best {BEST_IMAGES}" if gallery.min_votes is None else f"more than {gallery.min_votes:.0%}"
     return (
         f"{counted(len(gallery.names), 'person', 'people')}, {counted(len(gallery.matrix), 'image')}; "
-        f"accepted above {gallery.threshold:.3f} by {rule} of a person's images; {describe_strangers(gallery)}"
+        f"accepted above {gallery.threshold:.5g} by {rule} of a person's images; {describe_strangers(gallery)}"
     )
 
 
