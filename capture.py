@@ -38,6 +38,7 @@ from utils.cli import (
     clean_exit,
     counted,
     file_path,
+    local_path,
     script_parser,
 )
 from utils.threads import limit_blas
@@ -68,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of a camera")
+    source.add_argument("-v", "--video_path", type=local_path, help="a video file instead of a camera")
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
     add_give_up(parser)
 

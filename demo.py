@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.cli import InputError, bounded, clean_exit, file_path, script_parser
+from utils.cli import InputError, bounded, clean_exit, local_path, script_parser
 
 if TYPE_CHECKING:
     from utils.synthetic.identity import Identity
@@ -41,7 +41,7 @@ SAME_FACE_OVERLAP = 0.3  # intersection over union from which a detected face is
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "-o", "--output", type=file_path, default=Path("demo_out"), help="folder for everything that the demo makes"
+        "-o", "--output", type=local_path, default=Path("demo_out"), help="folder for everything that the demo makes"
     )
     parser.add_argument("--frames", type=bounded(int, 30), default=360, help="length of the video, in frames")
     parser.add_argument("--seed", type=bounded(int, 0), default=0, help="each number draws other people")

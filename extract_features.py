@@ -8,6 +8,7 @@ Features of another extractor are replaced. Ctrl-C keeps what is finished.
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -75,13 +76,17 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.kept import report_kept
     from utils.files import make_folder
     from utils.media.albums import read_album
+    from utils.storage import listed
+    from utils.threads import map_stored
 
     album = read_album(args.faces_path)
     make_folder(args.features, private=True)  # fail early if the folder cannot be created
     extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine, os.cpu_count() or 1)
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
-    people = [store.plan(person.folders, args.overwrite) for person in album.people]
+    seen = dataclasses.replace(store, folder=listed(args.features))
+    plans = map_stored(lambda person: seen.plan(person.folders, args.overwrite), album.people, args.features)
+    people = list(plans)
     report_problems(people)
     report_replaced(people, extractor.fingerprint)
     embed_people(people, extractor, store, args.jobs)

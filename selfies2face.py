@@ -12,6 +12,7 @@ most other formats, and applies EXIF rotation.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.files import make_folder
     from utils.media.albums import check_has_photos, read_album, report_unread
     from utils.recognition.photo_conversion import PhotoConverter, choose_faces
+    from utils.storage import is_remote, listed
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
         raise InputError(f"--faces_path {args.faces_path} is the folder of the selfies: choose another for the faces")
@@ -102,13 +104,16 @@ def main(argv: list[str] | None = None) -> int:
         extractor = load_extractor(args.model_path, args.precision, engine=args.engine)
     chips = plan_chips(album, args.faces_path)
     make_folder(args.faces_path, private=True)
-    todo = [photo for photo in chips if args.overwrite or not is_done(photo, chips[photo])]
+    seen = plan_chips(album, listed(args.faces_path))
+    todo = [photo for photo in chips if args.overwrite or not is_done(photo, seen[photo])]
     search_size = args.max_size or UNLIMITED
     # The search sees a small copy, but --min_size is in pixels of the photo, so the converter checks it.
     # Several photos at once with one thread each are faster than several threads for one photo.
     search = load_photo_search(args.detector, bool(args.align), search_size, threads=1)
     converter = PhotoConverter(search, search_size, args.min_size, args.largest, extractor is not None)
-    results = map_ahead(lambda photo: converter.convert(photo, chips[photo]), todo, args.jobs)
+    is_far = is_remote(args.faces_selfies) or is_remote(args.faces_path)
+    jobs = args.jobs or (2 * (os.cpu_count() or 1) if is_far else None)  # half of them wait for an answer
+    results = map_ahead(lambda photo: converter.convert(photo, chips[photo]), todo, jobs)
     progress = tqdm(results, total=len(todo), unit="photo", desc="cropping", disable=None)
     outcomes = dict(zip(todo, progress, strict=True))
     if extractor:

@@ -34,6 +34,7 @@ from utils.cli import (
     bounded,
     clean_exit,
     file_path,
+    local_path,
     script_parser,
     warn,
 )
@@ -69,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
-    source.add_argument("-v", "--video_path", type=file_path, help="a video file instead of the camera")
+    source.add_argument("-v", "--video_path", type=local_path, help="a video file instead of the camera")
     source.add_argument(
         "-i", "--image_path", type=file_path, help="a photo or a folder of photos instead of the camera"
     )
@@ -85,13 +86,13 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
-        type=file_path,
+        type=local_path,
         help="annotated video to write: .mp4, .webm, .mkv, .mov or .m4v, which browsers play, or .avi; for photos, a "
         "folder. Sound is not copied. A killed run leaves a playable .unfinished-* file beside it",
     )
     parser.add_argument(
         "--events",
-        type=file_path,
+        type=local_path,
         help="JSON lines to write: one line per frame with its faces; - for standard output, and the summary goes to "
         "stderr. The file takes its name at the end, and a killed run leaves an .unfinished-* file beside it; for a "
         "camera it has its name from the first line on, and older ones are kept as NAME.1.jsonl, NAME.2.jsonl, …",

@@ -17,7 +17,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, counted, file_path, script_parser, warn
+from utils.cli import (
+    InputError,
+    add_normalize_switch,
+    bounded,
+    clean_exit,
+    counted,
+    file_path,
+    local_path,
+    script_parser,
+    warn,
+)
 from utils.heads.options import HEAD_KINDS, TrainingOptions
 
 if TYPE_CHECKING:
@@ -60,7 +70,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learning_rate", type=bounded(float, 1e-8, 10), help="Adam's (default: 0.0003 for plda, 0.001 for dense)"
     )
-    parser.add_argument("--logdir", type=file_path, help="folder for TensorBoard, which has to be installed separately")
+    parser.add_argument("--logdir", type=local_path, help="folder for TensorBoard, which is installed separately")
     parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
 
 
@@ -141,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         "dimension": features.matrix.shape[1],
         "extractor": features.extractor,
         **fitted.description,
-        "training": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
+        "training": {key: str(value) if hasattr(value, "suffix") else value for key, value in vars(args).items()},
         "held_out_people": sorted({features.names[label] for label in features.labels[fitted.held]}),
     }
     save_head(path, fitted.model, description)

@@ -145,6 +145,7 @@ def check_paths(inputs: tuple[Path, Path], output: Path | None) -> None:
     from utils.media.pipes import is_pipe
     from utils.media.sources import is_address
     from utils.recognition.photo_comparison import list_photos
+    from utils.storage import is_same_file
 
     for path in inputs:
         if is_address(path):  # not repeated, because it may hold a password
@@ -158,7 +159,7 @@ def check_paths(inputs: tuple[Path, Path], output: Path | None) -> None:
     if output:
         if output.suffix.lower() not in (".png", ".jpg", ".jpeg") or output.is_dir():
             raise InputError(f"--output {output}: expected a .png or .jpg file")
-        if output.exists() and any(output.samefile(path) for path in inputs):
+        if output.exists() and any(is_same_file(output, path) for path in inputs):
             raise InputError(f"--output {output} is one of the photos to compare")
 
 

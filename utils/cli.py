@@ -65,6 +65,9 @@ class _VersionAction(argparse.Action):
             parser.exit(message=f"Siamese Faces {tomllib.load(file)['project']['version']}\n")
 
 
+WRITE_ERRORS = (InputError, OSError, StorageError)  # what a write can fail with
+
+
 def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
     """Decorate the `main` of a script so that it ends as described at the top of this module.
 
@@ -132,7 +135,7 @@ def _failure_status(exc: Exception) -> int:
     raise exc
 
 
-def describe_error(error: InputError | OSError) -> str:
+def describe_error(error: Exception) -> str:
     """Describe a failed write without error numbers and names of temporary files."""
     if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
         return str(error)

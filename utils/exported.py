@@ -5,9 +5,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from utils.cli import InputError, shown
 from utils.engine import Network, compile_network
 from utils.files import read_json, sha256
+from utils.storage import as_path, is_remote
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}  # by format
 KIND, EXTRACTOR, HEAD = "siamese_faces", "extractor", "head"  # the key of what a file is, and its values
@@ -17,7 +20,7 @@ MAX_DESCRIPTION = 1 << 22  # bytes; a head's has a few thousand
 
 def is_exported(path: str | Path) -> bool:
     """Whether a path is that of an exported network, by its extension."""
-    return Path(path).suffix.lower() in SUFFIXES.values()
+    return as_path(path).suffix.lower() in SUFFIXES.values()
 
 
 def description_path(path: Path) -> Path:
@@ -51,6 +54,9 @@ def load_exported(path: Path, kind: str, precision: str = "float32", callers: in
     try:
         # An ONNX file's content alone cannot point to other files.
         model = path.read_bytes() if path.suffix.lower() == SUFFIXES["onnx"] else path
+        if is_remote(path) and model is path:
+            graph, weights = (file.read_bytes() for file in network_files(path))
+            model = graph, np.frombuffer(bytearray(weights), np.uint8)
         return compile_network(model, precision, callers), description
     except InputError as exc:
         raise InputError(f"{path}: {exc}") from None

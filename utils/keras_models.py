@@ -23,6 +23,7 @@ from utils import interrupts
 from utils.cli import InputError, hidden_stderr
 from utils.files import atomic_path, json_bytes, parse_json
 from utils.model_file import CONFIG, MAX_CONFIG, METADATA, FileCheck, is_hdf5, short_reason, trust
+from utils.storage import as_path, is_remote, local_copy
 
 if TYPE_CHECKING:
     import keras
@@ -65,13 +66,13 @@ def import_keras() -> ModuleType:
 
 def new_model_path(path: str | Path) -> Path:
     """The path to save a model at: `path`, with `.keras` appended unless it has a model's extension."""
-    path = Path(path)
+    path = as_path(path)
     return path if path.suffix.lower() in MODEL_SUFFIXES else path.with_name(path.name + ".keras")
 
 
 def find_model(path: str | Path) -> Path:
     """Find a model's file from its path with or without the extension. Raises InputError."""
-    path = Path(path)
+    path = as_path(path)
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in MODEL_SUFFIXES)):
         if candidate.is_file():
             return candidate
@@ -80,7 +81,7 @@ def find_model(path: str | Path) -> Path:
             f"{path} is a folder that TensorFlow's SavedModel format wrote, which Keras 3 cannot load: where the model "
             f"was made, save it with model.save('{path.name}.keras') instead"
         )
-    models = sorted(file for file in path.glob("*") if file.suffix.lower() in MODEL_SUFFIXES)
+    models = sorted(file for file in (path.iterdir() if path.is_dir() else ()) if file.suffix.lower() in MODEL_SUFFIXES)
     hint = f"; the folder holds {', '.join(map(str, models[:3]))}" if models else ""
     raise InputError(f"there is no model at {path}{hint}")
 
@@ -92,12 +93,13 @@ def load_model(path: Path) -> "keras.Model":
     Refused are models that could run code (Lambda layers, custom objects), files that claim to be much larger than
     they are or that point to other files, and numbers that are not finite.
     """
-    suffix = ".h5" if is_hdf5(path) else ".keras"
-    check = FileCheck(path)  # goes on while Keras is imported, so that nobody waits for it
+    copy = local_copy(path)
+    suffix = ".h5" if is_hdf5(copy, path) else ".keras"
+    check = FileCheck(copy, path)  # goes on while Keras is imported, so that nobody waits for it
     keras = import_keras()
     check.finish()
     try:
-        with quiet_stderr(), _with_suffix(path, suffix) as file:
+        with quiet_stderr(), _with_suffix(copy, suffix) as file:
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as exc:  # Keras raises nearly anything for a foreign file
         raise InputError(f"{path} is not a Keras model that can be loaded safely: {short_reason(exc)}") from None
@@ -124,15 +126,16 @@ def _has_nan(value: object) -> bool:
 
 def read_note(path: Path, key: str) -> dict | None:
     """The note that `save_model` stored under `key` in a model's file. None without one. Raises InputError."""
+    copy = local_copy(path)
     try:
-        if is_hdf5(path):
-            FileCheck(path).finish()
+        if is_hdf5(copy, path):
+            FileCheck(copy, path).finish()
             import h5py
 
-            with h5py.File(path, "r") as file:
+            with h5py.File(copy, "r") as file:
                 data = bytes(file[key][()]) if key in file and file[key].nbytes <= MAX_CONFIG else None
         else:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(copy) as archive:
                 data = _read_member(archive, METADATA)
                 content = parse_json(data, path).get(key) if data else None
                 return content if isinstance(content, dict) else None
@@ -145,15 +148,16 @@ def read_note(path: Path, key: str) -> dict | None:
 
 def read_layer_names(path: Path) -> set[str]:
     """The names of a stored model's layers, without those inside nested models. Empty if they cannot be read."""
+    copy = local_copy(path)
     try:
-        FileCheck(path).finish()
-        if is_hdf5(path):
+        FileCheck(copy, path).finish()
+        if is_hdf5(copy, path):
             import h5py
 
-            with h5py.File(path, "r") as file:
+            with h5py.File(copy, "r") as file:
                 data = file.attrs.get("model_config", "{}")
         else:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(copy) as archive:
                 data = _read_member(archive, CONFIG)
         return {str(layer["config"]["name"]) for layer in parse_json(data, path)["config"]["layers"]}
     except Exception:  # zipfile and h5py raise many kinds of error for damaged files
@@ -189,7 +193,8 @@ def save_model(model: "keras.Model", path: Path, notes: dict[str, dict] | None =
         model.save(temporary)
         if notes:
             _add_notes(temporary, notes)
-    trust(path)
+    if not is_remote(path):
+        trust(path)
 
 
 def _add_notes(path: Path, notes: dict[str, dict]) -> None:

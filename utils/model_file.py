@@ -36,12 +36,12 @@ EXTRA_MEMORY = 1 << 30  # bytes, besides twice the most that the file may hold
 MAX_WAIT = 3600.0  # seconds on the clock
 
 
-def is_hdf5(path: Path) -> bool:
-    """Whether a model's file is HDF5, not a `.keras` archive. Raises InputError if it is neither."""
+def is_hdf5(path: Path, shown: Path | None = None) -> bool:
+    """Whether a model's file is HDF5, not a `.keras` archive. Raises InputError, which names `shown`, for others."""
     with open(path, "rb") as file:
         found = file.read(4) == HDF5_MAGIC
     if not found and not zipfile.is_zipfile(path):  # Keras would report a missing file
-        raise InputError(f"{path} is not a Keras model, or it is damaged")
+        raise InputError(f"{shown or path} is not a Keras model, or it is damaged")
     return found
 
 
@@ -61,12 +61,12 @@ class FileCheck:
     """A check of a model's file, which runs beside this process until `finish`.
 
     A file that has passed, or that this process has written, is not checked again. Raises InputError for a file that
-    is no model at all.
+    is no model at all, for the path `shown`.
     """
 
-    def __init__(self, path: Path):
-        is_hdf5(path)
-        self.path, self._version = path, _file_version(path)
+    def __init__(self, path: Path, shown: Path | None = None):
+        is_hdf5(path, shown)
+        self.path, self._version = shown or path, _file_version(path)
         self._process = None
         if self._version not in _trusted_versions():
             root = Path(__file__).resolve().parent.parent

@@ -25,6 +25,11 @@ def as_path(path: str | Path) -> Path:
     return Path(path) if isinstance(path, str) else path
 
 
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths are the same file, which exists."""
+    return is_remote(first) == is_remote(second) and first.samefile(second)
+
+
 def local_copy(path: Path) -> Path:
     """The file itself, or a copy of it on this machine, which is there until the end of the run."""
     return path.local_copy() if is_remote(path) else path  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ a StorageError.
 """
 
 import atexit
+import contextlib
 import errno
 import functools
 import io
@@ -15,6 +16,7 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -46,7 +48,7 @@ for _store in OBJECT_STORES:
     conf.setdefault(_store, {}).setdefault("use_listings_cache", False)  # another process may write
 for _store in ("s3", "s3a"):
     conf[_store].setdefault("max_concurrency", 1)  # parts of one file at once; with more, each read asks for the size
-    conf[_store].setdefault("config_kwargs", {}).setdefault("max_pool_connections", READERS)
+    conf[_store].setdefault("config_kwargs", {"max_pool_connections": READERS})
 # With waits of 1, 2, 4 … 20 s, at most: a store that is away for half a minute ends no run.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
 os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
@@ -67,14 +69,27 @@ class Status(NamedTuple):
         return self.st_mtime_ns // 10**9
 
 
-class _Tree(dict):
-    """The files of all folders below one, by folder. A folder that is missing in it has none."""
+@dataclass
+class _Listing:
+    """What was in one folder, or in all folders below one, at one moment."""
 
-    def __missing__(self, _: str) -> dict:
-        return {}
+    folders: dict[str, dict[str, Status]]  # folder → name → what the list says
+    root: str | None = None  # the folder below which all is listed
 
+    def names_in(self, folder: str) -> dict[str, Status] | None:
+        """What is in a folder, None if the list does not tell."""
+        is_covered = self.root is not None and f"{folder}/".startswith(f"{self.root}/")
+        return self.folders.get(folder, {} if is_covered else None)
 
-Listing = dict[str, dict[str, Status]]  # folder → name → what the list says
+    def add(self, path: str, status: Status) -> None:
+        """Add a file and the folders that it is in."""
+        while path != self.root:
+            folder, _, name = path.rpartition("/")
+            names = self.folders.setdefault(folder, {})
+            if name in names:
+                return
+            names[name] = status
+            path, status = folder, Status(True, 0, 0)
 
 
 def stored_path(address: str) -> "StoredPath":
@@ -88,8 +103,7 @@ def stored_path(address: str) -> "StoredPath":
         package = known_implementations[protocol]["class"].partition(".")[0]
         command = {"s3fs": "-r requirements-cluster.txt", "fsspec": ""}.get(package, package)
         raise ValueError(f"{protocol}:// {f'needs a package: `pip install {command}`' if command else exc}") from None
-    head, _, rest = address.partition("://")
-    return StoredPath(f"{protocol}://{rest.rstrip('/') if head else rest}")
+    return StoredPath(f"{protocol}://{address.partition('://')[2].rstrip('/')}")
 
 
 class StoredPath(ProxyUPath):
@@ -99,10 +113,10 @@ class StoredPath(ProxyUPath):
 
     def __init__(self, address: str):
         super().__init__(address)
-        self._listing: Listing | None = None
+        self._listing: _Listing | None = None
 
     @classmethod
-    def _from_upath(cls, path: "UPath | StoredPath", listing: Listing | None = None) -> "StoredPath":
+    def _from_upath(cls, path: "UPath | StoredPath", listing: _Listing | None = None) -> "StoredPath":
         made = object.__new__(cls)
         made.__wrapped__ = path.__wrapped__ if isinstance(path, StoredPath) else path
         made._listing = listing
@@ -116,6 +130,10 @@ class StoredPath(ProxyUPath):
 
     def with_suffix(self, suffix: str) -> "StoredPath":
         return self._from_upath(self.__wrapped__.with_suffix(suffix), self._listing)
+
+    @property
+    def parent(self) -> "StoredPath":
+        return self._from_upath(self.__wrapped__.parent, self._listing)
 
     @property
     def _key(self) -> str:
@@ -145,37 +163,40 @@ class StoredPath(ProxyUPath):
 
     def listed(self) -> "StoredPath":
         """This folder with a list of all that is in it now: see utils.storage.listed."""
-        tree, root = _Tree(), self._key
-        try:
-            found = self._ask("find", detail=True)
-        except FileNotFoundError:
-            found = {}
-        for path, info in found.items():
-            path = path.rstrip("/")
-            if path != root:
-                _add(tree, root, path, _status(info))
-        parent, _, name = root.rpartition("/")
-        if found:
-            tree[parent] = {name: _status(found[root]) if root in found else Status(True, 0, 0)}
-        return self._from_upath(self, tree)
+        listing = _Listing({}, self._key)
+        with contextlib.suppress(FileNotFoundError):
+            for path, info in self._ask("find", detail=True).items():
+                listing.add(path.rstrip("/"), _status(info))
+        return self._from_upath(self, listing)
 
     def iterdir(self) -> Iterator["StoredPath"]:
-        """The files and folders in this folder, which know what its list says of them. Raises OSError."""
-        listing, key = self._listing, self._key
-        if not (isinstance(listing, _Tree) or (listing and key in listing)):
-            infos = {info["name"].rstrip("/"): _status(info) for info in self._ask("ls", detail=True)}
+        """The files and folders in this folder, which know what its list says of them. Raises OSError.
+
+        An object store has no folders: one that is missing is empty.
+        """
+        key = self._key
+        listing = self._listing
+        names = listing.names_in(key) if listing else None
+        if names is None:
+            try:
+                infos = {info["name"].rstrip("/"): _status(info) for info in self._ask("ls", detail=True)}
+            except FileNotFoundError:
+                if not self._is_object:
+                    raise
+                infos = {}
             if key in infos and not infos.pop(key).is_folder:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self))
-            listing = {key: {path.rpartition("/")[2]: status for path, status in infos.items()}}
-        for name in listing[key]:
+            names = {path.rpartition("/")[2]: status for path, status in infos.items()}
+            listing = _Listing({key: names})
+        for name in names:
             yield self._from_upath(self.__wrapped__ / name, listing)
 
     def _status(self) -> Status | None:
         """What a list or the storage says of this path, None if there is nothing."""
-        key = self._key
-        parent, _, name = key.rpartition("/")
-        if isinstance(self._listing, _Tree) or (self._listing and parent in self._listing):
-            return self._listing[parent].get(name)
+        parent, _, name = self._key.rpartition("/")
+        names = self._listing.names_in(parent) if self._listing else None
+        if names is not None:
+            return names.get(name)
         try:
             return _status(self._ask("info"))
         except FileNotFoundError:
@@ -211,6 +232,10 @@ class StoredPath(ProxyUPath):
     def read_bytes(self) -> bytes:
         """The content. Raises OSError."""
         return self._ask("cat_file")
+
+    def read_end(self, count: int) -> bytes:
+        """The last bytes of the content. Raises OSError."""
+        return self._ask("cat_file", start=-min(count, self.stat().st_size))
 
     def read_text(self, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:
         with self.open("r", encoding=encoding, errors=errors, newline=newline) as file:
@@ -295,17 +320,6 @@ class StoredPath(ProxyUPath):
         """Delete an empty folder where there are folders. Raises OSError."""
         if not self._is_object:
             self._ask("rmdir")
-
-
-def _add(tree: _Tree, root: str, path: str, status: Status) -> None:
-    """Add a file and the folders that it is in to a tree."""
-    folder, _, name = path.rpartition("/")
-    while name not in (known := tree.setdefault(folder, {})):
-        known[name] = status
-        if folder == root:
-            return
-        folder, _, name = folder.rpartition("/")
-        status = Status(True, 0, 0)
 
 
 def _status(info: dict) -> Status:

@@ -6,9 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from utils import interrupts
+from utils.storage import READERS, is_remote
 
 Loaded = TypeVar("Loaded")
 
@@ -41,6 +43,11 @@ def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahea
                 yield pending.popleft().result()
         finally:  # the caller stopped early: drop the work that has not started
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def map_stored(function: Callable, items: Iterable, folder: Path) -> Iterator:
+    """Yield function(item) in order; if the folder is at an address, many at once, as each waits for an answer."""
+    return map_ahead(function, items, READERS) if is_remote(folder) else map(function, items)
 
 
 def read_ahead(items: Iterable, ahead: int = 8) -> Iterator:
@@ -107,14 +114,14 @@ class Loading(Generic[Loaded]):
 
 
 class BackgroundWriter:
-    """A thread that writes while the caller computes, so that a slow disk costs no time.
+    """Threads that write while the caller computes, so that a slow disk, or a storage far away, costs no time.
 
     The exception of a failed write is raised in the caller, by the next `submit` or at the end. Leaving the
     block waits for pending writes.
     """
 
-    def __init__(self, max_pending: int = 64):
-        self.pool = ThreadPoolExecutor(1)
+    def __init__(self, threads: int = 1, max_pending: int = 64):
+        self.pool = ThreadPoolExecutor(threads)
         self.pending: deque = deque()
         self.max_pending = max_pending  # writes that may wait in memory
 

@@ -9,6 +9,7 @@ import numpy as np
 from utils.cli import InputError, cut
 from utils.features.feature_files import STRANGERS, FeatureSet
 from utils.heads.pairs import all_negative_pairs, positive_pairs
+from utils.storage import as_path
 
 FOLDS = 10
 MAX_DIGITS = 9  # of a number in a pairs file; Python refuses to convert thousands
@@ -53,7 +54,7 @@ def read_pairs(path: Path) -> list[PairLine]:
     (name, number, name, number).
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = as_path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a pairs file: it is not text") from None
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]

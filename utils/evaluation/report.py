@@ -221,7 +221,7 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(part) for part in value]
-    if isinstance(value, Path):
+    if hasattr(value, "suffix"):  # a path, or an address
         return str(value)
     return None if value != value else value
 

@@ -22,6 +22,7 @@ from utils.features.keras_extractor import KerasNetwork, model_fingerprint
 from utils.files import file_sha256, parse_json, write_bytes
 from utils.keras_models import quiet_stderr
 from utils.model_file import short_reason
+from utils.storage import local_copy
 
 if TYPE_CHECKING:
     import keras
@@ -80,7 +81,7 @@ def load_engine_file(model: Path, precision: str, callers: int = 1) -> tuple[Ext
     """
     path = engine_path(model)
     try:
-        with open(path, "rb") as file:
+        with open(local_copy(path), "rb") as file:
             # Not read into memory: OpenVINO copies the weights into an order of its own.
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except FileNotFoundError:

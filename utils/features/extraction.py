@@ -1,8 +1,9 @@
 """From folders of faces to feature files: plan the work, embed in full batches, save each person."""
 
-import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,8 +30,10 @@ from utils.features.feature_files import (
 from utils.files import is_disk_full, one_spelling, sha256, spellings
 from utils.keras_models import padded_batch_size
 from utils.media.images import decode_image, list_images
-from utils.threads import BackgroundWriter, map_ahead
+from utils.storage import READERS, is_remote
+from utils.threads import BackgroundWriter, map_ahead, map_stored
 
+END = 256  # bytes at the end of an image file, which differ as good as always
 MAX_ASPECT_RATIO = 1.1  # long side / short side; a face crop is square, so more means a whole photo
 
 
@@ -197,32 +200,45 @@ def shared_images(people: list[PersonWork]) -> list[tuple[Path, Path]]:
     for person in people:
         for name, entry in person.entries.items():
             by_size.setdefault(entry.size, []).append((person, person.folder / name))
+    groups = [group for group in by_size.values() if len({person.name for person, _ in group}) > 1]
     found = []
-    for same_size in by_size.values():
-        if len({person.name for person, _ in same_size}) < 2:
-            continue
-        # The end of an image file differs as good as always. It is read first, because reading all files takes long.
-        for same_end in _group_equal(same_size, _read_end):
-            for same in _group_equal(same_end, Path.read_bytes):
-                first, path = same[0]
-                found += [(path, other) for person, other in same[1:] if person is not first]
+    # The ends are read first, because reading all files takes long.
+    for same in _split(_split(groups, _read_end), lambda path: path.read_bytes()):
+        first, path = same[0]
+        found += [(path, other) for person, other in same[1:] if person is not first]
     return found
 
 
-def _group_equal(
-    images: list[tuple[PersonWork, Path]], read: Callable[[Path], bytes]
-) -> list[list[tuple[PersonWork, Path]]]:
-    """Groups of images of at least two people with equal content, or equal parts of it, as `read` returns them."""
-    groups: dict[str, list[tuple[PersonWork, Path]]] = {}
-    for person, path in images:
-        with contextlib.suppress(OSError):  # an image that cannot be read is reported where it is embedded
-            groups.setdefault(sha256(read(path)), []).append((person, path))
-    return [group for group in groups.values() if len({person.name for person, _ in group}) > 1]
+Images = list[tuple[PersonWork, Path]]
+
+
+def _split(groups: list[Images], read: Callable[[Path], bytes]) -> list[Images]:
+    """Split groups into those of equal content, or equal parts of it as `read` returns them, of at least two people."""
+    images = [(number, *image) for number, group in enumerate(groups) for image in group]
+    if not images:
+        return []
+    paths = [path for _, _, path in images]
+    equal: dict[tuple[int, str], Images] = {}
+    digests = map_stored(partial(_digest, read), paths, paths[0])
+    for (number, person, path), digest in zip(images, digests, strict=True):
+        if digest:
+            equal.setdefault((number, digest), []).append((person, path))
+    return [group for group in equal.values() if len({person.name for person, _ in group}) > 1]
+
+
+def _digest(read: Callable[[Path], bytes], path: Path) -> str | None:
+    """The checksum of what is read; None for an image that cannot be read, which is reported where it is embedded."""
+    try:
+        return sha256(read(path))
+    except OSError:
+        return None
 
 
 def _read_end(path: Path) -> bytes:
+    if is_remote(path):
+        return path.read_end(END)  # type: ignore[attr-defined]
     with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - 256))
+        file.seek(max(0, path.stat().st_size - END))
         return file.read()
 
 
@@ -242,7 +258,9 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
     size = min(extractor.batch_size, padded_batch_size(max(total, 1)))
     batch: list[LoadedInput] = []
     try:
-        with BackgroundWriter() as writer, tqdm(total=total, unit="img", desc="extracting", disable=None) as progress:
+        writers = READERS if is_remote(store.folder) else 1
+        progress = tqdm(total=total, unit="img", desc="extracting", disable=None)
+        with BackgroundWriter(writers) as writer, progress:
             for person, name, loaded in _load_inputs(people, store.align, extractor, jobs, size):
                 progress.update()
                 interrupts.check()
@@ -279,6 +297,8 @@ def _load_inputs(
     people: list[PersonWork], align: int, extractor: Extractor, jobs: int | None, ahead: int
 ) -> Iterator[LoadResult]:
     """Load the images in `todo` and cut the extractor's inputs, in threads, at most `ahead` images early."""
+    if jobs is None and people and is_remote(people[0].folder):
+        jobs = max(READERS, os.cpu_count() or 1)
     fits = fits_narrow(extractor.crop_points)
     if align:
         load_landmarks()  # once, so that a broken installation is one error and not one per image

@@ -23,6 +23,7 @@ from utils.features.engine_file import (
 from utils.features.inference import bfloat16_slow_reason, on_accelerator
 from utils.features.keras_extractor import KerasNetwork, load_extractor_model
 from utils.keras_models import find_model, padded_batch_size
+from utils.storage import as_path
 
 if TYPE_CHECKING:
     import keras
@@ -136,7 +137,7 @@ def load_extractor(
     Raises InputError for a model that does not map square images (N, S, S, 3) to (N, D).
     """
     if is_exported(path):
-        extractor = _load_exported(Path(path), precision, batch_size, engine, parts)
+        extractor = _load_exported(as_path(path), precision, batch_size, engine, parts)
     else:
         extractor = _load(find_model(path), precision, batch_size, engine, parts)
     if precision == "bfloat16" and (reason := bfloat16_slow_reason(extractor.engine)):

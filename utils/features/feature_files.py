@@ -19,6 +19,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ from utils.files import (
     write_bytes,
     write_json,
 )
+from utils.storage import as_path, is_remote, listed
+from utils.threads import map_stored
 
 FACES = "faces"  # a manifest's key: the person's folder of faces, relative to the folder of features
 STRANGERS = "_strangers"  # the folder, in faces and in features, for people who are not enrolled
@@ -122,7 +125,7 @@ def save_rows(
     ordered = [by_name[name] for name in sorted(by_name)]
     path = feature_path(folder, person)
     former = path.read_bytes() if path.is_file() else None
-    is_new = not path.parent.exists()
+    is_new = not (is_remote(path) or path.parent.exists())
     try:
         matrix = np.stack([row.features for row in ordered])
         save_person(folder, person, matrix, [row.image for row in ordered], extractor, align, faces)
@@ -166,9 +169,19 @@ def save_person(
         "data_sha256": sha256(data),
         "images": images,
     }
-    if faces:  # relative, so that both folders can be moved together
-        manifest[FACES] = os.path.relpath(os.path.realpath(faces), os.path.realpath(folder))
+    if faces and (relative := relative_folder(faces, folder)):
+        manifest[FACES] = relative
     write_json(path.with_suffix(".json"), manifest, private=True)
+
+
+def relative_folder(faces: Path, features: Path) -> str | None:
+    """A folder of faces relative to one of features, so that both can be moved together.
+
+    None between a machine and an address, or between two buckets.
+    """
+    if is_remote(faces) or is_remote(features):
+        return os.path.relpath(str(faces), str(features)) if faces.anchor == features.anchor else None
+    return os.path.relpath(os.path.realpath(faces), os.path.realpath(features))
 
 
 def are_usable(matrix: np.ndarray) -> np.ndarray:
@@ -233,7 +246,7 @@ def folders_with_features(folder: Path) -> list[str]:
 
 
 def _folders_with_features(folder: Path) -> Iterator[str]:
-    return (p.name for p in folder.iterdir() if is_existing_file(p / f"{p.name}_features.cPickle"))
+    return (p.name for p in listed(folder).iterdir() if is_existing_file(p / f"{p.name}_features.cPickle"))
 
 
 def has_people(folder: Path) -> bool:
@@ -258,7 +271,7 @@ def iterate_folders(
 
     names: the folders to read; None for all. load: reads one; None for `load_person`.
     """
-    folder = Path(folder)
+    folder = listed(as_path(folder))
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
     if names is None:
@@ -268,8 +281,9 @@ def iterate_folders(
     first = first_known = None  # the first person, and the first with a known extractor
     problems: list[str] = []
     anybody = False
-    for spellings in group_spellings(names).values():
-        person = _load_spellings(folder, spellings, problems, load or load_person)
+    read = partial(_try_load, folder, load or load_person)
+    for loaded in map_stored(read, group_spellings(names).values(), folder):
+        person = _join_spellings(folder, loaded, problems)
         if person is None:
             continue
         first = first or person
@@ -284,17 +298,21 @@ def iterate_folders(
         warn(f"left out: {problem}")
 
 
-def _load_spellings(folder: Path, names: list[str], problems: list[str], load: LoadPerson) -> PersonFeatures | None:
-    """One person's features from all folders whose names are spellings of the same name.
-
-    None if no file can be read. problems: gets the reason for each that cannot.
-    """
-    found = []
+def _try_load(folder: Path, load: LoadPerson, names: list[str]) -> list[PersonFeatures | str]:
+    """The features in folders whose names are spellings of the same name, or why they cannot be read."""
+    loaded: list[PersonFeatures | str] = []
     for name in names:
         try:
-            found.append(load(folder, name))
+            loaded.append(load(folder, name))
         except (InputError, OSError) as exc:
-            problems.append(describe_error(exc))
+            loaded.append(describe_error(exc))
+    return loaded
+
+
+def _join_spellings(folder: Path, loaded: list[PersonFeatures | str], problems: list[str]) -> PersonFeatures | None:
+    """One person's features from what `_try_load` found. None if nothing can be read. problems: gets the reasons."""
+    problems += [item for item in loaded if isinstance(item, str)]
+    found = [item for item in loaded if isinstance(item, PersonFeatures)]
     for person in found:
         if person.problem:
             warn(f"{person.name}: {person.problem}: the extractor of these features is unknown; extract them again")

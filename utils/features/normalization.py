@@ -9,6 +9,7 @@ import numpy as np
 from utils.cli import InputError, cut, shown
 from utils.features.feature_files import PersonFeatures
 from utils.files import read_json, write_json
+from utils.storage import as_path
 
 NORMALIZATION_FILE = "normalization.json"
 
@@ -54,7 +55,7 @@ def gather_statistics(people: Iterable[PersonFeatures]) -> Normalization:
 
 def save_normalization(folder: Path, statistics: Normalization) -> Path:
     """Write `normalization.json` into a features folder. Returns its path."""
-    path = Path(folder) / NORMALIZATION_FILE
+    path = as_path(folder) / NORMALIZATION_FILE
     content = {
         "mean": statistics.mean,
         "std": statistics.std,
@@ -69,7 +70,7 @@ def save_normalization(folder: Path, statistics: Normalization) -> Path:
 
 def load_normalization(folder: Path, dimension: int, extractor: str | None) -> Normalization:
     """Read a features folder's `normalization.json` and check its D and extractor. Raises InputError."""
-    path = Path(folder) / NORMALIZATION_FILE
+    path = as_path(folder) / NORMALIZATION_FILE
     if not path.is_file():
         raise InputError(f"--normalize 1 needs {path}: run compute_mean.py --features_path {folder}")
     statistics = _read_statistics(path)

@@ -38,6 +38,7 @@ from utils.keras_models import (
     save_model,
 )
 from utils.log_odds import probabilities
+from utils.storage import as_path
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +51,7 @@ MAX_STRANGERS_NAMED = 0.01  # share of strangers' faces that may get a name, how
 
 def head_path(path: str | Path) -> Path:
     """The file of the head called `path`: the file itself, or `similarity.keras` in that folder."""
-    path = Path(path)
+    path = as_path(path)
     return path if path.suffix.lower() in MODEL_SUFFIXES else path / HEAD_FILE_NAME
 
 
@@ -226,7 +227,7 @@ def load_head(path: str | Path, normalization: Normalization | None = None) -> H
     here, with `normalization` if given.
     """
     if is_exported(path):
-        return _load_exported_head(Path(path), normalization)
+        return _load_exported_head(as_path(path), normalization)
     path = find_head(path)
     similarity, own = None if normalization else read_arrays(path), True
     if similarity is None:

@@ -108,7 +108,7 @@ def write_arrays(head: Path, similarity: NumpySimilarity) -> None:
 def read_arrays(head: Path) -> NumpySimilarity | None:
     """The head in a `.keras` file, from the numbers beside it. None if they are missing, damaged or another head's."""
     try:
-        with np.load(arrays_path(head), allow_pickle=False) as file:
+        with np.load(io.BytesIO(arrays_path(head).read_bytes()), allow_pickle=False) as file:
             if sum(member.file_size for member in file.zip.infolist()) > MAX_FILE:
                 return None
             content = {name: file[name] for name in file.files}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError
+from utils.cli import WRITE_ERRORS
 from utils.faces.folder import FaceSaver
 from utils.features.feature_files import FeatureRow, PersonFeatures, image_entry, load_person, save_rows
 from utils.files import make_folder, subfolder
@@ -27,7 +27,7 @@ class EnrolledFiles:
     def add(self, name: str, chip: np.ndarray, embedding: np.ndarray) -> Path:
         """Save a person's chip and its features (1, D): both or neither. Returns the chip's path.
 
-        Raises InputError or OSError if one of them cannot be written.
+        Raises one of WRITE_ERRORS if one of them cannot be written.
         """
         folder, saver = subfolder(self.faces_path, name), None
         try:
@@ -35,8 +35,8 @@ class EnrolledFiles:
             saver = FaceSaver(folder)
             path = saver.save(chip)
             self._add_features(name, path, embedding)
-        except (InputError, OSError):
-            with contextlib.suppress(OSError):
+        except WRITE_ERRORS:
+            with contextlib.suppress(*WRITE_ERRORS):
                 if saver is not None:
                     saver.undo()
                 self.remove_if_empty(name)

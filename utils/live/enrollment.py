@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError, counted, describe_error
+from utils.cli import WRITE_ERRORS, counted, describe_error
 from utils.faces.alignment import face_chip
 from utils.faces.quality import OUT_OF_FRAME, TOO_SIMILAR, rejection_reason, thumbnail
 from utils.features.feature_files import STRANGERS
@@ -84,7 +84,7 @@ class Enrollment:
         self.progress = self._running.gallery_rows / self.max_faces if self._running else None
         self.notice, self.notice_until = text, self.clock() + seconds
 
-    def _show_error(self, failure: str, error: InputError | OSError) -> None:
+    def _show_error(self, failure: str, error: Exception) -> None:
         """Show that something could not be written. The window goes on."""
         self.show_message(f"{failure}: {describe_error(error)}", ERROR_SECONDS)
 
@@ -106,7 +106,7 @@ class Enrollment:
         if reason is None and self.clock() - self._last_saved_at >= self.interval:
             try:
                 self._save(change, track, chip)
-            except (InputError, OSError) as exc:
+            except WRITE_ERRORS as exc:
                 self._abort(change, exc)
                 return
         if change.gallery_rows >= self.max_faces or self.clock() > self._ends_at:
@@ -142,7 +142,7 @@ class Enrollment:
         self._thumbnails.append(thumbnail(chip))
         self._last_saved_at = self.clock()
 
-    def _abort(self, change: Change, error: InputError | OSError) -> None:
+    def _abort(self, change: Change, error: Exception) -> None:
         """End an enrollment after an error. The faces saved so far stay, and can be undone."""
         self._running = None
         if change.gallery_rows:
@@ -168,7 +168,7 @@ class Enrollment:
         chip = face_chip(self.recognizer.image, track.face)
         try:
             path = self.files.add(STRANGERS, chip, self.recognizer.extractor.embed([chip]))
-        except (InputError, OSError) as exc:
+        except WRITE_ERRORS as exc:
             self._show_error("name not rejected", exc)
             return
         self.changes.append(Change(STRANGERS, [path], track=track, rejected_name=track.name))
@@ -189,7 +189,7 @@ class Enrollment:
                 change.gallery_rows = self.gallery.count(old)
             else:
                 rename_folders(self.files, old, new)
-        except (InputError, OSError) as exc:
+        except WRITE_ERRORS as exc:
             self._show_error(f"{old} not renamed", exc)
             return
         self.changes.append(change)
@@ -226,7 +226,7 @@ class Enrollment:
         change = self.changes[-1]
         try:
             undo_in_folders(self.files, change)
-        except (InputError, OSError) as exc:
+        except WRITE_ERRORS as exc:
             self._show_error("not undone", exc)  # the change stays, so the user can try again
             return
         self.changes.pop()

@@ -20,6 +20,7 @@ from utils.media.images import png_name, write_image
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace, Recognizer
+from utils.storage import is_same_file
 
 if TYPE_CHECKING:
     from utils.media.video_output import VideoOutput
@@ -36,7 +37,7 @@ def check_outputs(output: Path | None, events: Path | None, source: Source, sour
     for flag, path in (("--output", output), ("--events", events)):
         if not path or path == STDOUT:
             continue
-        if source_path and path.exists() and path.samefile(source_path):
+        if source_path and path.exists() and is_same_file(path, source_path):
             raise InputError(f"{flag} {path} is the source itself")
         _check_writable(flag, path)
     if output and events and output.resolve() == events.resolve():

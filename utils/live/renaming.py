@@ -23,6 +23,7 @@ from utils.features.feature_files import (
 )
 from utils.files import make_folder, read_json, spellings, subfolder, take_free_name, write_bytes, write_json
 from utils.live.enrolled_files import EnrolledFiles
+from utils.storage import is_remote
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def rename_folders(files: EnrolledFiles, old: str, new: str) -> None:
 
     The person's feature files get their new names before the folder does, and lose the old ones after it.
     """
+    _check_local(files)
     for folder in (files.faces_path, files.features_path):
         _check_only_spelling(folder, old)
         source, target = subfolder(folder, old), subfolder(folder, new)
@@ -79,6 +81,7 @@ def _copy_features(files: EnrolledFiles, old: str, new: str, undo: ExitStack) ->
 
 def merge_folders(files: EnrolledFiles, old: str, new: str) -> Merger:
     """Move a person's faces and features to another's: all or nothing. Raises InputError or OSError."""
+    _check_local(files)
     before = [_load_known(files, name) for name in (old, new)]
     source, target = (subfolder(files.faces_path, name) for name in (old, new))
     paths = sorted(source.iterdir()) if source.is_dir() else []
@@ -118,6 +121,12 @@ def _load_known(files: EnrolledFiles, name: str) -> PersonFeatures:
     if person.manifest is None or person.manifest.extractor != files.fingerprint or person.manifest.align:
         raise InputError(f"the features of {name} have another origin: run extract_features.py first")
     return person
+
+
+def _check_local(files: EnrolledFiles) -> None:
+    for folder in (files.faces_path, files.features_path):
+        if is_remote(folder):
+            raise InputError(f"{folder} is an address, where nothing can be renamed in one step")
 
 
 def _check_only_spelling(folder: Path, name: str) -> None:

@@ -1,5 +1,6 @@
 """An album, a folder with a folder of photos per person: every file is somebody's photo, or counted as not read."""
 
+import contextlib
 import os
 import stat
 from collections import Counter
@@ -10,10 +11,13 @@ from pathlib import Path
 from utils.cli import InputError, counted, summarize
 from utils.files import group_spellings, sha256
 from utils.media.images import is_image, list_people, png_name
+from utils.storage import is_remote, listed
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv")
 
 MAX_NAMES = 20  # of people that are listed
+
+Entry = os.DirEntry | Path  # what a list of a folder says of a file; for an address a path that knows it
 
 # Why files are not read. "{}" is their number.
 LOOSE = "{} loose photos: put them into a person's folder"
@@ -83,13 +87,14 @@ def read_album(folder: Path, recursive: bool = False) -> Album:
 
     recursive: whether the folders inside a person's folder are read, too.
     """
+    folder = listed(folder)
     paths = {path.name: path for path in list_people(folder)}
     album = Album([Person([paths[name] for name in names]) for names in group_spellings(paths).values()])
     for entry in _scan(folder):
         if _is_folder(entry) and entry.name not in paths:
             album.unread += _whole_folder(entry, IGNORED)
         elif not _is_folder(entry):
-            album.unread.append(Unread(Path(entry.path), LOOSE) if _is_photo(entry) else _unread(entry))
+            album.unread.append(Unread(_path(entry), LOOSE) if _is_photo(entry) else _unread(entry))
     for person in album.people:
         for number, path in enumerate(person.folders):
             for photo in _read_folder(path, person, recursive):
@@ -106,7 +111,7 @@ def list_unread(folder: Path) -> list[Unread]:
     return person.unread
 
 
-def _read_folder(folder: Path | str, person: Person, recursive: bool) -> Iterator[Path]:
+def _read_folder(folder: Path, person: Person, recursive: bool) -> Iterator[Path]:
     """Yield the photos of a folder, sorted by name; note its other files."""
     try:
         entries = _scan(folder)
@@ -116,48 +121,52 @@ def _read_folder(folder: Path | str, person: Person, recursive: bool) -> Iterato
     for entry in entries:
         if not _is_folder(entry):
             if _is_photo(entry):
-                yield Path(entry.path)
+                yield _path(entry)
             else:
                 person.unread.append(_unread(entry))
         elif entry.name.startswith((".", "__")):
             person.unread += _whole_folder(entry, IGNORED)
         elif recursive and not entry.is_symlink():  # a link may lead back up
-            yield from _read_folder(entry.path, person, recursive)
+            yield from _read_folder(_path(entry), person, recursive)
         else:
             person.unread += _whole_folder(entry, NESTED)
 
 
 def _unique_name(photo: Path, folder: Path) -> str:
     """A name for the face of a photo in a nested folder, where others may have photos of the same name."""
-    relative = photo.relative_to(folder)
-    return f"{photo.stem}_{photo.suffix[1:]}-{sha256(os.fsencode(relative))[:8]}.png"
+    relative = os.fsencode(str(photo.relative_to(folder)))
+    return f"{photo.stem}_{photo.suffix[1:]}-{sha256(relative)[:8]}.png"
 
 
-def _scan(folder: Path | str) -> list[os.DirEntry]:
-    with os.scandir(folder) as entries:
+def _scan(folder: Path) -> list[Entry]:
+    with contextlib.nullcontext(folder.iterdir()) if is_remote(folder) else os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _path(entry: Entry) -> Path:
+    return Path(entry) if isinstance(entry, os.DirEntry) else entry
+
+
+def _is_folder(entry: Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link in a circle
         return False
 
 
-def _is_photo(entry: os.DirEntry) -> bool:
+def _is_photo(entry: Entry) -> bool:
     try:
         return is_image(Path(entry.name)) and entry.is_file()
     except OSError:
         return False
 
 
-def _unread(entry: os.DirEntry) -> Unread:
+def _unread(entry: Entry) -> Unread:
     reason = _kind(entry)
-    return Unread(Path(entry.path), reason, kind=_special_kind(entry.path) if reason == SPECIAL else "")
+    return Unread(_path(entry), reason, kind=_special_kind(_path(entry)) if reason == SPECIAL else "")
 
 
-def _special_kind(path: str) -> str:
+def _special_kind(path: Path) -> str:
     """What a path is that is neither a file nor a folder, in words."""
     try:
         mode = os.stat(path).st_mode
@@ -167,7 +176,7 @@ def _special_kind(path: str) -> str:
     return kinds.get(stat.S_IFMT(mode), "not a file")
 
 
-def _kind(entry: os.DirEntry) -> str:
+def _kind(entry: Entry) -> str:
     """The reason why a file that is not a photo is not read."""
     suffix = Path(entry.name).suffix.lower()
     if entry.name.startswith("."):
@@ -179,9 +188,15 @@ def _kind(entry: os.DirEntry) -> str:
     return f"{{}} {suffix} files" if suffix and suffix.isprintable() and not set(suffix) & set("{}") else OTHER
 
 
-def _whole_folder(entry: os.DirEntry, reason: str) -> list[Unread]:
-    files = sum(len(names) for _, _, names in os.walk(entry.path))
-    return [Unread(Path(entry.path), reason, files)] if files else []
+def _whole_folder(entry: Entry, reason: str) -> list[Unread]:
+    files = _count_files(entry)
+    return [Unread(_path(entry), reason, files)] if files else []
+
+
+def _count_files(folder: Entry) -> int:
+    if isinstance(folder, os.DirEntry):
+        return sum(len(names) for _, _, names in os.walk(folder.path))
+    return sum(1 if entry.is_file() else _count_files(entry) for entry in folder.iterdir())
 
 
 def count_unread(unread: list[Unread]) -> int:

@@ -15,6 +15,7 @@ from utils.cli import InputError, counted
 from utils.files import write_bytes
 from utils.media.levels import to_uint8
 from utils.media.pipes import read_file
+from utils.storage import as_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +39,7 @@ READ_FLAGS |= {8: cv2.IMREAD_REDUCED_COLOR_8}  # by how much the sides shrink
 
 def list_images(folder: Path) -> list[Path]:
     """The image files of a folder, recognized by suffix, without hidden ones, sorted by name."""
-    return sorted(p for p in Path(folder).iterdir() if is_image(p) and p.is_file())
+    return sorted(p for p in as_path(folder).iterdir() if is_image(p) and p.is_file())
 
 
 def is_image(path: Path) -> bool:
@@ -51,7 +52,7 @@ def list_people(folder: Path) -> list[Path]:
 
     Raises InputError if the folder is missing or has no person folders.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
     people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))

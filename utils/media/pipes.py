@@ -10,6 +10,7 @@ from typing import IO
 
 from utils import interrupts
 from utils.cli import InputError, warn
+from utils.storage import as_path, is_remote
 
 PATIENCE = 1.0  # seconds until the user is told that nothing comes
 POLL = 0.2  # seconds between two looks for a signal that ends the run
@@ -21,6 +22,8 @@ def is_pipe(path: Path) -> bool:
 
     Raises OSError if there is no such path.
     """
+    if is_remote(path):
+        return False
     mode = os.stat(path).st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         hint = f": for a camera use --camera {path}" if "video" in Path(path).name else ""
@@ -32,7 +35,7 @@ def is_pipe(path: Path) -> bool:
 
 def read_file(path: Path) -> bytes:
     """Read a file or a pipe to its end. Raises InputError for a device or a socket, which may have none."""
-    return b"".join(_chunks(path)) if is_pipe(path) else Path(path).read_bytes()
+    return b"".join(_chunks(path)) if is_pipe(path) else as_path(path).read_bytes()
 
 
 def copy_pipe(path: Path) -> IO[bytes]:

@@ -10,6 +10,7 @@ from utils.media.camera import Camera, LiveSource, PacedVideo, is_url, without_p
 from utils.media.images import list_images, read_image
 from utils.media.pipes import is_pipe
 from utils.media.video import Frame, VideoSource
+from utils.storage import is_remote
 
 MAX_CAMERA_INDEX = 1 << 16  # larger numbers are no camera, and OpenCV cannot take them
 
@@ -84,8 +85,8 @@ def open_source(
 
 
 def is_address(path: Path) -> bool:
-    """Whether a path was meant as an address. A Path keeps only one slash of "//", and a single letter is a drive."""
-    return re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE) is not None
+    """Whether a path was meant as a camera's address. A Path keeps one slash of "//", and one letter is a drive."""
+    return not is_remote(path) and re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE) is not None
 
 
 def open_camera(camera: str, give_up: float = 0.0) -> Camera:

@@ -110,7 +110,10 @@ def _choose_faces_of(
             candidates[photo] = [decoded.chip(face) for face in faces]
         except (ValueError, OSError, MemoryError, cv2.error) as exc:  # changed since it was searched
             outcomes[photo] = Outcome(str(exc) or type(exc).__name__)
-    others = [[read_image(chip)] for chip in alone if chip.is_file()]
+    others = []
+    for chip in alone:
+        with contextlib.suppress(FileNotFoundError):
+            others.append([read_image(chip)])
     groups = [*candidates.values(), *others]
     matrix = extractor.embed([chip for group in groups for chip in group])
     choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
