@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # `python benchmarks/NAME.py` puts only this folder there
 
+from utils.cli import InputError
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -68,7 +70,7 @@ os._exit(os.waitstatus_to_exitcode(status) % 256)
 
 
 def run_process(*words: object) -> Process:
-    """Run a script of this project as a process, from its start to its end. Raises RuntimeError if it fails."""
+    """Run a script of this project as a process, from its start to its end. Raises InputError if it fails."""
     with tempfile.NamedTemporaryFile() as usage:
         command = [sys.executable, *map(str, words)]
         launcher = [sys.executable, "-S", "-c", _LAUNCHER, usage.name, *command]
@@ -76,7 +78,7 @@ def run_process(*words: object) -> Process:
         result = subprocess.run(launcher, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         wall = time.perf_counter() - start
         if result.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with status {result.returncode}: {result.stdout[-500:]}")
+            raise InputError(f"{' '.join(command)} ended with status {result.returncode}: {result.stdout[-500:]}")
         cpu, peak = map(float, Path(usage.name).read_text().split())
     kilobytes = peak / 1024 if sys.platform == "darwin" else peak  # macOS counts bytes
     return Process(wall, cpu, kilobytes / 1024, result.stdout)

@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-m", "--model", type=file_path, help="extractor (default: --backbone's)")
     parser.add_argument("-f", "--features", type=file_path, help="folder that extract_features.py wrote with it")
     parser.add_argument("-c", "--classification", type=file_path, help="head for these features")
-    parser.add_argument("--photos", nargs=2, type=file_path, metavar=("A", "B"), help="two photos (default: drawn)")
+    parser.add_argument(
+        "--photos", nargs=2, type=file_path, metavar=("A", "B"), help="two photos of one person (default: drawn)"
+    )
     parser.add_argument("--backbone", default="sface", help="of the extractor that is made without --model")
     parser.add_argument(
         "--repeats", type=bounded(int, 1), default=5, help="runs after the first, to take the median of"

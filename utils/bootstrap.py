@@ -14,7 +14,7 @@ MAX_DRAWS = 1 << 22  # of people in all resamplings that are computed at once; l
 TOP = 4  # times the share of the pairs that is wanted: so many are looked at first
 
 
-def sample_people(people: np.ndarray, replicates: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def sample_people(people: np.ndarray, replicates: int, rng: "np.random.Generator") -> tuple[np.ndarray, np.ndarray]:
     """Draw as many people as there are, with replacement, again and again.
 
     people: int (n, 2), the two people of each pair.
@@ -24,7 +24,7 @@ def sample_people(people: np.ndarray, replicates: int, rng: np.random.Generator)
     return columns, np.reshape([_draw(count, rng) for _ in range(replicates)], (replicates, count))
 
 
-def people_multiplicities(people: np.ndarray, replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def people_multiplicities(people: np.ndarray, replicates: int, rng: "np.random.Generator") -> Iterator[np.ndarray]:
     """For each resampling of the people, how often each pair is drawn, int (n,).
 
     people: int (n, 2), the two people of each pair.
@@ -38,7 +38,7 @@ def _columns_of(people: np.ndarray) -> tuple[np.ndarray, int]:
     return columns.reshape(people.shape), len(labels)
 
 
-def _draw(count: int, rng: np.random.Generator) -> np.ndarray:
+def _draw(count: int, rng: "np.random.Generator") -> np.ndarray:
     return np.bincount(rng.integers(0, count, count), minlength=count)
 
 
@@ -79,7 +79,7 @@ def resampled_tars(
     people: np.ndarray,
     far: float,
     replicates: int,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
 ) -> list[float]:
     """The true accept rate at a false accept rate, 0-1, in each resampling that has pairs of both kinds.
 
@@ -124,7 +124,7 @@ def resampled_shares(
     people: np.ndarray,
     weights: np.ndarray,
     replicates: int,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
 ) -> list[list[float]]:
     """The share of accepted pairs, by weight, in each resampling.
 

@@ -73,7 +73,7 @@ def expected_calibration_error(same: np.ndarray, different: np.ndarray) -> float
     return calibration_error(scores, np.arange(len(scores)) < len(same), np.ones(len(scores)))
 
 
-def cross_fitted_error(pairs: ScoredPairs, rng: np.random.Generator) -> float | None:
+def cross_fitted_error(pairs: ScoredPairs, rng: "np.random.Generator") -> float | None:
     """The expected calibration error after calibration, on people that the calibration was not fitted on.
 
     Fitted on one random half of the people and measured on the other, and the other way round. None if a half lacks

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+# Generators are quoted in annotations: NumPy takes 15 ms to load them when they are first named.
+
 # The label of strangers. They make no pairs with each other: two of them may be the same person.
 STRANGER_LABEL = -1
 
@@ -39,7 +41,7 @@ def positive_pairs(labels: np.ndarray) -> np.ndarray:
     return np.concatenate(pairs).astype(np.int32)
 
 
-def all_positive_pairs(labels: np.ndarray, max_pairs: int, rng: np.random.Generator) -> np.ndarray:
+def all_positive_pairs(labels: np.ndarray, max_pairs: int, rng: "np.random.Generator") -> np.ndarray:
     """Every pair of faces of the same person, int32 (p, 2), or `max_pairs` random ones if there are more."""
     order = np.argsort(labels, kind="stable")
     people, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
@@ -53,7 +55,7 @@ def all_positive_pairs(labels: np.ndarray, max_pairs: int, rng: np.random.Genera
     return order[starts[person, None] + np.stack([first, second], axis=1)].astype(np.int32)
 
 
-def negative_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def negative_pairs(labels: np.ndarray, count: int, rng: "np.random.Generator") -> np.ndarray:
     """`count` random pairs of different people, drawn with replacement, int32 (count, 2).
 
     Raises ValueError if all rows have the same label.
@@ -68,7 +70,7 @@ def negative_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> 
     return pairs[:count]
 
 
-def all_negative_pairs(labels: np.ndarray, max_pairs: int, rng: np.random.Generator) -> np.ndarray:
+def all_negative_pairs(labels: np.ndarray, max_pairs: int, rng: "np.random.Generator") -> np.ndarray:
     """All pairs of faces of different people, int32 (q, 2), or `max_pairs` random ones if there are more."""
     labels = np.asarray(labels)
     counts = np.unique(labels, return_counts=True)[1]
@@ -80,7 +82,7 @@ def all_negative_pairs(labels: np.ndarray, max_pairs: int, rng: np.random.Genera
     return np.stack([first[different], second[different]], axis=1).astype(np.int32)
 
 
-def capped_rows(labels: np.ndarray, max_rows: int, rng: np.random.Generator) -> np.ndarray:
+def capped_rows(labels: np.ndarray, max_rows: int, rng: "np.random.Generator") -> np.ndarray:
     """Row numbers, ascending: all rows of each person, or `max_rows` random ones of a person with more."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
@@ -90,7 +92,7 @@ def capped_rows(labels: np.ndarray, max_rows: int, rng: np.random.Generator) -> 
 
 
 def split_people(
-    labels: np.ndarray, share: float, min_people: int, rng: np.random.Generator
+    labels: np.ndarray, share: float, min_people: int, rng: "np.random.Generator"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split people into training and held-out people: two int arrays of rows, with no person in both.
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from utils.bootstrap import resampled_tops, sample_people
 from utils.cli import InputError, shown
 from utils.heads.calibration import ScoredPairs
 from utils.log_odds import MAX_THRESHOLD_LOG_ODDS, logits
@@ -53,12 +52,14 @@ def _score_at_rate(descending: np.ndarray, far: float) -> float:
 
 
 def bootstrap_operating_point(
-    pairs: ScoredPairs, threshold: float, target_far: float, rng: np.random.Generator
+    pairs: ScoredPairs, threshold: float, target_far: float, rng: "np.random.Generator"
 ) -> dict[str, list[float]]:
     """95 % confidence intervals over people, of the threshold for `target_far` and of the FAR at `threshold`.
 
     Empty if no resampling has a pair of different people.
     """
+    from utils.bootstrap import resampled_tops, sample_people  # not needed where a head is only used
+
     order = np.argsort(pairs.different)[::-1]
     scores = pairs.different[order]
     accepted = int((scores > threshold).sum())
