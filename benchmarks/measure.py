@@ -13,8 +13,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # `python benchmarks/NAME.py` puts only this folder there
 
-from utils.cli import InputError
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -78,6 +76,8 @@ def run_process(*words: object) -> Process:
         result = subprocess.run(launcher, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         wall = time.perf_counter() - start
         if result.returncode:
+            from utils.cli import InputError
+
             raise InputError(f"{' '.join(command)} ended with status {result.returncode}: {result.stdout[-500:]}")
         cpu, peak = map(float, Path(usage.name).read_text().split())
     kilobytes = peak / 1024 if sys.platform == "darwin" else peak  # macOS counts bytes
