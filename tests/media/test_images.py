@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import zlib
 
 import cv2
@@ -92,6 +93,50 @@ def test_tiffs_of_real_numbers_are_read(picture, number, white):
     assert_close(decode_image(with_opencv(levels[..., 0].copy())), np.repeat(picture[..., :1], 3, 2), 1.01)
     with pytest.raises(ValueError):
         decode_image(with_opencv(levels)[:60])
+
+
+@pytest.mark.parametrize("white", [255, 1023, 4095, 65535])
+def test_all_levels_of_a_ppm_are_read(picture, white):
+    levels = (picture.astype(np.uint32) * white // 255).astype(np.uint8 if white == 255 else ">u2")
+    data = b"P6\n80 60\n%d\n" % (65535 if white == 4095 else white) + levels.tobytes()  # 12 bits in a 16-bit file
+    assert_close(decode_image(data), picture, 1.01)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "BMP"])
+def test_pictures_that_are_transparent_everywhere_are_shown(picture, file_format):
+    options = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
+    data = encode(Image.fromarray(np.dstack([picture, np.zeros((60, 80), np.uint8)])), file_format, **options)
+    np.testing.assert_array_equal(decode_image(data), picture)
+
+
+def test_a_png_with_one_transparent_color(picture):
+    key = png_chunk(b"tRNS", np.array(picture[0, 0], ">u2").tobytes())
+    picture = picture.copy()
+    plain = encode(Image.fromarray(picture), "PNG")
+    decoded = decode_image(with_png_chunks(plain, key))
+    assert (decoded[0, 0] == 255).all()
+    np.testing.assert_array_equal(decoded[1:, 1:], picture[1:, 1:])
+
+
+def test_a_cut_jpeg_with_a_preview_behind_it(picture):
+    data = encode(Image.fromarray(picture), "JPEG", quality=95)
+    with pytest.raises(ValueError, match="truncated"):
+        decode_image(data[: len(data) // 2] + data)
+    assert_close(decode_image(data + data), picture, 4)
+
+
+@pytest.mark.parametrize("chunk", [(b"iCCP", b"x\0\0" + zlib.compress(b"short")), (b"ABCD", b"odd"), (b"gAMA", b"")])
+def test_nothing_is_printed_about_the_notes_of_a_png(picture, chunk, capfd):
+    data = with_png_chunks(encode(Image.fromarray(picture), "PNG"), png_chunk(*chunk))
+    np.testing.assert_array_equal(decode_image(data), picture)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_iphones_compiled_png_is_named():
+    parts = [(b"CgBI", b"\x50\0\x20\x02"), (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 6, 0, 0, 0))]
+    parts += [(b"IDAT", zlib.compress(bytes(264), wbits=-15)), (b"IEND", b"")]
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        decode_image(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts))
 
 
 GARBAGE = (

@@ -132,6 +132,14 @@ def test_sound_that_is_longer_than_the_film_is_no_loss(tmp_path, capsys, suffix)
     assert len(read_film(path)) == 30 and capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts"])
+def test_a_clock_that_begins_late_is_no_loss(tmp_path, capsys, suffix):
+    path = tmp_path / f"late{suffix}"
+    write_film(path, [36_000 + index / RATE for index in range(30)])
+    frames = list(VideoSource(path).frames())
+    assert len(frames) == 30 and frames[-1].time < 30 / RATE + 0.1 and capsys.readouterr().err == ""
+
+
 def test_a_pipe_is_a_video(tmp_path, capsys):
     write_film(tmp_path / "film.mkv")
     os.mkfifo(tmp_path / "pipe")

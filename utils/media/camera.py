@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.media.video import Frame, VideoSource, declared_rate, declared_size, read_frame
+from utils.media.video import Frame, VideoSource, are_equal, declared_rate, declared_size, read_frame
 
 TIMEOUT = 4.0  # seconds that a network camera may take to open, or to send a frame
 MIN_TIMEOUT = 0.5  # the same shortly before it is given up
 RETRY_WAITS = (0.5, 1.0, 2.0, 5.0)  # seconds before each attempt to reopen a lost camera; the last one repeats
 SILENCE = 2.0  # seconds without a frame before the user is told
 POLL = 0.2  # seconds between two checks whether a source has ended
+STILL = 100  # frames of one picture after which the user is told: a camera's noise differs from frame to frame
 PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # for addresses without a port
 DARK = 32  # gray level, 0-255, of the image shown before the first frame
 
@@ -162,13 +163,19 @@ class Camera(LiveSource):
         return "the camera sends no pictures" if self._lost_at is not None or silent else None
 
     def _read_frames(self) -> None:
-        index, start = 0, self.clock()
+        index, start, equal = 0, self.clock(), 0
         self._last_arrival = start
         while not self._stop.is_set():
             image = read_frame(self._capture, stretch=_is_network(self.location))  # 960H has no square pixels
             if image is not None:
                 self._last_arrival, self._lost_at = self.clock(), None
                 self._silent_since = self._last_arrival
+                equal = equal + 1 if self._frame and are_equal(self._frame.image, image) else 0
+                if equal == STILL:
+                    warn(
+                        f"{self.name} sends the same picture again and again: it hangs, or its pictures are "
+                        "interlaced, which cannot be read. Choose a progressive mode in its settings"
+                    )
                 self._publish(Frame(image, self._last_arrival - start, index=index, arrived=self._last_arrival))
                 index += 1
             elif not self._reopen():

@@ -15,6 +15,7 @@ from utils.cli import InputError, counted
 from utils.files import write_bytes
 from utils.media.levels import to_uint8
 from utils.media.pipes import read_file
+from utils.media.tiffs import bits_per_sample, check_planes, gray_levels, is_tiff, is_white_zero, read_tags
 from utils.storage import as_path
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ MAX_PIXELS = 1 << 28  # of an image, more than any phone takes
 # as a program by Ghostscript, whatever the file is called.
 PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # the parts that a PNG's pixels depend on
-BITS_PER_SAMPLE = 258  # a TIFF's tag
-BIG_TIFF = 43  # the version of TIFFs whose header has 16 bytes instead of 8
+PNG_ORIENTATION = b"eXIf"  # the part that says how a PNG is turned
 NO_MEMORY = "not enough memory for its pixels"
 READ_FLAGS = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 READ_FLAGS |= {8: cv2.IMREAD_REDUCED_COLOR_8}  # by how much the sides shrink
@@ -86,7 +86,9 @@ def decode_image(data: bytes, shrink: int = 1) -> np.ndarray:
         is_jpeg = jpeg_size(data) is not None
         # OpenCV is faster. Pillow reads what OpenCV gets wrong: CMYK, transparency, HEIC and the rest.
         if is_jpeg or _is_plain_png(data):
-            image = _decode_with_opencv(data, READ_FLAGS[shrink if is_jpeg else 1])
+            # OpenCV's decoder writes about notes that it does not like to stderr.
+            bare = data if is_jpeg else _bare_png(data, PNG_ORIENTATION)
+            image = _decode_with_opencv(bare, READ_FLAGS[shrink if is_jpeg else 1])
             if image is not None:
                 return image
         return _decode_with_pillow(data)
@@ -113,18 +115,18 @@ def _decode_with_opencv(data: bytes, flags: int) -> np.ndarray | None:
 
 
 def _is_png(data: bytes) -> bool:
-    return data.startswith(b"\x89PNG") and len(data) > 26
+    return data.startswith(b"\x89PNG") and data[12:16] == b"IHDR" and len(data) > 26
 
 
 def _is_plain_png(data: bytes) -> bool:
     """Whether this is a complete gray or RGB PNG of 8 bits without alpha. Raises ValueError for too many pixels."""
-    if not _is_png(data):
+    if not _is_png(data) or _is_animated_png(data):
         return False
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     _check_size(width, height)
     if not width * height or data[24] > 8 or data[25] not in (0, 2) or b"IEND" not in data[-64:]:
         return False
-    return all(is_whole for _, _, is_whole in _png_chunks(data))  # OpenCV's decoder writes about others to stderr
+    return all(is_whole and kind != b"tRNS" for kind, _, is_whole in _png_chunks(data))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
@@ -140,9 +142,12 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         position = end
 
 
-def _bare_png(data: bytes) -> bytes:
-    """A PNG without all that its pixels do not depend on, such as notes that are damaged or too long for Pillow."""
-    return data[:8] + b"".join(chunk for kind, chunk, _ in _png_chunks(data) if kind in PNG_PIXELS)
+def _bare_png(data: bytes, *more: bytes) -> bytes:
+    """A PNG without all that its pixels do not depend on, such as notes that are damaged or too long for Pillow.
+
+    more: kinds of chunks that are kept, too.
+    """
+    return data[:8] + b"".join(chunk for kind, chunk, _ in _png_chunks(data) if kind in PNG_PIXELS + more)
 
 
 def _is_animated_png(data: bytes) -> bool:
@@ -174,7 +179,8 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
             _check_size(width, height)
             size_wh = width, height
         if marker == 0xDA:  # start of scan: compressed data cannot contain the end marker
-            if data.find(b"\xff\xd9", position) < 0:
+            end, next_start = (data.find(marker, position) for marker in (b"\xff\xd9", b"\xff\xd8\xff"))
+            if end < 0 or 0 < next_start < end:  # or another picture follows, such as a preview
                 raise ValueError("the JPEG is truncated")
             return size_wh if components in (1, 3) else None  # CMYK is for Pillow
         position += 2 + length
@@ -209,6 +215,8 @@ def _decode_whole_with_pillow(data: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             _check_size(*image.size)
+            tags = image.tag_v2 if image.format == "TIFF" else {}
+            check_planes(tags)
             wide = _decode_wide_colors(data, image)
             if wide is None:
                 image.load()
@@ -221,11 +229,15 @@ def _decode_whole_with_pillow(data: bytes) -> np.ndarray:
         raise ValueError(str(exc) if isinstance(exc, _TooLargeError) else f"cannot be decoded: {exc}") from None
     if wide is not None:
         return wide
-    if image.mode.startswith(("I", "F")):
-        return np.repeat(to_uint8(np.asarray(image))[:, :, None], 3, axis=2)
+    levels = gray_levels(image, tags)
+    if levels is not None:
+        return np.repeat(levels[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if image.getextrema()[3][
+            1
+        ]:  # some programs write pictures that are transparent everywhere, and are not meant so
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB")).copy()
 
 
@@ -247,8 +259,10 @@ def _decode_wide_colors(data: bytes, image: "Image.Image") -> np.ndarray | None:
     Returns None for images that are not of this kind.
     """
     bits = {
-        "TIFF": lambda: max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))),
+        "TIFF": lambda: bits_per_sample(image.tag_v2),
         "PNG": lambda: data[24],
+        # The arguments of Pillow's decoder end in the brightest level, unless that is 255.
+        "PPM": lambda: max(arg for arg in (255, *image.tile[0].args) if isinstance(arg, int)).bit_length(),
         "JPEG2000": lambda: 16,
     }
     if not image.mode.startswith("RGB") or bits.get(image.format, lambda: 8)() <= 8:
@@ -265,23 +279,17 @@ def _decode_wide_colors(data: bytes, image: "Image.Image") -> np.ndarray | None:
 
 def _decode_unknown(data: bytes) -> np.ndarray:
     """Decode with OpenCV a TIFF that Pillow does not know, such as one of real numbers. Raises ValueError."""
-    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, PREFIXES, ImageFileDirectory_v2
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH
 
     image = None
-    if data.startswith(tuple(PREFIXES)):
-        try:
-            tags = ImageFileDirectory_v2(data[: 16 if BIG_TIFF in data[2:4] else 8])
-            file = io.BytesIO(data)
-            file.seek(tags.next)
-            tags.load(file)
-            size_wh = tags[IMAGEWIDTH], tags[IMAGELENGTH]
-        except Exception:  # Pillow's readers raise many kinds of error on damaged files
-            raise ValueError("cannot be decoded: a damaged TIFF") from None
-        _check_size(*size_wh)
+    if is_tiff(data):
+        tags = read_tags(data)
+        _check_size(tags[IMAGEWIDTH], tags[IMAGELENGTH])
+        check_planes(tags)
         image = _decode_any_depth(data)
     if image is None:
         raise ValueError("cannot be decoded: not an image, or an unknown format")
-    return image
+    return 255 - image if is_white_zero(tags) else image
 
 
 def _decode_any_depth(data: bytes) -> np.ndarray | None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-# What white is in usual data of 8, 10, 12, 14 and 16 bits. Files of 16 bits hold them all, and do not say which.
-WHITES = (255, 1023, 4095, 16383, 65535)
+# What white is in usual data of 8, 10, 12, 14, 15 (signed 16) and 16 bits. Files of 16 bits hold them all, and do not
+# say which.
+WHITES = (255, 1023, 4095, 16383, 32767, 65535)
 DARKEST = 0.25  # of white: real numbers that all stay below it are on another scale
 
 

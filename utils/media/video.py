@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from utils.cli import InputError, warn
+from utils.media.interlaced import is_interlaced, read_interlaced
 from utils.media.pipes import copy_pipe, is_pipe
 from utils.media.video_check import describe_loss, explain_failure
 
@@ -26,6 +27,7 @@ MAX_PIXEL_ASPECT = 4.0  # of a pixel's sides; formats in use stay below 2.5, and
 # recorder that waits for motion may pause for long, but MPEG-TS, whose clock starts over, leaps by up to 26.5 hours.
 MAX_STEP_BACK = 1.0  # seconds
 MAX_STEP_ON = 3600.0  # seconds
+ROW_STEP = 16  # to compare frames in a few microseconds
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class VideoSource:
     def frames(self) -> Iterator[Frame]:
         """Yield every frame. Warns if some are missing at the end; raises InputError if there is none."""
         index, times = 0, _Times(self.rate)
-        while (image := read_frame(self.capture, stretch=True)) is not None:
-            yield Frame(image, times.next(self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000), index=index)
+        for image, stamp in self._pictures():
+            yield Frame(image, times.next(stamp), index=index)
             index += 1
         if not index:
             raise InputError(f"{self.path} has no frames that can be read{explain_failure(self._file, self.path)}")
@@ -69,6 +71,30 @@ class VideoSource:
             loss = describe_loss(self._file, index)
             if loss:
                 warn(f"{self.path}: {loss}")
+
+    def _pictures(self) -> Iterator[tuple[np.ndarray, float]]:
+        """Every picture, RGB uint8 (H, W, 3), with its time stamp in seconds, 0 without one."""
+        held: tuple[np.ndarray, float] | None = None  # what OpenCV read last
+        given, next_check = 0, 0
+        while (image := read_frame(self.capture, stretch=True)) is not None:
+            stamp = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if held and given >= next_check and are_equal(held[0], image):
+                next_check = 2 * given + 1  # still pictures are equal, too, and a look into the file takes time
+                if is_interlaced(self._file, given + 2):
+                    yield from self._interlaced(given)
+                    return
+            if held:
+                yield held
+                given += 1
+            held = image, stamp
+        if held and not given and is_interlaced(self._file, 1):
+            yield from self._interlaced(0)
+        elif held:
+            yield held
+
+    def _interlaced(self, given: int) -> Iterator[tuple[np.ndarray, float]]:
+        for image, stamp in read_interlaced(self._file, given):
+            yield square_pixels(image, self.capture), stamp
 
     def close(self) -> None:
         self.capture.release()
@@ -90,6 +116,11 @@ def read_frame(capture: cv2.VideoCapture, stretch: bool) -> np.ndarray | None:
         if exc.code == cv2.Error.StsNoMem:
             raise MemoryError("for a frame of the video") from None
         return None
+
+
+def are_equal(image: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two frames are equal in every ROW_STEP-th row: no camera films twice the same noise."""
+    return np.array_equal(image[::ROW_STEP], other[::ROW_STEP])
 
 
 class _Times:

@@ -44,6 +44,8 @@ def describe_loss(path: Path, decoded: int) -> str | None:
             rate = float(stream.average_rate or 0)
             duration = file.duration / av.time_base if file.duration else 0.0
             start = (file.start_time or 0) / av.time_base
+            if "matroska" in file.format.name:  # it counts from 0, although a recording's clock may start at any time
+                duration -= max(0.0, start)
             packets, end = 0, 0.0
             for packet in file.demux():
                 if packet.size and packet.pts is not None:
