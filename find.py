@@ -130,7 +130,7 @@ def find(options: FindOptions) -> "Report":
         warn(f"not read: {message}")
     report = Report(photos, unreadable, not_read)
     if gallery:
-        report.people, report.threshold = len(gallery.names), gallery.threshold
+        report.people, report.threshold = len(gallery.enrolled), gallery.threshold
         for photo in photos:
             name_faces(photo.faces, gallery, options.top)
     find_sightings(report, options.unknown_dir, options.events, head, extractor, options.threshold)

@@ -20,7 +20,7 @@ LOST = "camera lost, trying again"
 class FakeEnrollment:
     """Records the requests, and does nothing."""
 
-    gallery = type("SmallGallery", (), {"names": ["Ada", "Eve"]})
+    gallery = type("SmallGallery", (), {"enrolled": ["Ada", "Eve"]})
     notice, notice_until, progress = "", 0.0, None
 
     def __init__(self):

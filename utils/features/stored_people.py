@@ -55,11 +55,11 @@ class StoredPeople:
     def _others(self) -> list[PersonFeatures]:
         """Who is not read from the packed gallery: people who came or changed, and the strangers."""
         unchanged = next((name for name in self.stamps if one_spelling(name) not in self.changed), None)
-        # One unchanged person is read, too, so that the others' extractor is compared with the packed gallery's.
+        # One unchanged person's file is read, too, so that the others' extractor is compared with the packed gallery's.
         read = {
             name: self.stamps[name] for name in self.stamps if one_spelling(name) in self.changed or name == unchanged
         }
-        people = PackedPeople(self.folder, self.packed, read, strangers=True)
+        people = PackedPeople(self.folder, None, read, strangers=True)
         return [person for person in people if unchanged is None or person.name != one_spelling(unchanged)]
 
 

@@ -92,7 +92,9 @@ def name_faces(faces: Sequence[FoundFace], gallery: Gallery, top: int) -> None:
     """Set names, kinds and the best `top` people of the faces of one photo. The decision is that of test.py."""
     if not faces:
         return
-    scores, familiarity = gallery.compare(np.stack([face.embedding for face in faces]))
+    embeddings = np.stack([face.embedding for face in faces])
+    gallery.admit(embeddings, count=top)
+    scores, familiarity = gallery.compare(embeddings)
     for row, (face, decision) in enumerate(zip(faces, gallery.decide(scores), strict=True)):
         best = np.argsort(-scores[row], kind="stable")[:top]
         face.name, face.kind_known = decision.name, is_kind_known(familiarity[row : row + 1])

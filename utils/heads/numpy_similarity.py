@@ -89,6 +89,22 @@ class NumpySimilarity:
         squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
         return self._probabilities(np.sqrt(np.maximum(squares, 0)))
 
+    def product_vectors(self, projected: np.ndarray, gallery: bool) -> np.ndarray | None:
+        """Vectors, float32 (n, F), of a batch from `project`, for the search for the best rows of a large gallery.
+
+        The higher the inner product of a probe's vector and a gallery's (gallery: which of them), the higher is the
+        probability. None for differences, which no such product can rank.
+        """
+        if self.measure == "difference":
+            return None
+        sign = np.float32(np.copysign(1, self.scale)) if gallery else np.float32(1)
+        if self.measure == "cosine":
+            return sign * projected
+        vectors, terms = projected[:, :-1], projected[:, -1:]
+        if self.measure == "distance":  # −|a − b|²/2 = ⟨a, b⟩ − |b|²/2 − |a|²/2, and the last is the same for all rows
+            vectors, terms, sign = projected, -np.square(projected).sum(axis=1, keepdims=True) / 2, -sign
+        return np.column_stack([sign * vectors, sign * terms] if gallery else [vectors, np.ones_like(terms)])
+
     def _probabilities(self, measured: np.ndarray) -> np.ndarray:
         return probabilities(np.clip(self.scale * measured + self.offset, -MAX_LOGIT, MAX_LOGIT))
 

@@ -158,7 +158,7 @@ class LiveControls:
     def _finish_typing(self) -> None:
         """Rename the person, or start to enroll the face. Ask for a second Enter where two people may be confused."""
         enrollment, old = self.enrollment, self.renamed
-        people = [name for name in enrollment.gallery.names if name != old]
+        people = [name for name in enrollment.gallery.enrolled if name != old]
         name, problem = check_name(self.entry.text, people)
         question = ""
         if old is None and self.current_name not in (None, name):

@@ -179,12 +179,12 @@ class Enrollment:
     def rename(self, old: str, new: str) -> None:
         """Rename a person: folders and gallery. If somebody has the new name already, the two become one person."""
         self._stop_enrolling()
-        if old not in self.gallery.index_of:  # undone while the new name was typed
+        if old not in self.gallery.enrolled:  # undone while the new name was typed
             self.show_message(f"{old} is not enrolled any more")
             return
         change = Change(new, former_name=old)
         try:
-            if new in self.gallery.index_of:
+            if new in self.gallery.enrolled:
                 change.merger = merge_folders(self.files, old, new)
                 change.gallery_rows = self.gallery.count(old)
             else:

@@ -12,9 +12,10 @@ from utils.display.viewers import Screen
 from utils.faces.detection import DETECTION_SIZE, Detector
 from utils.faces.photo_search import load_photo_search
 from utils.features.extractor import Extractor, load_extractor
-from utils.features.feature_files import empty_features, has_people, load_features
+from utils.features.feature_files import empty_features, has_people
 from utils.features.kept import report_kept
 from utils.features.normalization import load_normalization
+from utils.features.stored_people import read_stored
 from utils.heads.head import load_head
 from utils.live.controls import AnyLiveControls, LiveControls
 from utils.live.enrollment import Enrollment
@@ -29,6 +30,7 @@ from utils.media.camera import Camera, LiveSource
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import VideoSource
 from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
+from utils.recognition.large_gallery import LargeGallery, is_large
 from utils.recognition.photo_recognizer import PhotoRecognizer
 from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, load_frame_detector, start_score
 from utils.threads import Loading
@@ -84,7 +86,9 @@ def load_models(
             f"{features_path} has no features of people: run extract_features.py first, or enroll people in the window "
             "(--faces_path faces, without --headless)"
         )
-    features = None if can_enroll and not has_people(features_path) else load_features(features_path)
+    stored = None if can_enroll and not has_people(features_path) else read_stored(features_path)
+    large = stored is not None and is_large(stored)
+    features = stored and (stored.changed_features() if large else stored.all_features())
     normalization = None
     if normalize and features:
         normalization = load_normalization(features_path, features.matrix.shape[1], features.extractor)
@@ -92,7 +96,8 @@ def load_models(
     extractor = load_extractor(model_path, precision, engine=engine)
     features = features or empty_features(extractor.dimension, extractor.fingerprint)
     check_same_extractor(features, head, extractor)
-    gallery = Gallery(features, head, threshold, head.min_votes if min_votes is None else min_votes)
+    rule = head, threshold, head.min_votes if min_votes is None else min_votes
+    gallery = LargeGallery(stored, features, *rule) if large else Gallery(features, *rule)
     learned = load_learned(features_path, extractor.fingerprint, extractor.dimension)
     gallery.add_strangers(learned.matrix)
     print(describe_gallery(gallery))
@@ -104,7 +109,7 @@ def describe_gallery(gallery: Gallery) -> str:
     """Whom the gallery knows, and its rule, in words."""
     rule = f"the best {BEST_IMAGES}" if gallery.min_votes is None else f"more than {gallery.min_votes:.0%}"
     return (
-        f"{counted(len(gallery.names), 'person', 'people')}, {counted(len(gallery.matrix), 'image')}; "
+        f"{counted(len(gallery.enrolled), 'person', 'people')}, {counted(gallery.images, 'image')}; "
         f"accepted above {gallery.threshold:.5g} by {rule} of a person's images; {describe_strangers(gallery)}"
     )
 

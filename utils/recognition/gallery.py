@@ -1,6 +1,8 @@
 """The gallery of enrolled people, and the decision: one person's name for a face, or unknown."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -72,9 +74,27 @@ class Gallery:
         order = np.argsort(features.labels, kind="stable")
         self.matrix = features.matrix[order]
         self.row_ends = np.cumsum(np.bincount(features.labels, minlength=len(features.names)))
-        self.threshold = head.threshold_for(len(self.names)) if self.follows_head else threshold
+        self.threshold = threshold
+        self._update_threshold()
         self.strangers = features.strangers
-        self._known: _KnownPeople | None = None  # with strangers; built when it is needed
+        self._known: KnownPeople | None = None  # with strangers; built when it is needed
+
+    @property
+    def enrolled(self) -> Collection[str]:
+        """The names of all enrolled people. Those in `names` are compared with faces: here, all of them."""
+        return self.names
+
+    @property
+    def images(self) -> int:
+        """How many images all enrolled people have."""
+        return len(self.matrix)
+
+    def admit(self, probes: np.ndarray, observed: Sequence[np.ndarray] = (), count: int = 1) -> bool:
+        """Make sure that faces (f, D) are compared with the people they resemble: see LargeGallery.
+
+        Call it before `compare`. Returns whether `names` has changed, so that earlier scores fit it no more.
+        """
+        return False
 
     def scores(self, probes: np.ndarray) -> np.ndarray:
         """Score every person, float32 probabilities (f, p) in the order of `names`, for faces (f, D)."""
@@ -91,11 +111,14 @@ class Gallery:
         if not (len(self.strangers) and self.head.knows_impostors):
             scores = self.head.score_gallery(probes, self.matrix)
             return person_scores(scores, self.row_ends, self.min_votes), unknown
-        self._known = self._known or _KnownPeople(self.head, self.matrix, self.row_ends, self.strangers)
+        self._known = self._known or self._compare_strangers()
         scores, excess = self._known.compare(probes)
         scores = person_scores(scores, self.row_ends, self.min_votes)
         candidates = np.arange(len(probes)), scores.argmax(axis=1)
         return scores, excess[candidates] - self._known.cohort.min_excess
+
+    def _compare_strangers(self) -> "KnownPeople":
+        return _AllPeople(self.head, self.matrix, self.row_ends, self.strangers)
 
     def add_strangers(self, rows: np.ndarray) -> None:
         """Add faces, float32 (n, D), of as many people to the strangers."""
@@ -108,6 +131,7 @@ class Gallery:
 
     def identify(self, probes: np.ndarray) -> list[Decision]:
         """Decide on the faces of one image, features float32 (f, D). No two faces get the same name."""
+        self.admit(probes)
         return self.decide(self.scores(probes))
 
     def add(self, name: str, rows: np.ndarray) -> None:
@@ -164,10 +188,22 @@ class Gallery:
 
     def _update_threshold(self) -> None:
         if self.follows_head:
-            self.threshold = self.head.threshold_for(len(self.names))
+            self.threshold = self.head.threshold_for(len(self.enrolled))
 
 
-class _KnownPeople:
+class KnownPeople(Protocol):
+    """The people of a gallery beside strangers."""
+
+    cohort: Cohort
+
+    def compare(self, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score every image of the gallery, normalized by the strangers: float32 (f, g), for faces (f, D).
+
+        Returns the faces' excess by candidate, float64 (f, p), too.
+        """
+
+
+class _AllPeople:
     """The images of a gallery and the strangers in one matrix, so that one product compares a face with all of them."""
 
     def __init__(self, head: Head, matrix: np.ndarray, row_ends: np.ndarray, strangers: np.ndarray):
@@ -184,10 +220,7 @@ class _KnownPeople:
         self.image_excess = self.cohort.excess_by_candidate(strangers, people)[own]  # float64 (g,)
 
     def compare(self, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Score every image of the gallery, normalized by the strangers: float32 (f, g), for faces (f, D).
-
-        Returns the faces' excess by candidate, float64 (f, p), too.
-        """
+        """See KnownPeople."""
         scores = self.head.score_projected(self.head.project(probes), self.projected)
         excess = self.cohort.excess_by_candidate(scores[:, self.images :], scores[:, self.first_images])
         return subtract_excess(scores[:, : self.images], excess[:, self.owners], self.image_excess), excess

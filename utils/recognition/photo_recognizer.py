@@ -26,6 +26,7 @@ class PhotoRecognizer(Recognizer):
         embeddings = self.extractor.embed([face_chip(photo.image, face) for face in found])
         denied = self._denied.setdefault(photo.index, [set() for _ in found])
         self.visible = []
+        self.gallery.admit(embeddings)
         scores, familiarity = self.gallery.compare(embeddings)
         for index, embedding in enumerate(embeddings):
             face = measure_face(photo.image, found[index])

@@ -114,6 +114,8 @@ class Recognizer:
         if not due:
             return
         embeddings = self.extractor.embed([face_chip(self.image, track.face) for track in due])
+        if self.gallery.admit(embeddings, [observation.embedding for observation in self._observations()]):
+            self.rescore()
         compared = zip(due, embeddings, *self.gallery.compare(embeddings), strict=True)
         for track, embedding, scores, familiarity in compared:
             if track.uncertain and not self._is_same_face(track, embedding):
@@ -131,13 +133,16 @@ class Recognizer:
         same = self.gallery.head.score_pairs(observed, np.repeat(embedding[None], len(observed), axis=0))
         return float(same.mean()) > SAME_FACE
 
+    def _observations(self) -> list[Observation]:
+        return [observation for track in self.tracks.alive for observation in track.observations]
+
     def update_names(self) -> None:
         """Update the names of the faces in the newest frame."""
         update_names([track for track in self.visible if track.observations], self.gallery)
 
     def rescore(self) -> None:
-        """Score all observations again, after people were added to the gallery or removed from it."""
-        observations = [observation for track in self.tracks.alive for observation in track.observations]
+        """Score all observations again, after the people with whom the gallery compares faces have changed."""
+        observations = self._observations()
         for track in self.tracks.alive:
             track.log_odds = None
         if observations:
@@ -153,7 +158,7 @@ class Recognizer:
             self.gallery.head.score_pairs(rows, rows)
         for count in sorted({padded_batch_size(count) for count in range(1, MAX_EMBEDDED_AT_ONCE + 1)}):
             chips = [np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)] * count
-            self.gallery.scores(self.extractor.embed(chips))
+            self.gallery.identify(self.extractor.embed(chips))
 
 
 def _waiting_since(track: Track) -> float:
