@@ -10,6 +10,8 @@ import pytest
 import compute_mean
 from utils.features.feature_files import load_features, load_person, save_person
 from utils.features.kept import report_kept
+from utils.features.packed import GALLERY, pack
+from utils.features.stored_people import read_stored
 from utils.files import read_json, write_json
 
 
@@ -26,7 +28,15 @@ def folders(tmp_path) -> tuple[Path, Path]:
 
 def kept_people(capsys, features: Path, faces: Path | None = None) -> list[str]:
     report_kept(features, faces)
-    first, *lines = capsys.readouterr().out.splitlines() or [""]
+    printed = capsys.readouterr().out
+    if features.is_dir():
+        pack(features)
+    stored = read_stored(features)
+    capsys.readouterr()
+    report_kept(features, faces, stored)
+    assert capsys.readouterr().out == printed, "a packed gallery knows it, too"
+    shutil.rmtree(features / GALLERY, ignore_errors=True)
+    first, *lines = printed.splitlines() or [""]
     assert not lines or first == (
         f"kept: {len(lines)} {'person' if len(lines) == 1 else 'people'} with features but without a folder of faces; "
         "delete these to forget them"

@@ -52,6 +52,12 @@ class StoredPeople:
         empty = empty_features(self.packed.rows.shape[1], self.packed.extractor)
         return replace(empty, strangers=_strangers(others))
 
+    def recorded_faces(self) -> dict[str, str | None]:
+        """The folder of faces of each unchanged person, relative to the features, None if unknown, by their folder."""
+        faces = dict(zip(self.packed.names, self.packed.faces, strict=True)) if self.packed else {}
+        names = {name: one_spelling(name) for name in self.stamps}
+        return {name: faces[person] for name, person in names.items() if person not in self.changed}
+
     def _others(self) -> list[PersonFeatures]:
         """Who is not read from the packed gallery: people who came or changed, and the strangers."""
         unchanged = next((name for name in self.stamps if one_spelling(name) not in self.changed), None)

@@ -101,7 +101,7 @@ def load_models(
     learned = load_learned(features_path, extractor.fingerprint, extractor.dimension)
     gallery.add_strangers(learned.matrix)
     print(describe_gallery(gallery))
-    report_kept(features_path, faces_path)
+    report_kept(features_path, faces_path, stored)
     return gallery, extractor, learned
 
 
