@@ -4,6 +4,8 @@ import functools
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from support import ROOT, STARTED, Display, gray_pictures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 DATA = ROOT.parent / "shared" / "data"
-SLOW_FIXTURES = {"real_data", "extractor_path", "suite", "screen"}
+SLOW_FIXTURES = {"real_data", "extractor_path", "suite", "screen", "s3"}
 
 
 def pytest_configure() -> None:
@@ -87,6 +89,25 @@ def suite(selfies, extractor_path) -> dict[str, Path]:
     line = ["--features_path", str(features), "--output_model", f"{head}/", "--epochs", "15", "--normaliza", "0"]
     assert train.main(line) == 0
     return {"selfies": selfies, "faces": faces, "features": features, "head": head, "extractor": extractor_path}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a bucket on an S3 server on this machine that fails one request in twenty."""
+
+    import boto3
+
+    server = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "s3_server.py", "20"], stdout=subprocess.PIPE, text=True
+    )
+    secrets = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**secrets, "AWS_ENDPOINT_URL": server.stdout.readline().strip()}.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        yield "s3://bucket"
+    server.kill()
+    server.wait()
 
 
 @pytest.fixture(scope="module")

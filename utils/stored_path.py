@@ -69,6 +69,9 @@ class Status(NamedTuple):
         return self.st_mtime_ns // 10**9
 
 
+FOLDER = Status(True, 0, 0)
+
+
 @dataclass
 class _Listing:
     """What was in one folder, or in all folders below one, at one moment."""
@@ -89,7 +92,7 @@ class _Listing:
             if name in names:
                 return
             names[name] = status
-            path, status = folder, Status(True, 0, 0)
+            path, status = folder, FOLDER
 
 
 def stored_path(address: str) -> "StoredPath":
@@ -193,10 +196,13 @@ class StoredPath(ProxyUPath):
 
     def _status(self) -> Status | None:
         """What a list or the storage says of this path, None if there is nothing."""
-        parent, _, name = self._key.rpartition("/")
-        names = self._listing.names_in(parent) if self._listing else None
-        if names is not None:
-            return names.get(name)
+        if self._listing:
+            parent, _, name = self._key.rpartition("/")
+            names = self._listing.names_in(parent)
+            if names is not None:
+                return names.get(name)
+            if self._listing.names_in(self._key):
+                return FOLDER
         try:
             return _status(self._ask("info"))
         except FileNotFoundError:
@@ -292,12 +298,14 @@ class StoredPath(ProxyUPath):
         """Write a file that does not exist yet: of several processes one succeeds. Raises FileExistsError."""
         try:
             self._ask("pipe_file", data, mode="create")
-        except (OSError, StorageError):
+        except (OSError, StorageError) as exc:
             # The answer to a request that succeeded may be lost. When it is repeated, the file exists. And not all
             # storage says in the same way that it exists.
-            if not self.is_file():
-                raise
-            if self.read_bytes() != data:
+            try:
+                found = self.read_bytes()
+            except FileNotFoundError:
+                raise exc from None
+            if found != data:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self)) from None
 
     def unlink(self, missing_ok: bool = False) -> None:

@@ -120,7 +120,7 @@ class BackgroundWriter:
     block waits for pending writes.
     """
 
-    def __init__(self, threads: int = 1, max_pending: int = 64):
+    def __init__(self, max_pending: int = 64, threads: int = 1):
         self.pool = ThreadPoolExecutor(threads)
         self.pending: deque = deque()
         self.max_pending = max_pending  # writes that may wait in memory

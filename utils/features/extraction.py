@@ -138,6 +138,8 @@ class FeatureStore:
 
     def _other_spellings(self, name: str) -> list[str]:
         """Other spellings of a name, for which an earlier run made features."""
+        if name.isascii():
+            return []
         used = feature_path(self.folder, one_spelling(name)).parent.name
         return [path.name for path in spellings(self.folder, name) if path.name != used]
 
@@ -260,7 +262,7 @@ def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureS
     try:
         writers = READERS if is_remote(store.folder) else 1
         progress = tqdm(total=total, unit="img", desc="extracting", disable=None)
-        with BackgroundWriter(writers) as writer, progress:
+        with BackgroundWriter(threads=writers) as writer, progress:
             for person, name, loaded in _load_inputs(people, store.align, extractor, jobs, size):
                 progress.update()
                 interrupts.check()

@@ -124,7 +124,10 @@ def save_rows(
         return delete_person(folder, person)
     ordered = [by_name[name] for name in sorted(by_name)]
     path = feature_path(folder, person)
-    former = path.read_bytes() if path.is_file() else None
+    try:
+        former = path.read_bytes()
+    except FileNotFoundError:
+        former = None
     is_new = not (is_remote(path) or path.parent.exists())
     try:
         matrix = np.stack([row.features for row in ordered])
