@@ -19,10 +19,9 @@ It is made again whenever it is missing or does not fit.
 
 import argparse
 import math
-import os
 import sys
 
-from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, script_parser, warn
+from utils.cli import InputError, add_switch, bounded, clean_exit, file_path, name_or_file, script_parser, warn
 
 # Defaults that you may want to change. Each is also a flag.
 BACKBONE = "resnet50"
@@ -50,7 +49,7 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that choose a pretrained network and turn it into an extractor."""
     parser.add_argument(
         "--backbone",
-        type=os.path.expanduser,
+        type=name_or_file,
         default=BACKBONE,
         help="resnet50, dlib, sface, an ONNX file (its name ends in .onnx), or any other keras.applications name",
     )
@@ -72,7 +71,7 @@ def add_network_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        type=os.path.expanduser,  # no shell expands the one in --weights=~/weights.h5
+        type=name_or_file,
         default="imagenet",
         help="imagenet (for dlib and sface: the weights in their packages), none (random), or a file",
     )

@@ -12,7 +12,7 @@ import pytest
 from support import DEADLINE, ROOT
 
 from utils import interrupts
-from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, local_path, summarize, visible, warn
+from utils.cli import INTERRUPTED, InputError, clean_exit, file_path, local_path, name_or_file, summarize, visible, warn
 
 SCRIPT = """
 import os, signal, sys, threading, time
@@ -148,3 +148,11 @@ def test_a_missing_package_of_a_storage_is_named(missing, address, command, monk
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(argparse.ArgumentTypeError, match=command):
         file_path(address)
+
+
+def test_a_file_for_a_library_is_fetched(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert [name_or_file(text) for text in ("dlib", "~/net.onnx")] == ["dlib", "/home/ada/net.onnx"]
+    file_path("memory://nets/net.onnx").write_bytes(b"onnx")
+    copy = Path(name_or_file("memory://nets/net.onnx"))
+    assert copy.name == "net.onnx" and copy.read_bytes() == b"onnx"

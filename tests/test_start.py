@@ -13,7 +13,8 @@ assert importlib.import_module(script).main(words) in (0, 1)
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 TRAINING = {"tensorflow", "keras", "h5py"}
-LATE = {"sklearn", "scipy", "matplotlib", "av", "onnx", "onnxruntime", "dlib"}  # imported where they are needed
+# Imported where they are needed.
+LATE = {"sklearn", "scipy", "matplotlib", "av", "onnx", "onnxruntime", "dlib", "upath", "fsspec"}
 
 
 def command_line(script: str, suite: dict, folder) -> tuple:

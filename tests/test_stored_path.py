@@ -55,6 +55,7 @@ def test_a_list_answers_for_the_moment_it_was_made(folder):
     write_bytes(folder / "ada" / "2.png", b"2")
     assert seen.is_dir() and [path.name for path in (seen / "ada").iterdir()] == ["deep"]
     assert (seen / "ada" / "deep" / "1.png").stat() == (folder / "ada" / "deep" / "1.png").stat()
+    assert [path.name for path in (seen / "ada").glob("d*")] == ["deep"] and not list(seen.glob("*.png"))
     assert not (seen / "ada" / "2.png").exists() and not (seen / "eve").exists()
     assert (seen / "ada").parent.is_dir() and seen.parent.is_dir()
     assert (folder / "ada" / "2.png").exists() and (seen / "ada" / "2.png").read_bytes() == b"2"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from utils import interrupts
-from utils.storage import UNFINISHED, StorageError, is_remote
+from utils.storage import UNFINISHED, StorageError, is_remote, local_copy
 from utils.telemetry import disable_telemetry
 
 INTERRUPTED = 130  # the exit status after a signal: a shell's 128 + SIGINT
@@ -242,6 +242,11 @@ def _path_at_address(scheme: str, text: str) -> Path:
         raise argparse.ArgumentTypeError(needed) from None
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def name_or_file(text: str) -> str:
+    """An argparse type: a name, or a file's path; of a file at an address a copy is made on this machine."""
+    return str(local_copy(file_path(text))) if "://" in text else os.path.expanduser(text)
 
 
 def local_path(text: str) -> Path:

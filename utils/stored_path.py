@@ -8,6 +8,7 @@ a StorageError.
 import atexit
 import contextlib
 import errno
+import fnmatch
 import functools
 import io
 import os
@@ -193,6 +194,10 @@ class StoredPath(ProxyUPath):
             listing = _Listing({key: names})
         for name in names:
             yield self._from_upath(self.__wrapped__ / name, listing)
+
+    def glob(self, pattern: str, **_: object) -> Iterator["StoredPath"]:
+        """The files and folders in this folder whose names have a pattern."""
+        return (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
 
     def _status(self) -> Status | None:
         """What a list or the storage says of this path, None if there is nothing."""

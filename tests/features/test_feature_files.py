@@ -2,13 +2,14 @@
 
 import io
 import json
+import os
 import pickle
 import pickletools
 
 import numpy as np
 import pytest
 
-from utils.cli import InputError
+from utils.cli import InputError, file_path
 from utils.features import feature_files
 from utils.features.feature_files import (
     STRANGERS,
@@ -19,6 +20,7 @@ from utils.features.feature_files import (
     iterate_people,
     load_features,
     load_person,
+    relative_folder,
     save_person,
     save_rows,
 )
@@ -178,3 +180,12 @@ def test_a_damaged_file_stops_nobody_else(tmp_path, capsys):
     feature_path(tmp_path, "ada").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"ada_features\.cPickle: .* \(and 2 other files\)"):
         load_features(tmp_path)
+
+
+def test_faces_are_recorded_relative_to_features(tmp_path):
+    places = {"a": "memory://a", "b": "memory://b", "here": str(tmp_path)}
+    a, b, here = (file_path(place) for place in places.values())
+    assert relative_folder(here / "faces" / "ada", here / "features") == os.path.join("..", "faces", "ada")
+    assert relative_folder(a / "faces" / "ada", a / "features") == "../faces/ada"
+    for faces, features in ((a, b), (a, here), (here, a)):
+        assert relative_folder(faces / "faces" / "ada", features / "features") is None

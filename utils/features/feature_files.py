@@ -182,8 +182,11 @@ def relative_folder(faces: Path, features: Path) -> str | None:
 
     None between a machine and an address, or between two buckets.
     """
-    if is_remote(faces) or is_remote(features):
-        return os.path.relpath(str(faces), str(features)) if faces.anchor == features.anchor else None
+    roots = [str(path).split("/")[:3] if is_remote(path) else None for path in (faces, features)]
+    if roots[0] != roots[1]:
+        return None
+    if roots[0]:
+        return os.path.relpath(str(faces), str(features))
     return os.path.relpath(os.path.realpath(faces), os.path.realpath(features))
 
 
