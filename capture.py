@@ -31,8 +31,7 @@ from typing import TYPE_CHECKING
 from utils.cli import (
     InputError,
     add_detection_arguments,
-    add_give_up,
-    add_mirror_switch,
+    add_source_arguments,
     add_switch,
     bounded,
     clean_exit,
@@ -59,19 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
         type=file_path,
         help="the person's folder; its name is the person's name, or _strangers",
     )
-    _add_source_arguments(parser)
+    add_source_arguments(parser)
     _add_saving_arguments(parser)
-    add_mirror_switch(parser)
     parser.add_argument("--headless", action="store_true", help="open no window; needs --every or --guide")
     add_detection_arguments(parser, MIN_SIZE)
     return parser
-
-
-def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("-v", "--video_path", type=local_path, help="a video file instead of a camera")
-    source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
-    add_give_up(parser)
 
 
 def _add_saving_arguments(parser: argparse.ArgumentParser) -> None:

@@ -40,9 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         "-f", "--features_path", required=True, type=file_path, help="folder that extract_features.py wrote"
     )
     parser.add_argument("-c", "--classification", type=file_path, help="head that train.py saved")
-    add_normalize_switch(
-        parser, help="1: normalize for a head of the original recipe; heads that train.py saved need no flag"
-    )
+    add_normalize_switch(parser)
     parser.add_argument("--pairs", type=file_path, help="file of pairs to verify, in the form of LFW's pairs.txt")
     parser.add_argument(
         "--cross_validate",

@@ -28,9 +28,8 @@ from utils.cli import (
     add_detection_arguments,
     add_engine_flags,
     add_gallery_rule,
-    add_give_up,
-    add_mirror_switch,
     add_model_arguments,
+    add_source_arguments,
     bounded,
     clean_exit,
     file_path,
@@ -45,9 +44,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("-f", "--features", required=True, type=file_path, help="folder that extract_features.py wrote")
     add_model_arguments(parser)
-    _add_source_arguments(parser)
+    source = add_source_arguments(parser)
+    source.add_argument(
+        "-i", "--image_path", type=file_path, help="a photo or a folder of photos instead of the camera"
+    )
+    parser.add_argument(
+        "--realtime", action="store_true", help="play a video at its own speed and skip frames, as a camera would"
+    )
     parser.add_argument("--headless", action="store_true", help="open no window")
-    add_mirror_switch(parser)
     _add_output_arguments(parser)
     add_gallery_rule(parser)
     parser.add_argument(
@@ -65,19 +69,6 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: 640, for photos 1280)",
     )
     return parser
-
-
-def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
-    source.add_argument("-v", "--video_path", type=local_path, help="a video file instead of the camera")
-    source.add_argument(
-        "-i", "--image_path", type=file_path, help="a photo or a folder of photos instead of the camera"
-    )
-    parser.add_argument(
-        "--realtime", action="store_true", help="play a video at its own speed and skip frames, as a camera would"
-    )
-    add_give_up(parser)
 
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:

@@ -262,13 +262,19 @@ def add_switch(parser: argparse.ArgumentParser, *names: str, default: int, help:
     parser.add_argument(*names, type=int, choices=(0, 1), default=default, help=help)
 
 
-def add_normalize_switch(parser: argparse.ArgumentParser, help: str) -> None:
+def add_normalize_switch(
+    parser: argparse.ArgumentParser,
+    help: str = "1: normalize for a head of the original recipe; heads that train.py saved need no flag",
+) -> None:
     """Add `--normalize 0|1` under all the names that the original recipe used."""
     add_switch(parser, "-n", "--normalize", "--normaliza", default=0, help=help)
 
 
-def add_mirror_switch(parser: argparse.ArgumentParser) -> None:
-    """Add `--mirror [0|1]`, None if it is not given: see utils.media.sources.is_mirrored."""
+def add_source_arguments(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add the choice of a camera or a video, which is returned, `--mirror` (see is_mirrored) and `--give_up`."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--camera", default="0", help="index, device path, or URL (RTSP, HTTP)")
+    source.add_argument("-v", "--video_path", type=local_path, help="a video file instead of the camera")
     parser.add_argument(
         "--mirror",
         type=int,
@@ -277,16 +283,13 @@ def add_mirror_switch(parser: argparse.ArgumentParser) -> None:
         const=1,
         help="1: mirror the window; saved images are never mirrored (default: 1 for a local camera, else 0)",
     )
-
-
-def add_give_up(parser: argparse.ArgumentParser) -> None:
-    """Add `--give_up SECONDS`: see utils.media.camera.Camera."""
     parser.add_argument(
         "--give_up",
         type=bounded(float, 0),
         default=0,
         help="stop after a camera has been lost or silent for so many seconds; 0: never",
     )
+    return source
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -322,9 +325,7 @@ def add_gallery_rule(parser: argparse.ArgumentParser) -> None:
         help="share of a person's images, 0-1; more than this must accept (default: the head's own, else no vote). "
         "The original recipe's rule is --threshold 0.8 --min_votes 0.85",
     )
-    add_normalize_switch(
-        parser, help="1: normalize for a head of the original recipe; heads that train.py saved need no flag"
-    )
+    add_normalize_switch(parser)
 
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
