@@ -37,7 +37,6 @@ from utils.cli import (
     clean_exit,
     counted,
     file_path,
-    local_path,
     script_parser,
 )
 from utils.threads import limit_blas

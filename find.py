@@ -70,9 +70,9 @@ class FindOptions:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("photos", nargs="+", type=local_path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument("photos", nargs="+", type=file_path, metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("-f", "--features", type=file_path, help="folder that extract_features.py wrote: search people")
-    parser.add_argument("--unknown_dir", type=local_path, help="folder that test.py wrote: search unknown faces")
+    parser.add_argument("--unknown_dir", type=file_path, help="folder that test.py wrote: search unknown faces")
     parser.add_argument(
         "--events",
         nargs="+",

@@ -1,12 +1,14 @@
 """The faces in --unknown_dir: their features are kept, and each is joined with its track."""
 
+import json
 import os
+import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from utils.cli import InputError
+from utils.cli import InputError, file_path
 from utils.faces.crops import CROP_POINTS
 from utils.features.engine_file import ExtractorInfo
 from utils.features.extractor import Extractor
@@ -20,6 +22,8 @@ from utils.finding.chips import (
     sighting_of,
     track_of,
 )
+from utils.finding.photos import FoundFace, FoundPhoto
+from utils.finding.report import Report
 from utils.finding.sightings import EventSearch, Sighting, TrackKey
 from utils.media.images import write_image
 
@@ -74,6 +78,18 @@ def test_files_that_are_no_chips_are_named(folder):
     chips = load_chips(folder, Mean())
     assert len(chips.paths) == 5 and chips.non_square == 1
     assert len(chips.skipped) == 1 and "broken.png: " in chips.skipped[0]
+
+
+def test_chips_may_be_at_an_address():
+    folder = file_path(f"memory://{uuid.uuid4().hex}/unknown")
+    write_image(folder / f"unknown_{STARTED}_3.png", np.full((40, 40, 3), 90, np.uint8))
+    extractor = Mean()
+    for _ in range(2):
+        (chip,) = load_chips(folder, extractor).paths
+    assert extractor.embedded == 1 and track_of(chip) == TrackKey(STARTED, 3)
+    photo = FoundPhoto(folder, [FoundFace((1, 2, 3, 4), np.zeros(3), seen=[Sighting(chip=chip)])])
+    (face,) = Report([photo]).as_dict()["photos"][0]["faces"]
+    assert json.loads(json.dumps(face))["seen"][0]["chip"] == str(chip)
 
 
 @pytest.mark.bad_input

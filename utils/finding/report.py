@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from utils.cli import counted, summarize, visible
 from utils.finding.photos import FoundFace, FoundPhoto
@@ -97,8 +96,9 @@ def _face_entry(face: FoundFace) -> dict:
 
 
 def _sighting_entry(seen: Sighting) -> dict:
-    values = {key: as_utf8(str(value)) if isinstance(value, Path) else value for key, value in vars(seen).items()}
-    return {key: value for key, value in values.items() if value is not None} | {"score": round(seen.score, 4)}
+    entry = {key: value for key, value in vars(seen).items() if value is not None}
+    paths = {key: as_utf8(str(entry[key])) for key in ("events", "chip") if key in entry}
+    return entry | paths | {"score": round(seen.score, 4)}
 
 
 def describe_sighting(seen: Sighting) -> str:
