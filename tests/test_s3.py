@@ -16,6 +16,7 @@ from support import DEADLINE, ROOT, assert_one_error_line, run_script
 
 from utils.cli import file_path
 from utils.files import read_json
+from utils.storage import listed
 
 WRITER = """
 import itertools, sys
@@ -133,6 +134,8 @@ def test_no_old_list_is_taken_for_the_present(s3):
     client.put_object(Bucket="bucket", Key="present/b/c.txt", Body=b"")
     assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "b"] and (folder / "b" / "c.txt").is_file()
     assert (folder / "a.txt").read_bytes() == b"new" and (folder / "a.txt").stat() != before
+    for bucket in (file_path(s3), listed(file_path(f"{s3}/"))):
+        assert bucket.is_dir() and bucket / "present" in list(bucket.iterdir()) and (bucket / "present" / "b").is_dir()
     client.delete_object(Bucket="bucket", Key="present/b/c.txt")
     assert not (folder / "b").exists()
 

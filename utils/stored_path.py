@@ -15,12 +15,9 @@ import os
 import shutil
 import tempfile
 import uuid
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import fsspec
 from fsspec.config import conf
@@ -28,6 +25,7 @@ from fsspec.registry import known_implementations
 from upath import UPath
 from upath.extensions import ProxyUPath
 
+from utils.listing import FOLDER, Listing, Status, status_of
 from utils.storage import READERS, UNFINISHED, StorageError
 
 # Where an upload appears as a whole, and where folders are only parts of names.
@@ -41,8 +39,6 @@ FILE_ERRORS = {
     IsADirectoryError: errno.EISDIR,
 }
 FILE_NUMBERS = (*FILE_ERRORS.values(), errno.EINVAL, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.EPERM, errno.ENOTEMPTY)
-TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")  # keys of a file's time
-CHECKSUMS = ("ETag", "etag", "md5Hash")  # and of its content's checksum
 
 # What the user sets in the environment (FSSPEC_S3_…, AWS_…) has priority.
 for _store in OBJECT_STORES:
@@ -53,47 +49,6 @@ for _store in ("s3", "s3a"):
 # With waits of 1, 2, 4 … 20 s, at most: a store that is away for half a minute ends no run.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
 os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
-
-
-class Status(NamedTuple):
-    """What a list says about a file or a folder."""
-
-    is_folder: bool
-    st_size: int  # bytes
-    # Storage keeps whole seconds. What follows them is from the checksum of the content, if the storage has one, so
-    # that a change within a second is one.
-    st_mtime_ns: int
-
-    @property
-    def st_mtime(self) -> float:
-        """Seconds since 1970."""
-        return self.st_mtime_ns // 10**9
-
-
-FOLDER = Status(True, 0, 0)
-
-
-@dataclass
-class _Listing:
-    """What was in one folder, or in all folders below one, at one moment."""
-
-    folders: dict[str, dict[str, Status]]  # folder → name → what the list says
-    root: str | None = None  # the folder below which all is listed
-
-    def names_in(self, folder: str) -> dict[str, Status] | None:
-        """What is in a folder, None if the list does not tell."""
-        is_covered = self.root is not None and f"{folder}/".startswith(f"{self.root}/")
-        return self.folders.get(folder, {} if is_covered else None)
-
-    def add(self, path: str, status: Status) -> None:
-        """Add a file and the folders that it is in."""
-        while path != self.root:
-            folder, _, name = path.rpartition("/")
-            names = self.folders.setdefault(folder, {})
-            if name in names:
-                return
-            names[name] = status
-            path, status = folder, FOLDER
 
 
 def stored_path(address: str) -> "StoredPath":
@@ -117,10 +72,10 @@ class StoredPath(ProxyUPath):
 
     def __init__(self, address: str):
         super().__init__(address)
-        self._listing: _Listing | None = None
+        self._listing: Listing | None = None
 
     @classmethod
-    def _from_upath(cls, path: "UPath | StoredPath", listing: _Listing | None = None) -> "StoredPath":
+    def _from_upath(cls, path: "UPath | StoredPath", listing: Listing | None = None) -> "StoredPath":
         made = object.__new__(cls)
         made.__wrapped__ = path.__wrapped__ if isinstance(path, StoredPath) else path
         made._listing = listing
@@ -142,8 +97,8 @@ class StoredPath(ProxyUPath):
     @property
     def _key(self) -> str:
         """The path as fsspec takes it, without the protocol and without "..", which storage takes for a name."""
-        key = self.__wrapped__.path
-        return self.__wrapped__.resolve().path if "/../" in key else key
+        path = self.__wrapped__
+        return (path.resolve() if "/../" in path.path else path).path.rstrip("/")
 
     @property
     def _is_object(self) -> bool:
@@ -167,10 +122,10 @@ class StoredPath(ProxyUPath):
 
     def listed(self) -> "StoredPath":
         """This folder with a list of all that is in it now: see utils.storage.listed."""
-        listing = _Listing({}, self._key)
+        listing = Listing({}, self._key)
         with contextlib.suppress(FileNotFoundError):
             for path, info in self._ask("find", detail=True).items():
-                listing.add(path.rstrip("/"), _status(info))
+                listing.add(path.rstrip("/"), status_of(info))
         return self._from_upath(self, listing)
 
     def iterdir(self) -> Iterator["StoredPath"]:
@@ -183,7 +138,7 @@ class StoredPath(ProxyUPath):
         names = listing.names_in(key) if listing else None
         if names is None:
             try:
-                infos = {info["name"].rstrip("/"): _status(info) for info in self._ask("ls", detail=True)}
+                infos = {info["name"].rstrip("/"): status_of(info) for info in self._ask("ls", detail=True)}
             except FileNotFoundError:
                 if not self._is_object:
                     raise
@@ -191,7 +146,7 @@ class StoredPath(ProxyUPath):
             if key in infos and not infos.pop(key).is_folder:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self))
             names = {path.rpartition("/")[2]: status for path, status in infos.items()}
-            listing = _Listing({key: names})
+            listing = Listing({key: names})
         for name in names:
             yield self._from_upath(self.__wrapped__ / name, listing)
 
@@ -209,7 +164,7 @@ class StoredPath(ProxyUPath):
             if self._listing.names_in(self._key):
                 return FOLDER
         try:
-            return _status(self._ask("info"))
+            return status_of(self._ask("info"))
         except FileNotFoundError:
             return None
 
@@ -277,27 +232,23 @@ class StoredPath(ProxyUPath):
 
     def write_bytes(self, data: bytes) -> int:
         """Replace the content: as a whole or not at all. Raises OSError."""
-        self._write("pipe_file", data)
+        self._replace(lambda key: self._ask("pipe_file", data, key=key))
         return len(data)
 
     def upload(self, file: Path) -> None:
         """Replace the content by a file of this machine: as a whole or not at all. Raises OSError."""
-        self._write("put_file", str(file))
+        self._replace(lambda key: self._ask("put_file", key, key=str(file)))
 
-    def _write(self, method: str, content: bytes | str) -> None:
+    def _replace(self, write: Callable[[str], object]) -> None:
+        """Write this path as a whole. write: uploads the content to where it is told."""
         if self._is_object:
-            return self._put(method, content, self._key)
-        folder, name = self._key.rpartition("/")[::2]
+            write(self._key)
+            return
+        folder, _, name = self._key.rpartition("/")
         aside = f"{folder}/{UNFINISHED}{uuid.uuid4().hex}-{name}"
         self._ask("makedirs", key=folder, exist_ok=True)
-        self._put(method, content, aside)
+        write(aside)
         self._ask("mv", self._key, key=aside)
-
-    def _put(self, method: str, content: bytes | str, key: str) -> None:
-        if method == "put_file":  # the only one whose first argument is not the address
-            self._ask("put_file", key, key=str(content))
-        else:
-            self._ask(method, content, key=key)
 
     def create(self, data: bytes) -> None:
         """Write a file that does not exist yet: of several processes one succeeds. Raises FileExistsError."""
@@ -326,24 +277,13 @@ class StoredPath(ProxyUPath):
         if not self._is_object:
             self._ask("makedirs", exist_ok=True)
         elif self.protocol != "memory" and not self._ask("exists", key=self._key.partition("/")[0]):
-            text = "there is no such bucket, or you may not use it"
+            text = "there is no such bucket, or it cannot be used"
             raise FileNotFoundError(errno.ENOENT, text, str(self))
 
     def rmdir(self, recursive: bool = False) -> None:
         """Delete an empty folder where there are folders. Raises OSError."""
         if not self._is_object:
             self._ask("rmdir")
-
-
-def _status(info: dict) -> Status:
-    """What an entry of fsspec's lists says."""
-    is_folder = info["type"] == "directory" or info["name"].endswith("/")  # the mark of an empty folder
-    time = next((info[key] for key in TIMES if info.get(key)), 0)
-    if isinstance(time, str):
-        time = datetime.fromisoformat(time)
-    seconds = int(time.timestamp() if isinstance(time, datetime) else time)
-    checksum = next((info[key] for key in CHECKSUMS if info.get(key)), "").strip('"')
-    return Status(is_folder, info.get("size") or 0, seconds * 10**9 + zlib.crc32(checksum.encode()) % 10**9)
 
 
 @functools.cache
