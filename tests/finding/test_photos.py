@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recognition.test_large_gallery import make_galleries, probes_of
 
 from utils.cli import InputError
 from utils.finding.photos import FoundFace, list_photos, name_faces, read_photos
@@ -36,6 +37,20 @@ def test_the_best_people_come_first():
     assert faces[0].people == [("Bea", 0.9), ("Cem", 0.4)] and faces[2].people == [("Ada", 0.3), ("Bea", 0.3)]
     assert [face.kind_known for face in faces] == [True, False, None]
     name_faces([], FakeGallery(), 2)
+
+
+@pytest.mark.parametrize("top", [0, 1, 20])
+@pytest.mark.parametrize("strangers", [0, 300])
+def test_a_large_gallery_gives_the_same_people(tmp_path, top, strangers):
+    small, large = make_galleries(tmp_path, "cosine", strangers)
+    for embedding in probes_of(10, 5):
+        faces = [FoundFace((0, 0, 9, 9), embedding) for _ in range(2)]
+        for face, gallery in zip(faces, (small, large), strict=True):
+            name_faces([face], gallery, top)
+        expected, found = faces
+        assert found.name == expected.name and found.kind_known == expected.kind_known
+        assert [name for name, _ in found.people][:8] == [name for name, _ in expected.people][:8]
+        assert [score for _, score in found.people] == pytest.approx([score for _, score in expected.people], abs=1e-4)
 
 
 def test_photos_and_folders_are_listed_once(tmp_path):

@@ -18,6 +18,7 @@ from utils.media.images import read_image
 from utils.media.sources import PhotoSource, is_address
 from utils.recognition.cohort import is_kind_known
 from utils.recognition.gallery import Gallery
+from utils.recognition.large_gallery import CANDIDATES
 
 
 @dataclass
@@ -93,7 +94,7 @@ def name_faces(faces: Sequence[FoundFace], gallery: Gallery, top: int) -> None:
     if not faces:
         return
     embeddings = np.stack([face.embedding for face in faces])
-    gallery.admit(embeddings, count=top)
+    gallery.admit(embeddings, count=max(top, CANDIDATES))  # with fewer, other names would be given
     scores, familiarity = gallery.compare(embeddings)
     for row, (face, decision) in enumerate(zip(faces, gallery.decide(scores), strict=True)):
         best = np.argsort(-scores[row], kind="stable")[:top]
