@@ -9,6 +9,7 @@ Features of another extractor are replaced. Ctrl-C keeps what is finished.
 
 import argparse
 import dataclasses
+import functools
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ from utils.cli import (
     summarize,
     warn,
 )
+from utils.cluster import add_cluster_flags, open_cluster, read_options
 from utils.threads import limit_blas
 
 if TYPE_CHECKING:
@@ -64,17 +66,21 @@ def add_speed_flags(parser: argparse.ArgumentParser) -> None:
         type=bounded(int, 1, 256),
         help="threads that read, decode and crop images (default: one per processor core)",
     )
+    add_cluster_flags(parser)
     add_engine_flags(parser)
 
 
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    options = read_options(args.cluster, args.workers, args.worker_cpus, args.worker_gpus, args.jobs)
     limit_blas()
+    from utils.features.embedding import Embedder, load_embedding
     from utils.features.extraction import FeatureStore, embed_people
     from utils.features.extractor import load_extractor
     from utils.features.kept import report_kept
     from utils.files import make_folder
+    from utils.keras_models import find_model
     from utils.media.albums import read_album
     from utils.storage import listed
     from utils.threads import map_stored
@@ -89,7 +95,16 @@ def main(argv: list[str] | None = None) -> int:
     people = list(plans)
     report_problems(people)
     report_replaced(people, extractor.fingerprint)
-    embed_people(people, extractor, store, args.jobs)
+    total = sum(len(person.todo) for person in people)
+    embedder = Embedder(extractor, args.align, total)
+    with open_cluster(options if total else None) as workers:
+        embed = functools.partial(embedder.embed, jobs=args.jobs)
+        if workers:
+            settings = args.model_path, args.precision, embedder.size, args.engine, args.align
+            load = functools.partial(load_embedding, *settings)
+            sees = [find_model(args.model_path), args.faces_path]
+            embed = functools.partial(workers.map, load, unit=embedder.size, sees=sees)
+        embed_people(people, store, embed)
     report(people, album, time.monotonic() - start)
     report_shared(people)
     report_kept(args.features, args.faces_path)

@@ -12,7 +12,7 @@ most other formats, and applies EXIF rotation.
 """
 
 import argparse
-import os
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,13 +29,17 @@ from utils.cli import (
     script_parser,
     summarize,
 )
-from utils.threads import limit_blas, map_ahead
+from utils.cluster import add_cluster_flags, open_cluster, read_options
+from utils.threads import limit_blas
 
 if TYPE_CHECKING:
     from utils.media.albums import Album
+    from utils.recognition.photo_conversion import Outcome, PhotoConverter
+    from utils.workers import Workers
 
 MIN_SIZE = 40  # pixels
 MAX_SIZE = 960  # pixels of the longer side of the copy that is searched
+PHOTOS_AT_ONCE = 16  # that a worker of a cluster gets, and finishes after Ctrl-C: a second or two of work
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -74,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-j", "--jobs", type=bounded(int, 1, 256), help="photos to process at once (default: one per processor core)"
     )
+    add_cluster_flags(parser)
     add_engine_flags(parser)
     add_detection_arguments(parser, MIN_SIZE)
     return parser
@@ -82,14 +87,13 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    options = read_options(args.cluster, args.workers, args.worker_cpus, args.worker_gpus, args.jobs)
     limit_blas()
-    from tqdm import tqdm
-
     from utils.faces.photo_search import load_photo_search
     from utils.files import make_folder
-    from utils.media.albums import check_has_photos, read_album, report_unread
-    from utils.recognition.photo_conversion import PhotoConverter, choose_faces
-    from utils.storage import is_remote, listed
+    from utils.media.albums import check_has_photos, read_album
+    from utils.recognition.photo_conversion import PhotoConverter, choose_faces, find_crowds, load_choosing
+    from utils.storage import listed
 
     if args.faces_path.resolve() == args.faces_selfies.resolve():
         raise InputError(f"--faces_path {args.faces_path} is the folder of the selfies: choose another for the faces")
@@ -111,17 +115,52 @@ def main(argv: list[str] | None = None) -> int:
     # Several photos at once with one thread each are faster than several threads for one photo.
     search = load_photo_search(args.detector, bool(args.align), search_size, threads=1)
     converter = PhotoConverter(search, search_size, args.min_size, args.largest, extractor is not None)
-    is_far = is_remote(args.faces_selfies) or is_remote(args.faces_path)
-    jobs = args.jobs or (2 * (os.cpu_count() or 1) if is_far else None)  # half of them wait for an answer
-    results = map_ahead(lambda photo: converter.convert(photo, chips[photo]), todo, jobs)
+    with open_cluster(options if todo else None) as workers:
+        outcomes = convert(todo, chips, converter, workers, args.jobs, args.faces_path)
+        if extractor:
+            crowds = find_crowds(chips, outcomes)
+            if workers:
+                load = functools.partial(load_choosing, converter, args.model_path, args.precision, args.engine)
+                choices = workers.map(load, crowds, 1, sees=todo[:1], writes=args.faces_path)
+            else:
+                choices = (choose_faces(crowd, converter, extractor) for crowd in crowds)
+            for decided in choices:
+                outcomes |= decided
+    report(outcomes, album, len(todo), len(chips))
+    return 0
+
+
+def convert(
+    todo: list[Path],
+    chips: dict[Path, Path],
+    converter: "PhotoConverter",
+    workers: "Workers | None",
+    jobs: int | None,
+    faces_path: Path,
+) -> "dict[Path, Outcome]":
+    """Convert photos to chips, by workers of a cluster or by threads; returns what came of each."""
+    from tqdm import tqdm
+
+    pairs = [(photo, chips[photo]) for photo in todo]
+    if workers:
+        results = workers.map(converter.load_here, pairs, PHOTOS_AT_ONCE, sees=todo[:1], writes=faces_path)
+    else:
+        results = converter.convert_all(pairs, jobs)
     progress = tqdm(results, total=len(todo), unit="photo", desc="cropping", disable=None)
-    outcomes = dict(zip(todo, progress, strict=True))
-    if extractor:
-        outcomes |= choose_faces(converter, extractor, chips, outcomes)
+    return dict(zip(todo, progress, strict=True))
+
+
+def report(outcomes: "dict[Path, Outcome]", album: "Album", todo: int, photos: int) -> None:
+    """Print what came of the photos, which were left out and why, and which files of the album are not read.
+
+    todo, photos: how many were to be converted, and how many there are.
+    """
+    from utils.media.albums import report_unread
+
     problems = [f"{photo}: {outcome.problem}" for photo, outcome in outcomes.items() if outcome.problem]
     doubts = [f"{photo}: {outcome.doubt}" for photo, outcome in outcomes.items() if outcome.doubt]
-    counts = f"{counted(len(album.people), 'person', 'people')}, {counted(len(chips), 'photo')}"
-    saved, unchanged = len(todo) - len(problems), len(chips) - len(todo)
+    counts = f"{counted(len(album.people), 'person', 'people')}, {counted(photos, 'photo')}"
+    saved, unchanged = todo - len(problems), photos - todo
     print(f"{counts}: {counted(saved, 'face')} saved, {unchanged} unchanged, {len(problems)} left out")
     report_unread(album)
     if doubts:
@@ -130,7 +169,6 @@ def main(argv: list[str] | None = None) -> int:
     if problems:
         print(f"left out: {len(problems)}")
         print(summarize(problems, limit=len(problems)))
-    return 0
 
 
 def plan_chips(album: "Album", faces_path: Path) -> dict[Path, Path]:

@@ -20,6 +20,7 @@ from utils.cli import InputError
 from utils.files import write_bytes
 from utils.model_file import short_reason
 from utils.telemetry import disable_telemetry
+from utils.threads import core_limit
 
 if TYPE_CHECKING:
     import openvino
@@ -155,7 +156,10 @@ def compile_network(
 
 
 def _settings(precision: str, callers: int) -> dict[str, str]:
-    return {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": str(callers)}
+    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": str(callers)}
+    limit = core_limit()
+    # Not pinned, or all processes of a machine would take the same cores.
+    return settings | {"INFERENCE_NUM_THREADS": str(limit), "ENABLE_CPU_PINNING": "NO"} if limit else settings
 
 
 @interrupts.deferred()

@@ -9,6 +9,7 @@ import sys
 
 OPT_OUTS = {
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime from 1.29 on writes a device id and queries DNS for a collector
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports the machines of a cluster, unless it is told not to
 }
 # A package that exists to send: openvino writes an id into ~/intel and reports its import, unless it is missing.
 SENDERS = ("openvino_telemetry",)

@@ -14,6 +14,23 @@ from utils.storage import READERS, is_remote
 
 Loaded = TypeVar("Loaded")
 
+_limits: list[int] = []  # what `limit_cores` was called with
+
+
+def limit_cores(count: int) -> None:
+    """Let this process use only some of the processor cores, because others share the machine with it."""
+    _limits[:] = [count]
+
+
+def core_limit() -> int | None:
+    """How many processor cores this process may use; None for all."""
+    return _limits[0] if _limits else None
+
+
+def core_count() -> int:
+    """How many processor cores this process uses."""
+    return core_limit() or os.cpu_count() or 1
+
 
 def limit_blas() -> None:
     """Let NumPy, if it is not imported yet, multiply matrices in one thread.
@@ -30,7 +47,7 @@ def map_ahead(function: Callable, items: Iterable, jobs: int | None = None, ahea
     Reading, decoding and cropping release Python's lock, so they overlap with the network. The bound keeps
     memory flat for any number of items. jobs: None for one thread per processor core.
     """
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(jobs or core_count()) as pool:
         pending: deque = deque()
         try:
             for item in items:

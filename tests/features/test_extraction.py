@@ -12,7 +12,7 @@ import extract_features
 from utils.faces import dlib_hog
 from utils.faces.alignment import CHIP_SIZE, SQUARE_SIZE, align_crop
 from utils.faces.crops import CROP_POINTS
-from utils.features import extraction, extractor, feature_files
+from utils.features import embedding, extractor, feature_files
 from utils.features.extraction import FeatureStore
 from utils.features.extractor import Extractor, load_extractor
 from utils.features.feature_files import feature_path, iterate_people, load_features, load_person, save_person
@@ -372,11 +372,11 @@ def test_batches_jobs_and_precision_change_no_row(library, monkeypatch, capsys):
     assert extract() == 0
     plain = load_features(features).matrix
     seen = []
-    embed, ahead = Extractor.embed_inputs, extraction.map_ahead
+    embed, ahead = Extractor.embed_inputs, embedding.map_ahead
     monkeypatch.setattr(
         Extractor, "embed_inputs", lambda self, images, padded: seen.append(padded) or embed(self, images, padded)
     )
-    monkeypatch.setattr(extraction, "map_ahead", lambda *words: seen.append(words[2:]) or ahead(*words))
+    monkeypatch.setattr(embedding, "map_ahead", lambda *words: seen.append(words[2:]) or ahead(*words))
     assert extract("--overwrite", "--batch_size", "3", "--jobs", "1") == 0
     assert seen == [(1, 3), 3, 3, 3, 3]  # jobs and read ahead, then four batches, the last of one image
     assert np.abs(load_features(features).matrix - plain).max() < 1e-5

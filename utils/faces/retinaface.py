@@ -7,7 +7,6 @@ Single-stage Dense Face Localization in the Wild" (2020), with the anchors of Li
 
 import functools
 import importlib.util
-import os
 from typing import NamedTuple
 
 import cv2
@@ -16,6 +15,7 @@ import numpy as np
 from utils import interrupts
 from utils.engine import Network, compile_once
 from utils.files import package_file
+from utils.threads import core_count
 
 PACKAGE, WEIGHTS_FILE = "retinaface", "weights.py"
 WEIGHTS_SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc"
@@ -35,7 +35,7 @@ def load_retinaface(threads: int = 0) -> Network:
     threads: how many share the work of one image, 0 for one per processor core. To search several images
     at once, 1 is best (benchmarks/photos.py).
     """
-    return compile_once(WEIGHTS_SHA256, _read_weights, callers=os.cpu_count() or 1 if threads else 1)
+    return compile_once(WEIGHTS_SHA256, _read_weights, callers=core_count() if threads else 1)
 
 
 def _read_weights() -> bytes:

@@ -1,21 +1,16 @@
-"""From folders of faces to feature files: plan the work, embed in full batches, save each person."""
+"""From folders of faces to feature files: plan the work, embed what is new, save each person."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from utils import interrupts
 from utils.cli import InputError, describe_error
-from utils.faces.alignment import align_crop
-from utils.faces.crops import fits_narrow, is_narrow
-from utils.faces.dlib_hog import load_landmarks
-from utils.features.extractor import Extractor
+from utils.features.embedding import EmbeddedImage
 from utils.features.feature_files import (
     FeatureRow,
     ImageEntry,
@@ -28,13 +23,11 @@ from utils.features.feature_files import (
     save_rows,
 )
 from utils.files import is_disk_full, one_spelling, sha256, spellings
-from utils.keras_models import padded_batch_size
-from utils.media.images import decode_image, list_images
+from utils.media.images import list_images
 from utils.storage import READERS, is_remote
-from utils.threads import BackgroundWriter, map_ahead, map_stored
+from utils.threads import BackgroundWriter, map_stored
 
 END = 256  # bytes at the end of an image file, which differ as good as always
-MAX_ASPECT_RATIO = 1.1  # long side / short side; a face crop is square, so more means a whole photo
 
 
 @dataclass(eq=False)  # so that it can be a key
@@ -64,19 +57,21 @@ class PersonWork:
     def name(self) -> str:
         return one_spelling(self.folder.name)
 
-    def add_row(self, image: str, features: np.ndarray) -> None:
-        """Keep the features (D,) of an image until they are saved."""
-        if are_usable(features[None])[0]:
-            self.new_rows[image] = features
-        else:
-            self.unusable.append(image)
+    def add(self, name: str, image: EmbeddedImage) -> None:
+        """Keep the features of an image until they are saved, or leave it out if it could not be loaded."""
         self.remaining -= 1
+        self.non_square += [] if image.is_square else [name]
+        self.narrow += [name] if image.is_narrow else []
+        if image.error is not None:
+            self._skip(name, image.error)
+        elif are_usable(image.features[None])[0]:
+            self.new_rows[name] = image.features
+        else:
+            self.unusable.append(name)
 
-    def skip(self, image: str, reason: Exception) -> None:
-        """Leave out an image that could not be loaded."""
+    def _skip(self, image: str, reason: Exception) -> None:
         text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
         self.skipped.append(f"{self.folder / image}: {text}")
-        self.remaining -= 1
         if isinstance(reason, OSError | MemoryError):  # not the image's fault
             self.unreadable.add(image)
         else:
@@ -244,77 +239,28 @@ def _read_end(path: Path) -> bytes:
         return file.read()
 
 
-LoadedInput = tuple[PersonWork, str, np.ndarray]  # person, image file name, RGB uint8 (S, S, 3)
-LoadResult = tuple[PersonWork, str, np.ndarray | Exception]  # the exception if the image cannot be loaded
+def embed_people(
+    people: list[PersonWork], store: FeatureStore, embed: Callable[[list[Path]], Iterator[EmbeddedImage]]
+) -> None:
+    """Embed everything in `todo`, and save each person once complete, in a thread.
 
-
-def embed_people(people: list[PersonWork], extractor: Extractor, store: FeatureStore, jobs: int | None) -> None:
-    """Embed everything in `todo`, in batches across people, and save each person once complete.
-
-    Three things overlap: threads read, decode and crop; the network computes; one thread writes. Memory
-    holds two batches of inputs and the rows of incomplete people. Ctrl-C saves what is embedded. jobs: the
-    number of loading threads, None for one per processor core. Raises OSError if the disk is full.
+    Ctrl-C saves what is embedded. embed: yields what comes of each of these files, in order. Raises OSError if the
+    disk is full.
     """
-    total = sum(len(person.todo) for person in people)
-    # All batches have the same size, so the network is compiled once.
-    size = min(extractor.batch_size, padded_batch_size(max(total, 1)))
-    batch: list[LoadedInput] = []
+    todo = [(person, name) for person in people for name in person.todo]
     try:
         writers = READERS if is_remote(store.folder) else 1
-        progress = tqdm(total=total, unit="img", desc="extracting", disable=None)
+        progress = tqdm(total=len(todo), unit="img", desc="extracting", disable=None)
         with BackgroundWriter(threads=writers) as writer, progress:
-            for person, name, loaded in _load_inputs(people, store.align, extractor, jobs, size):
+            images = embed([person.folder / name for person, name in todo])
+            for (person, name), image in zip(todo, images, strict=True):
                 progress.update()
                 interrupts.check()
-                if isinstance(loaded, Exception):
-                    person.skip(name, loaded)
-                    if not person.remaining:
-                        writer.submit(store.try_save, person)
-                    continue
-                batch.append((person, name, loaded))
-                if len(batch) == size:
-                    _embed_batch(batch, extractor, size, store, writer)
-            if batch:
-                _embed_batch(batch, extractor, size, store, writer)
+                person.add(name, image)
+                if not person.remaining:
+                    writer.submit(store.try_save, person)
     finally:  # after Ctrl-C too, so that no image is embedded twice
         for person in people:
             # A complete file of other features is worth more than the first few rows that would replace it.
             if (person.must_rewrite or person.new_rows) and not (person.remaining and person.replaces_all):
                 store.try_save(person)
-
-
-def _embed_batch(
-    batch: list[LoadedInput], extractor: Extractor, size: int, store: FeatureStore, writer: BackgroundWriter
-) -> None:
-    features = extractor.embed_inputs([image for _, _, image in batch], padded=size)
-    for (person, name, _), row in zip(batch, features, strict=True):
-        person.add_row(name, row)
-    for person in dict.fromkeys(person for person, _, _ in batch):
-        if not person.remaining:
-            writer.submit(store.try_save, person)
-    batch.clear()
-
-
-def _load_inputs(
-    people: list[PersonWork], align: int, extractor: Extractor, jobs: int | None, ahead: int
-) -> Iterator[LoadResult]:
-    """Load the images in `todo` and cut the extractor's inputs, in threads, at most `ahead` images early."""
-    if jobs is None and people and is_remote(people[0].folder):
-        jobs = max(READERS, os.cpu_count() or 1)
-    fits = fits_narrow(extractor.crop_points)
-    if align:
-        load_landmarks()  # once, so that a broken installation is one error and not one per image
-
-    def load(item: tuple[PersonWork, str]) -> LoadResult:
-        person, name = item
-        try:
-            image = decode_image((person.folder / name).read_bytes())
-            if not align and max(image.shape[:2]) > MAX_ASPECT_RATIO * min(image.shape[:2]):
-                person.non_square.append(name)
-            if not (align or fits) and is_narrow(image):
-                person.narrow.append(name)
-            return person, name, extractor.cut(align_crop(image) if align else image)
-        except (ValueError, OSError, MemoryError, cv2.error) as exc:
-            return person, name, exc
-
-    return map_ahead(load, ((person, name) for person in people for name in person.todo), jobs, ahead)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.cli import InputError
+from utils.features.embedding import Embedder
 from utils.features.extraction import FeatureStore, embed_people
 from utils.features.extractor import Extractor
 from utils.features.feature_files import load_person
@@ -55,7 +56,7 @@ def load_chips(folder: Path, extractor: Extractor) -> Chips:
     make_folder(folder / FEATURES, private=True)
     store = FeatureStore(folder / FEATURES, extractor.fingerprint, align=0)
     work = store.plan([folder.resolve()], overwrite=False)  # which gives "." a name
-    embed_people([work], extractor, store, jobs=None)
+    embed_people([work], store, Embedder(extractor, store.align, len(work.todo)).embed)
     if problem := work.write_error or work.left_out:
         raise InputError(f"the features of --unknown_dir {folder} cannot be kept: {problem}")
     if not work.entries:

@@ -1,6 +1,7 @@
 """Turn photos into chips: one face each, and of several faces the one that a person's photos have in common."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,13 @@ from utils.cli import describe_error
 from utils.faces.alignment import Face
 from utils.faces.detection import main_faces
 from utils.faces.photo import Photo
-from utils.faces.photo_search import PhotoSearch
+from utils.faces.photo_search import PhotoSearch, load_photo_search
 from utils.features.feature_files import STRANGERS
 from utils.files import is_disk_full
 from utils.media.images import read_image, write_image
 from utils.recognition.face_choice import choose_own_faces
+from utils.storage import is_remote
+from utils.threads import core_count, map_ahead
 
 if TYPE_CHECKING:
     from utils.features.extractor import Extractor  # not imported where no faces are compared: it takes a while
@@ -67,6 +70,17 @@ class PhotoConverter:
         remove_chip(chip)
         return Outcome(problem)
 
+    def convert_all(self, pairs: Sequence[tuple[Path, Path]], jobs: int | None = None) -> Iterator[Outcome]:
+        """Convert photos to chips in threads; yields the outcomes in order. jobs: None for a good number."""
+        if jobs is None and any(map(is_remote, pairs[0] if pairs else ())):
+            jobs = 2 * core_count()  # half of them wait for an answer
+        return map_ahead(lambda pair: self.convert(*pair), pairs, jobs)
+
+    def load_here(self) -> Callable[[list[tuple[Path, Path]]], Iterator[Outcome]]:
+        """The function of a cluster's worker."""
+        load_photo_search(self.search.detector, threads=self.search.threads)
+        return self.convert_all
+
     def main_faces(self, photo: Path) -> tuple[Photo, list[Face], str]:
         """A photo, its main faces, and why there are none. Raises ValueError or OSError if it cannot be read."""
         decoded = Photo(photo.read_bytes(), self.search_size)
@@ -80,50 +94,66 @@ def remove_chip(chip: Path) -> None:
         chip.unlink()
 
 
-def choose_faces(
-    converter: PhotoConverter, extractor: "Extractor", chips: dict[Path, Path], outcomes: dict[Path, Outcome]
-) -> dict[Path, Outcome]:
+@dataclass(frozen=True)
+class Crowd:
+    """One person's photos of several faces, and the other photos, which tell which of the faces is the person's."""
+
+    undecided: dict[Path, Path]  # photo → where its chip will be
+    others: list[Path]  # where the chips of the other photos are, if they have one
+
+
+def find_crowds(chips: dict[Path, Path], outcomes: dict[Path, Outcome]) -> list[Crowd]:
+    """The people with photos that are undecided. chips: where the chip of each photo of all people is or will be."""
+    folders = dict.fromkeys(chips[photo].parent for photo, outcome in outcomes.items() if outcome.undecided)
+    crowds = {folder: Crowd({}, []) for folder in folders}
+    for photo, outcome in outcomes.items():
+        if outcome.undecided:
+            crowds[chips[photo].parent].undecided[photo] = chips[photo]
+    for photo, chip in chips.items():
+        if chip.parent in crowds and photo not in crowds[chip.parent].undecided:
+            crowds[chip.parent].others.append(chip)
+    return list(crowds.values())
+
+
+def choose_faces(crowd: Crowd, converter: PhotoConverter, extractor: "Extractor") -> dict[Path, Outcome]:
     """Save, of each photo that is undecided, the face that agrees with the person's other photos.
 
-    chips: where the chip of each photo of all people is or will be. Returns the outcomes of the photos that were
-    undecided. A person's photos are read again, one person after the other, so that memory is bounded.
+    Returns the outcomes of these photos. They are read again, so that memory holds those of one person.
     """
-    undecided = [photo for photo, outcome in outcomes.items() if outcome.undecided]
-    decided: dict[Path, Outcome] = {}
-    for folder in dict.fromkeys(chips[photo].parent for photo in undecided):
-        interrupts.check()
-        crowded = {photo: chips[photo] for photo in undecided if chips[photo].parent == folder}
-        alone = [chip for photo, chip in chips.items() if chip.parent == folder and photo not in crowded]
-        decided |= _choose_faces_of(crowded, alone, converter, extractor)
-    return decided
-
-
-def _choose_faces_of(
-    crowded: dict[Path, Path], alone: list[Path], converter: PhotoConverter, extractor: "Extractor"
-) -> dict[Path, Outcome]:
-    """The same for one person. crowded: chips of the undecided photos; alone: chips of the others, if there are any."""
+    interrupts.check()
     outcomes: dict[Path, Outcome] = {}
     candidates: dict[Path, list] = {}
-    for photo in crowded:
+    for photo in crowd.undecided:
         try:
             decoded, faces, _ = converter.main_faces(photo)
             candidates[photo] = [decoded.chip(face) for face in faces]
         except (ValueError, OSError, MemoryError, cv2.error) as exc:  # changed since it was searched
             outcomes[photo] = Outcome(str(exc) or type(exc).__name__)
     others = []
-    for chip in alone:
+    for chip in crowd.others:
         with contextlib.suppress(FileNotFoundError):
             others.append([read_image(chip)])
     groups = [*candidates.values(), *others]
     matrix = extractor.embed([chip for group in groups for chip in group])
     choices = choose_own_faces(np.split(matrix, np.cumsum([len(group) for group in groups])[:-1]))
     for (photo, own), choice in zip(candidates.items(), choices, strict=False):  # the others are saved already
+        chip = crowd.undecided[photo]
         if choice is None:
-            remove_chip(crowded[photo])
-            name = crowded[photo].parent.name
+            remove_chip(chip)
+            name = chip.parent.name
             reason = f"unsure which of {len(own)} faces is {name}'s: crop the photo, or add photos of {name} alone"
             outcomes[photo] = Outcome(reason)
         else:
-            write_image(crowded[photo], own[choice], private=True)
+            write_image(chip, own[choice], private=True)
             outcomes[photo] = Outcome()
     return outcomes
+
+
+def load_choosing(
+    converter: PhotoConverter, model_path: Path, precision: str, engine: str
+) -> Callable[[list[Crowd]], Iterator[dict[Path, Outcome]]]:
+    """The function of a cluster's worker, which chooses faces as `choose_faces` does, with an extractor of its own."""
+    from utils.features.extractor import load_extractor
+
+    extractor = load_extractor(model_path, precision, engine=engine)
+    return lambda crowds: (choose_faces(crowd, converter, extractor) for crowd in crowds)
