@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import file_contents
 
-from utils.cli import InputError
+from utils.cli import InputError, file_path
 from utils.features.feature_files import FACES, feature_path, image_entry, load_features, load_person, save_person
 from utils.features.kept import report_kept
 from utils.files import read_json
@@ -157,3 +157,16 @@ def test_a_failed_merger_changes_nothing(files, monkeypatch, function, after):
     with pytest.raises(PermissionError):
         merge_folders(files, "Jonh", "John")
     assert everything(files) == before
+
+
+def test_people_at_an_address_are_enrolled_but_not_renamed():
+    root = file_path("memory://live")
+    files = EnrolledFiles(root / "faces", root / "features", EXTRACTOR)
+    faces = [(np.full((9, 9, 3), shade, np.uint8), np.full((1, 2), shade, np.float32)) for shade in (1, 2)]
+    paths = [files.add("Zoë", *face) for face in faces]
+    assert load_features(files.features_path).images == [path.name for path in paths] == ["Zoë_0.png", "Zoë_1.png"]
+    for change in (rename_folders, merge_folders):
+        with pytest.raises(InputError, match="is an address"):
+            change(files, "Zoë", "Zoe")
+    files.remove("Zoë", paths)
+    assert not [*files.faces_path.iterdir(), *files.features_path.iterdir()]
