@@ -70,6 +70,11 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learning_rate", type=bounded(float, 1e-8, 10), help="Adam's (default: 0.0003 for plda, 0.001 for dense)"
     )
+    parser.add_argument(
+        "--devices",
+        type=bounded(int, 1),
+        help="graphics cards that share the training, with KERAS_BACKEND=jax (default: all with JAX, else one)",
+    )
     parser.add_argument("--logdir", type=local_path, help="folder for TensorBoard, which is installed separately")
     parser.add_argument("--seed", type=bounded(int, 0, 2**32 - 1), default=0, help="same seed, same result")
 
@@ -123,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.heads.fitting import fit_head
     from utils.heads.head import save_head
     from utils.heads.numpy_similarity import arrays_path
-    from utils.keras_models import import_keras
+    from utils.keras_models import training_devices
 
     requested = TrainingOptions(
         head=args.head,
@@ -139,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
     report_kept(args.features_path)
     options = complete_options(requested, features, args.features_path if args.normalize else None)
     path = new_head_path(args.output_model)
-    import_keras()
+    options = dataclasses.replace(options, devices=training_devices(args.devices))
     callbacks = tensorboard(args.logdir)
     make_folder(path.parent)  # fail early if the folder cannot be created
 

@@ -64,6 +64,24 @@ def import_keras() -> ModuleType:
     return keras
 
 
+def training_devices(count: int | None) -> tuple[str, ...]:
+    """Keras' names of the devices that share a training: `count` of them, or all. Empty if Keras takes one by itself.
+
+    Keras 3.15 distributes training with JAX only. Raises InputError if there are not so many.
+    """
+    keras = import_keras()
+    if keras.backend.backend() != "jax":
+        if (count or 1) > 1:
+            raise InputError(
+                f"--devices {count} needs KERAS_BACKEND=jax: Keras shares training among devices only there"
+            )
+        return ()
+    devices = keras.distribution.list_devices()
+    if (count or 1) > len(devices):
+        raise InputError(f"--devices {count}: JAX sees only {', '.join(devices)}")
+    return tuple(devices[:count])
+
+
 def new_model_path(path: str | Path) -> Path:
     """The path to save a model at: `path`, with `.keras` appended unless it has a model's extension."""
     path = as_path(path)

@@ -128,3 +128,29 @@ def balanced_batches(
             return matrix[batch], labels[batch].astype(np.int32)[:, None]
 
     return BalancedBatches()
+
+
+def padded(batches: "PyDataset", multiple: int, label: int | None = None) -> "PyDataset":
+    """The same batches, filled up to a multiple of so many rows, for as many devices, with rows that do not count.
+
+    label: of these rows, for a loss that leaves them out by it; None if their weight 0 does.
+    """
+    from keras.utils import PyDataset
+
+    class PaddedBatches(PyDataset):
+        def on_epoch_end(self):
+            batches.on_epoch_end()
+
+        def __len__(self) -> int:
+            return len(batches)
+
+        def __getitem__(self, index: int):
+            features, truth = batches[index]
+            filling = ((0, -len(truth) % multiple), (0, 0))
+            pair = isinstance(features, tuple)
+            features = tuple(np.pad(side, filling) for side in features) if pair else np.pad(features, filling)
+            if label is not None:
+                return features, np.pad(truth, filling, constant_values=label)
+            return features, np.pad(truth, filling), np.pad(np.ones(len(truth), np.float32), filling[0])
+
+    return PaddedBatches() if multiple > 1 else batches

@@ -45,12 +45,9 @@ def confused_share(matrix: np.ndarray, labels: np.ndarray, constants: PlainConst
 
     Of CONFUSED_PEOPLE people CONFUSED_PHOTOS photos each are compared.
     """
-    people, rng = np.unique(labels), np.random.default_rng(0)
-    if len(people) > CONFUSED_PEOPLE:
-        people = np.sort(rng.spawn(1)[0].permutation(people)[:CONFUSED_PEOPLE])
-    rows = np.flatnonzero(np.isin(labels, people))
-    rows = rows[capped_rows(labels[rows], CONFUSED_PHOTOS, rng)]
-    matrix, person = matrix[rows].astype(np.float64), np.searchsorted(people, labels[rows])
+    rows = capped_rows(labels, CONFUSED_PHOTOS, np.random.default_rng(0), CONFUSED_PEOPLE)
+    matrix = matrix[rows].astype(np.float64)
+    people, person = np.unique(labels[rows], return_inverse=True)
     threshold = constants.threshold_for_far(CONFUSING_FAR)
     if constants.measure == "cosine":
         matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)

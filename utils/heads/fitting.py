@@ -1,6 +1,7 @@
 """Fit a similarity head to features: choose its kind, calibrate it, choose its threshold, and measure it."""
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -152,7 +153,8 @@ def _fit_learned(task: _Task) -> FittedHead:
     data, options, rng = task.split(), task.options, task.rng
     keras.utils.set_random_seed(int(rng.integers(2**32)))  # for initial weights and dropout, which Keras draws itself
     train = {"plda": training.train_plda, "dense": training.train_dense}[options.head]
-    similarity, history, interrupted = train(data, options, rng, task.callbacks, task.verbose)
+    with keras.distribution.DataParallel(devices=options.devices).scope() if options.devices[1:] else nullcontext():
+        similarity, history, interrupted = train(data, options, rng, task.callbacks, task.verbose)
     check_finite(similarity, "training failed (a lower --learning_rate may help)")
     rule, figures = choose_operating_point(similarity, data.matrix, data.labels, data.held, options.far, rng)
     description = {"head": options.head, **rule}

@@ -12,6 +12,7 @@ from utils.heads.pairs import STRANGER_LABEL, Features, all_negative_pairs, all_
 from utils.heads.threshold import (
     RECIPE_MIN_VOTES,
     RECIPE_THRESHOLD,
+    Tail,
     bootstrap_operating_point,
     choose_threshold,
     thresholds_by_rate,
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 MIN_PEOPLE_TO_CALIBRATE = 20  # held out; fewer do not show how far the probabilities can be trusted
 MAX_HELD_PAIRS = 500_000  # of each kind, to calibrate and measure on; more only take time
 MAX_HELD_PHOTOS = 10  # of one held-out person
+# With more pairs of different people than MANY_PAIRS, which is more than LFW has, the thresholds of the lowest rates
+# come from all pairs of TAIL_ROWS random faces: a rate of 1e-6 is 50 of them, and half a pair of MAX_HELD_PAIRS.
+MANY_PAIRS, TAIL_ROWS = 100_000_000, 10_000
+TAIL_SHARE = 0.002  # of these pairs, whose scores are kept
+TAIL_BLOCK = 256  # faces that are compared with all others at once; limits memory
 
 
 def choose_operating_point(
@@ -60,10 +66,12 @@ def choose_operating_point(
         }
         rescale_logit(similarity, *fit_platt(scored))
         scored = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs)
-    threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people))
+    tail = impostor_tail(Head(similarity_of(similarity), {}), matrix, labels, rng)
+    threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people), tail)
     distances = _row_distances(matrix, pairs[0]), _row_distances(matrix, pairs[1])
     # If the data does not support the rate, the threshold rejects every impostor and has no interval.
     intervals = bootstrap_operating_point(scored, threshold, target_far, rng) if supported == target_far else {}
+    number = tail.pairs if tail else len(pairs[1])
     figures = verification_figures(scored.same, scored.different, distances, threshold, people)
     return {
         "threshold": threshold,
@@ -71,11 +79,32 @@ def choose_operating_point(
         # impostor would reject most faces of the people, too.
         "min_votes": None,
         "far": supported,
-        "thresholds": thresholds_by_rate(scored.different, max(1 / pairs_of_people(people), 1 / len(pairs[1]))),
+        "thresholds": thresholds_by_rate(scored.different, 1 / min(pairs_of_people(people), number), tail),
+        **({"threshold_pairs": number} if tail else {}),
         **intervals,
         "held_out": figures.as_dict(),
         "calibration": calibration,
     }, figures
+
+
+def impostor_tail(head: Head, matrix: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Tail | None:
+    """The highest scores of all pairs of different people among TAIL_ROWS random rows of features (n, D).
+
+    None if all rows make at most MANY_PAIRS pairs. labels: the person of each row, int (n,).
+    """
+    if len(labels) ** 2 / 2 <= MANY_PAIRS:
+        return None
+    rows = rng.permutation(len(labels))[:TAIL_ROWS]
+    labels, projected = labels[rows], head.project(matrix[rows])
+    wanted, highest, pairs = int(TAIL_SHARE * len(rows) ** 2 / 2), np.empty(0, np.float32), 0
+    for start in range(0, len(rows), TAIL_BLOCK):
+        block = slice(start, start + TAIL_BLOCK)
+        scores = head.score_projected(projected[block], projected[start:])
+        different = np.triu(labels[block, None] != labels[start:], k=1)  # each pair once
+        pairs += int(different.sum())
+        highest = np.concatenate([highest, scores[different]])
+        highest = np.partition(highest, -wanted)[-wanted:] if len(highest) > wanted else highest
+    return Tail(np.sort(highest)[::-1], pairs)
 
 
 def score_pairs(

@@ -24,4 +24,5 @@ class TrainingOptions:
     negatives: float = 1.5  # dense heads: different-person pairs per same-person pair
     batch_size: int | None = None  # dense heads: pairs a step; None for a fiftieth of all pairs
     patience: int = 4  # dense heads: epochs without progress before training stops
+    devices: tuple[str, ...] = ()  # Keras' names of those that share the training; () or one: not shared
     normalization: "Normalization | None" = None  # dense heads: statistics to build into the head

@@ -1,5 +1,7 @@
 """Choose a head's threshold for a false accept rate, and say which rate the data supports."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from utils.cli import InputError, shown
@@ -16,7 +18,17 @@ BOOTSTRAPS = 200
 RATES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 
 
-def choose_threshold(different_scores: np.ndarray, target_far: float, person_pairs: int) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Tail:
+    """The highest scores of more impostor pairs than there is memory for."""
+
+    scores: np.ndarray  # (k,), falling
+    pairs: int  # of all these pairs
+
+
+def choose_threshold(
+    different_scores: np.ndarray, target_far: float, person_pairs: int, tail: Tail | None = None
+) -> tuple[float, float]:
     """Choose the threshold for a target false accept rate, and say which FAR the data supports.
 
     Many photos of the same two people are hardly more than one observation, so n pairs of people support no FAR
@@ -27,6 +39,7 @@ def choose_threshold(different_scores: np.ndarray, target_far: float, person_pai
         different_scores: scores of impostor pairs (q,); a score above the threshold accepts.
         target_far: the false accept rate to reach, 0-1.
         person_pairs: how many pairs of people the scores are from.
+        tail: shows low rates better, if there is one.
 
     Raises ValueError if there are no scores.
     """
@@ -35,19 +48,21 @@ def choose_threshold(different_scores: np.ndarray, target_far: float, person_pai
     descending = np.sort(np.asarray(different_scores, float))[::-1]
     supported = max(target_far, 1 / person_pairs)
     if supported > target_far:
-        return max(RECIPE_THRESHOLD, float(descending[0])), supported
-    return max(MIN_THRESHOLD, _score_at_rate(descending, target_far)), supported
+        return max(RECIPE_THRESHOLD, _score_at_rate(descending, 0, tail)), supported
+    return max(MIN_THRESHOLD, _score_at_rate(descending, target_far, tail)), supported
 
 
-def thresholds_by_rate(different: np.ndarray, lowest: float) -> list[list[float]]:
+def thresholds_by_rate(different: np.ndarray, lowest: float, tail: Tail | None = None) -> list[list[float]]:
     """[false accept rate, threshold] of impostor scores (q,), from the highest of RATES down to `lowest`."""
     rates = [rate for rate in RATES if rate > lowest] + [lowest]
     descending = np.sort(different)[::-1]
-    return [[rate, _score_at_rate(descending, rate)] for rate in rates]
+    return [[rate, _score_at_rate(descending, rate, tail)] for rate in rates]
 
 
-def _score_at_rate(descending: np.ndarray, far: float) -> float:
+def _score_at_rate(descending: np.ndarray, far: float, tail: Tail | None) -> float:
     """The highest impostor score that has to be rejected when a share `far` of them may be accepted."""
+    if tail is not None and far * tail.pairs < len(tail.scores):
+        return float(tail.scores[int(far * tail.pairs)])
     return float(descending[min(int(far * len(descending)), len(descending) - 1)])
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from utils import interrupts
 from utils.figures import BLUE, VERMILION, save_figure
-from utils.heads.batches import balanced_batches, both_kinds, labeled, pair_batches, sample_balanced_rows
+from utils.heads.batches import balanced_batches, both_kinds, labeled, padded, pair_batches, sample_balanced_rows
 from utils.heads.choice import MIN_PEOPLE_TO_BEAT_PLAIN
 from utils.heads.models import all_pairs_logits, create_model, dense_similarity, plda_similarity
 from utils.heads.options import TrainingOptions
-from utils.heads.pairs import STRANGER_LABEL, Features
+from utils.heads.pairs import PADDING_LABEL, STRANGER_LABEL, Features
 from utils.heads.plda import fit_plda
 
 if TYPE_CHECKING:
@@ -60,15 +60,20 @@ def train_plda(
     schedule = optimizers.schedules.CosineDecay(options.learning_rate or LEARNING_RATES["plda"], options.epochs * STEPS)
     # The average of the weights along the way is better than the last weights.
     model.compile(optimizers.Adam(schedule, use_ema=True, ema_momentum=0.99), all_pairs_loss)
-    batches = balanced_batches(data.matrix, data.labels, data.rows, STEPS, rng)
+
+    def draw(rows: np.ndarray, steps: int, rng: np.random.Generator, fixed: bool = False) -> "PyDataset":
+        batches = balanced_batches(data.matrix, data.labels, rows, steps, rng, fixed)
+        return padded(batches, len(options.devices), PADDING_LABEL)
+
+    batches = draw(data.rows, STEPS, rng)
     # The learning curve is measured on fixed batches, drawn so that they do not change what rng draws for training.
     validation, measuring = None, rng.spawn(1)[0]
     if len(data.held):
         sample_balanced_rows(data.labels, data.held, rng)  # unused; without this draw the same seed gives another head
     if options.learning_curve:
         if len(data.held):
-            validation = balanced_batches(data.matrix, data.labels, data.held, MEASURED_BATCHES, measuring, fixed=True)
-        measured = balanced_batches(data.matrix, data.labels, data.rows, MEASURED_BATCHES, measuring, fixed=True)
+            validation = draw(data.held, MEASURED_BATCHES, measuring, fixed=True)
+        measured = draw(data.rows, MEASURED_BATCHES, measuring, fixed=True)
         # Keras' own training loss is an average over changing weights, which cannot be compared with the validation's.
         measure = keras_callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: logs.update(loss=model.evaluate(measured, verbose=0))
@@ -82,15 +87,16 @@ def all_pairs_loss(labels: "keras.KerasTensor", logits: "keras.KerasTensor") -> 
 
     Same-person and different-person pairs are averaged separately, then weighted by the prior.
 
-    labels: (n, 1), STRANGER_LABEL for strangers, who make no pairs with each other. logits: (n, n), log likelihood
-    ratios, to which the prior is an offset.
+    labels: (n, 1), STRANGER_LABEL for strangers, who make no pairs with each other, PADDING_LABEL for rows without any
+    pairs. logits: (n, n), log likelihood ratios, to which the prior is an offset.
     """
     from keras import ops
 
     equal = ops.equal(labels, ops.transpose(labels))
     itself = ops.eye(ops.shape(logits)[0], dtype=logits.dtype)
-    same = ops.cast(ops.logical_and(equal, labels != STRANGER_LABEL), logits.dtype) * (1 - itself)
-    different = ops.cast(ops.logical_not(equal), logits.dtype)
+    same = ops.cast(ops.logical_and(equal, labels > STRANGER_LABEL), logits.dtype) * (1 - itself)
+    counts = ops.cast(labels != PADDING_LABEL, logits.dtype)
+    different = ops.cast(ops.logical_not(equal), logits.dtype) * counts * ops.transpose(counts)
     logits = logits + float(np.log(TRAINING_PRIOR / (1 - TRAINING_PRIOR)))
     rejects = ops.sum(ops.softplus(-logits) * same) / ops.maximum(ops.sum(same), 1)
     accepts = ops.sum(ops.softplus(logits) * different) / ops.maximum(ops.sum(different), 1)
@@ -111,26 +117,29 @@ def train_dense(
     The best epoch has the lowest loss on pairs of held-out people, or on the training pairs if nobody is held out.
     An epoch must gain MIN_PROGRESS to count as better.
     """
-    from keras import Model, optimizers
+    from keras import Model, losses, optimizers
     from keras import callbacks as keras_callbacks
 
     similarity = dense_similarity(create_model((data.matrix.shape[1],)), options.normalization)
     model = Model(similarity.inputs, similarity.outputs)  # the head itself is saved as if it had never been compiled
     rate = options.learning_rate or LEARNING_RATES["dense"]
-    model.compile(optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
+    loss = losses.BinaryCrossentropy(reduction="mean_with_sample_weight")  # the weights are those of `padded`
+    model.compile(optimizers.Adam(rate), loss, weighted_metrics=["accuracy"])
 
     def draw(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return labeled(*both_kinds(data.labels, rows, options.negatives, rng))
 
     batches, validation = pair_batches(data.matrix, lambda: _shuffled(*draw(data.rows), rng), options.batch_size), None
     if len(data.held):
-        validation = pair_batches(data.matrix, lambda: draw(data.held), options.batch_size, fixed=True)
+        held = pair_batches(data.matrix, lambda: draw(data.held), options.batch_size, fixed=True)
+        validation = padded(held, len(options.devices))
     stop = keras_callbacks.EarlyStopping(
         monitor="val_loss" if validation else "loss",
         min_delta=MIN_PROGRESS,
         patience=options.patience,
         restore_best_weights=True,
     )
+    batches = padded(batches, len(options.devices))
     return similarity, *_fit(model, batches, validation, options.epochs, [stop, *callbacks], verbose)
 
 
