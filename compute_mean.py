@@ -28,8 +28,12 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.feature_files import iterate_people
     from utils.features.kept import report_kept
     from utils.features.normalization import gather_statistics, save_normalization
+    from utils.features.packed import PackedPeople, open_packed, read_stamps
 
-    statistics = gather_statistics(iterate_people(args.features_path))
+    folder = args.features_path
+    packed = open_packed(folder)
+    people = PackedPeople(folder, packed, read_stamps(folder)) if packed else iterate_people(folder)
+    statistics = gather_statistics(people)
     path = save_normalization(args.features_path, statistics)
     low, median, high = np.percentile(statistics.dimension_std, [0, 50, 100])
     print(f"features: {statistics.count} × {len(statistics.dimension_mean)}")

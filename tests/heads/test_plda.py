@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support import log_likelihood_ratio
 
+from utils.heads import plda
 from utils.heads.plda import estimate_covariances, fit_plda, make_plda
 
 
@@ -34,3 +35,23 @@ def test_covariances_are_those_the_faces_were_drawn_from():
     np.testing.assert_allclose(within, 0.6 * scatter + 0.4 * 1.5 * np.eye(3), atol=0.1)  # WITHIN_SHRINKAGE
     with pytest.raises(ValueError, match="two people"):
         fit_plda(matrix[:1], labels[:1])
+
+
+def test_blocks_of_the_matrix_give_the_same_sums(monkeypatch):
+    rng = np.random.default_rng(3)
+    labels, matrix = rng.integers(0, 60, 500), rng.normal(size=(500, 5)).astype(np.float32)
+    rows = rng.permutation(500)[:300]
+    expected = estimate_covariances(matrix[rows], labels[rows])
+    monkeypatch.setattr(plda, "MAX_VALUES", 5 * 7)
+    for found, reference in zip(estimate_covariances(matrix, labels, rows), expected, strict=True):
+        np.testing.assert_allclose(found, reference, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("rows", "spread"), [(3, 1), (40, 1), (40, 5), (4000, 5)])
+def test_shrinkage_is_that_of_ledoit_and_wolf(rows, spread):
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    matrix = np.random.default_rng(4).normal(size=(rows, 6)) * np.linspace(1, spread, 6)
+    found = plda._shrinkage(matrix.T @ matrix, np.square(matrix).sum(axis=1))
+    assert found == pytest.approx(ledoit_wolf_shrinkage(matrix, assume_centered=True), rel=1e-9)
+    assert plda._shrinkage(np.zeros((6, 6)), np.zeros(3)) == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.heads.calibration import ScoredPairs
-from utils.heads.threshold import bootstrap_operating_point, choose_threshold
+from utils.heads.threshold import Tail, bootstrap_operating_point, choose_threshold, thresholds_by_rate
 from utils.log_odds import sigmoid
 
 
@@ -40,3 +40,13 @@ def test_intervals_are_wider_with_fewer_people():
         assert low <= threshold <= high and found["far_interval"][0] <= 0.05 <= found["far_interval"][1]
         widths.append(high - low)
     assert widths[0] > 2 * widths[1]
+
+
+def test_a_tail_shows_low_rates_and_the_sample_the_others():
+    every = np.sort(np.random.default_rng(6).random(100_000))[::-1]
+    sample, tail = every[::100], Tail(every[:500], len(every))
+    assert choose_threshold(sample, 0.001, 10**6, tail) == (every[100], 0.001)
+    assert choose_threshold(sample, 0.01, 10**6, tail) == (sample[10], 0.01)
+    assert choose_threshold(sample, 0.001, 10, tail) == (every[0], 0.1)  # all are rejected
+    table = dict(map(tuple, thresholds_by_rate(sample, 1e-5, tail)))
+    assert [table[rate] for rate in (1e-5, 1e-3, 0.1)] == [every[1], every[100], sample[100]]

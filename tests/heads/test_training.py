@@ -6,7 +6,7 @@ from support import gaussian_people
 
 from utils.heads.fitting import fit_head
 from utils.heads.options import TrainingOptions
-from utils.heads.pairs import STRANGER_LABEL
+from utils.heads.pairs import PADDING_LABEL, STRANGER_LABEL
 from utils.heads.training import all_pairs_loss, plot_learning_curve
 
 
@@ -24,6 +24,8 @@ def test_loss_counts_all_pairs_but_those_of_two_strangers():
     assert len(same) == 8 and len(different) == 64 - 8 - 8 - 2
     found = float(all_pairs_loss(labels[:, None], values))
     assert found == pytest.approx(np.mean(same) + 9 * np.mean(different), rel=1e-5)
+    filled = np.r_[labels, [PADDING_LABEL] * 2][:, None], np.pad(values, (0, 2), constant_values=50)
+    assert float(all_pairs_loss(*filled)) == pytest.approx(found, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from utils.heads.pairs import Features
 WITHIN_SHRINKAGE = 0.4
 MAX_PHOTOS = 10  # photos of one person that count towards the scatter within people; more are weighted down
 MAX_DIMENSIONS = 256  # of the projection
-BLOCK = 1 << 15  # rows of the matrix in memory at a time
+MAX_VALUES = 1 << 22  # of the matrix, in memory at a time
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def estimate_covariances(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean (D,) of the people and the covariances (D, D) within and between them, both shrunk.
 
-    BLOCK rows of the matrix are in memory at a time. Raises ValueError unless there are two people, one of them with
+    Only a block of the matrix is in memory at a time. Raises ValueError unless there are two people, one of them with
     two faces.
 
     rows: int (r,), those of the features (n, D) of people (n,) to take; None for all.
@@ -51,7 +51,7 @@ def estimate_covariances(
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(f"PLDA needs two people, one of them with two faces. Received: {counts.tolist()}")
     means = np.zeros((len(counts), matrix.shape[1]))
-    for part in _blocks(len(rows)):
+    for part in _blocks(len(rows), matrix.shape[1]):
         np.add.at(means, person[part], matrix[rows[part]])
     means /= counts[:, None]
     center = means.mean(axis=0)  # each person counts once, however many photos there are
@@ -60,8 +60,9 @@ def estimate_covariances(
     return center, within, _between_covariance(means - center, within, counts)
 
 
-def _blocks(rows: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]
+def _blocks(rows: int, width: int) -> list[slice]:
+    step = max(1, MAX_VALUES // width)
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def make_plda(center: np.ndarray, within: np.ndarray, between: np.ndarray) -> Plda:
@@ -88,7 +89,7 @@ def _within_covariance(
     # A person with n photos has n − 1 degrees of freedom; at most MAX_PHOTOS − 1 of them count.
     weights = np.minimum(counts - 1, MAX_PHOTOS - 1) / np.maximum(counts - 1, 1)
     scatter, lengths = np.zeros((matrix.shape[1],) * 2), np.zeros(len(rows))
-    for part in _blocks(len(rows)):
+    for part in _blocks(len(rows), matrix.shape[1]):
         residuals = matrix[rows[part]] - means[person[part]]
         residuals *= np.sqrt(weights[person[part]])[:, None]
         scatter += residuals.T @ residuals
