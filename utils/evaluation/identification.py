@@ -175,7 +175,7 @@ def measure_identification(
     trials = {name: run_trials(part, size) for name, part in scores.items()}
     strangers, probes = (len(part) for part in (trials[NEAREST].stranger_scores, trials[NEAREST].best_scores))
     counts = list(_resampled_counts(strangers, probes, replicates, np.random.default_rng(seed)))
-    rates = {name: _rates(trial, threshold, counts) for name, trial in trials.items()}
+    rates = {name: identification_rates(trial, threshold, counts) for name, trial in trials.items()}
 
     def estimate(values: list[float | None]) -> Estimate:
         return Estimate(None) if values[0] is None else Estimate(float(values[0]), *interval(values[1:]))
@@ -203,7 +203,7 @@ def _resampled_counts(
     yield from zip(*(people_multiplicities(part, replicates, rng) for part in both), strict=True)
 
 
-def _rates(
+def identification_rates(
     trials: Trials, threshold: float, counts: list[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str | float, list[float | None]]:
     """The rates of each resampling, by name. DIRs are by FAR, and None if the strangers are too few to show it."""

@@ -30,7 +30,7 @@ from utils.media.camera import Camera, LiveSource
 from utils.media.sources import PhotoSource, Source
 from utils.media.video import VideoSource
 from utils.recognition.gallery import BEST_IMAGES, Gallery, check_same_extractor
-from utils.recognition.large_gallery import LargeGallery, is_large
+from utils.recognition.large_gallery import gallery_features, make_gallery
 from utils.recognition.photo_recognizer import PhotoRecognizer
 from utils.recognition.recognizer import BackgroundRecognizer, Recognizer, load_frame_detector, start_score
 from utils.threads import Loading
@@ -87,8 +87,7 @@ def load_models(
             "(--faces_path faces, without --headless)"
         )
     stored = None if can_enroll and not has_people(features_path) else read_stored(features_path)
-    large = stored is not None and is_large(stored)
-    features = stored and (stored.changed_features() if large else stored.all_features())
+    features = stored and gallery_features(stored)
     normalization = None
     if normalize and features:
         normalization = load_normalization(features_path, features.matrix.shape[1], features.extractor)
@@ -96,8 +95,7 @@ def load_models(
     extractor = load_extractor(model_path, precision, engine=engine)
     features = features or empty_features(extractor.dimension, extractor.fingerprint)
     check_same_extractor(features, head, extractor)
-    rule = head, threshold, head.min_votes if min_votes is None else min_votes
-    gallery = LargeGallery(stored, features, *rule) if large else Gallery(features, *rule)
+    gallery = make_gallery(stored, features, head, threshold, head.min_votes if min_votes is None else min_votes)
     learned = load_learned(features_path, extractor.fingerprint, extractor.dimension)
     gallery.add_strangers(learned.matrix)
     print(describe_gallery(gallery))

@@ -25,9 +25,22 @@ CANDIDATES = 8  # people in play for a face, the best by their exact scores
 MAX_IN_PLAY = 256  # packed people; with more, those for the faces in view remain
 
 
-def is_large(stored: StoredPeople) -> bool:
-    """Whether a features folder needs a LargeGallery."""
-    return stored.packed is not None and len(stored.packed.rows) > MAX_EXACT_ROWS
+def _is_large(stored: StoredPeople | None) -> bool:
+    return stored is not None and stored.packed is not None and len(stored.packed.rows) > MAX_EXACT_ROWS
+
+
+def gallery_features(stored: StoredPeople) -> FeatureSet:
+    """What of a features folder `make_gallery` needs in memory: all, or of a large packed gallery what has changed."""
+    return stored.changed_features() if _is_large(stored) else stored.all_features()
+
+
+def make_gallery(
+    stored: StoredPeople | None, features: FeatureSet, head: Head, threshold: float | None, min_votes: float | None
+) -> Gallery:
+    """The gallery of a features folder. features: of `gallery_features`. stored: None if nobody is enrolled yet."""
+    if _is_large(stored):
+        return LargeGallery(stored, features, head, threshold, min_votes)
+    return Gallery(features, head, threshold, min_votes)
 
 
 class LargeGallery(Gallery):
