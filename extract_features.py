@@ -49,6 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
         "fitted to the crop as a whole",
     )
     parser.add_argument("--overwrite", action="store_true", help="embed all images again, not only changed ones")
+    parser.add_argument(
+        "--pack",
+        action="store_true",
+        help="pack the features, as pack.py does; done anyway where they are packed already",
+    )
     add_speed_flags(parser)
     return parser
 
@@ -79,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.features.extraction import FeatureStore, embed_people
     from utils.features.extractor import load_extractor
     from utils.features.kept import report_kept
+    from utils.features.packed import is_packed, pack_and_report
     from utils.files import make_folder
     from utils.keras_models import find_model
     from utils.media.albums import read_album
@@ -112,6 +118,8 @@ def main(argv: list[str] | None = None) -> int:
     if errors:
         others = f" (and {counted(len(errors) - 1, 'person', 'people')} more)" if errors[1:] else ""
         raise InputError(f"not all features could be written: {errors[0]}{others}")
+    if args.pack or is_packed(args.features):
+        pack_and_report(args.features)
     return 0
 
 

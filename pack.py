@@ -9,7 +9,7 @@ run reads only the people who have changed. Worth it from 1,000 people on.
 import argparse
 import sys
 
-from utils.cli import clean_exit, counted, file_path, script_parser
+from utils.cli import clean_exit, file_path, script_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,11 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
 @clean_exit
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from utils.features.packed import GALLERY, pack
+    from utils.features.packed import pack_and_report
 
-    packed, changed = pack(args.features)
-    people, rows = counted(len(packed.names), "person", "people"), counted(len(packed.rows), "image")
-    print(f"{args.features / GALLERY}: {people}, {rows}; {changed or 'nobody'} changed")
+    pack_and_report(args.features)
     return 0
 
 

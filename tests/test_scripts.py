@@ -15,9 +15,11 @@ import pytest
 from support import DEADLINE, ROOT, STARTED, assert_one_error_line, run_script, wait_until, write_clip
 
 from utils.faces.alignment import CHIP_SIZE
+from utils.features.packed import pack
 from utils.files import UNFINISHED
 from utils.media.images import read_image, write_image
 from utils.media.video import VideoSource
+from utils.recognition import large_gallery
 from utils.synthetic.identity import sample_identity
 from utils.synthetic.portrait import draw_selfie
 from utils.synthetic.scenes import webcam_clip
@@ -358,3 +360,28 @@ def test_help_prints_in_any_terminal_encoding():
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = run_script("selfies2face.py", "--help", env=env)
     assert result.returncode == 0 and "faces_path" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["video", "photo"])
+def test_packed_people_get_the_same_names(suite, clip, tmp_path, monkeypatch, source):
+    """From person folders, from a packed gallery, and from one that is too large to compare every face with."""
+    features = tmp_path / "features"
+    shutil.copytree(suite["features"], features)
+    photo = sorted((suite["selfies"] / "person 0").iterdir())[0]
+    words = ["--video_path", clip[0]] if source == "video" else ["--image_path", photo]
+    faces = []
+    for kind in ("folders", "packed", "large"):
+        if kind == "packed":
+            pack(features)
+        monkeypatch.setattr(large_gallery, "MAX_EXACT_ROWS", 1 if kind == "large" else large_gallery.MAX_EXACT_ROWS)
+        events = tmp_path / f"{kind}.jsonl"
+        assert recognize(suite | {"features": features}, *words, "--events", events) == 0
+        faces.append([face for line in read_events(events) for face in line.get("faces", [])])
+    assert faces[0] and any(face["name"] for face in faces[0])
+    assert faces[1] == faces[0]
+    for ours, theirs in zip(faces[2], faces[0], strict=True):
+        assert ours | {"score": 0} == theirs | {"score": 0} and ours["score"] == pytest.approx(
+            theirs["score"], abs=1e-4
+        )
+    assert len(list((features / "_gallery").glob("*.faiss"))) >= 1

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import extract_features
+import pack as pack_script
 from utils.cli import InputError
 from utils.features import packed as packed_module
 from utils.features.feature_files import STRANGERS, ImageEntry, delete_person, load_features, save_person
@@ -110,7 +112,7 @@ def test_a_full_disk_or_a_kill_leaves_the_old_gallery_or_the_new(features, monke
 
 
 def test_a_damaged_gallery_is_told_and_not_used(features, capsys):
-    for damage in ("cut rows", "no rows", "no JSON", "other version", "other counts"):
+    for damage in ("cut rows", "no rows", "no JSON", "other version", "other counts", "odd names"):
         pack(features)
         path = features / GALLERY / "people.json"
         content = json.loads(path.read_bytes())
@@ -120,8 +122,12 @@ def test_a_damaged_gallery_is_told_and_not_used(features, capsys):
         elif damage == "no rows":
             rows.unlink()
         else:
-            content |= {"format": 99} if damage == "other version" else {"counts": [1, 2, 4]}
-            path.write_text("{" if damage == "no JSON" else json.dumps(content))
+            odd = {
+                "other version": {"format": 99},
+                "other counts": {"counts": [1, 2, 4]},
+                "odd names": {"names": [1, 2, 3]},
+            }
+            path.write_text(json.dumps(content | odd.get(damage, {}))[damage == "no JSON" :])
         assert open_packed(features) is None, damage
         assert "pack.py" in capsys.readouterr().err, damage
         assert_equal_features(features)
@@ -160,3 +166,21 @@ def test_only_changed_people_and_strangers_are_read_beside_the_matrix(features, 
     save(features, STRANGERS, 2, extractor="two-4-b")
     with pytest.raises(InputError, match="two-4-b"):
         read_stored(features).changed_features()
+
+
+@pytest.mark.slow
+def test_extract_features_packs_on_request_and_then_always(suite, tmp_path, capsys):
+    faces = tmp_path / "faces"
+    shutil.copytree(suite["faces"], faces)
+    words = ["-p", faces, "-m", suite["extractor"], "-f", tmp_path / "features"]
+    assert extract_features.main(list(map(str, words))) == 0 and open_packed(tmp_path / "features") is None
+    assert extract_features.main([*map(str, words), "--pack"]) == 0
+    packed = open_packed(tmp_path / "features")
+    shutil.rmtree(faces / packed.names[0])
+    next((faces / packed.names[1]).iterdir()).unlink()
+    assert extract_features.main(list(map(str, words))) == 0
+    assert "1 changed" in capsys.readouterr().out
+    assert len(open_packed(tmp_path / "features").rows) == len(packed.rows) - 1
+    shutil.rmtree(tmp_path / "features" / packed.names[0])
+    assert pack_script.main(["-f", str(tmp_path / "features")]) == 0
+    assert open_packed(tmp_path / "features").names == packed.names[1:]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.cli import InputError, describe_error, warn
+from utils.cli import InputError, counted, describe_error, warn
 from utils.features.feature_files import (
     LEARNED,
     STRANGERS,
@@ -31,7 +31,7 @@ from utils.features.feature_files import (
     iterate_folders,
     load_person,
 )
-from utils.files import atomic_path, make_folder, one_spelling, read_json, write_bytes
+from utils.files import atomic_path, is_existing_file, make_folder, one_spelling, read_json, write_bytes
 from utils.storage import is_remote, listed, local_copy
 
 GALLERY = "_gallery"  # the folder, in features
@@ -101,7 +101,7 @@ def read_stamps(folder: Path) -> dict[str, Stamp]:
 def open_packed(folder: Path) -> PackedGallery | None:
     """The packed gallery of a features folder, fresh or not. None if there is none, or a damaged one, which is told."""
     path = folder / GALLERY / "people.json"
-    if not path.is_file():
+    if not is_packed(folder):
         return None
     try:
         try:
@@ -124,7 +124,8 @@ def _read(folder: Path, content: dict) -> PackedGallery:
     stamps = {name: (size, modified) for name, (size, modified) in content["stamps"].items()}
     names, faces = content["names"], content["faces"]
     fits = rows.ndim == 2 and rows.dtype == np.float32 and len(names) == len(row_ends) == len(faces) > 0
-    if not fits or row_ends[-1] != len(rows):
+    fits = fits and min(content["counts"]) > 0 and row_ends[-1] == len(rows)
+    if not fits or not all(isinstance(name, str) for name in (*names, *(one or "" for one in faces))):
         raise ValueError("its parts do not fit together")
     return PackedGallery(folder, content["generation"], rows, names, row_ends, content["extractor"], stamps, faces)
 
@@ -167,6 +168,18 @@ def pack(folder: Path) -> tuple[PackedGallery, int]:
     write_bytes(folder / GALLERY / "people.json", json.dumps(content).encode(), private=True)
     _delete_others(folder / GALLERY, generation)
     return _read(folder, content), len(changed_people(former, stamps)) if former else len(names)
+
+
+def pack_and_report(folder: Path) -> None:
+    """Pack a features folder, and print what is in it."""
+    packed, changed = pack(folder)
+    people, rows = counted(len(packed.names), "person", "people"), counted(len(packed.rows), "image")
+    print(f"{folder / GALLERY}: {people}, {rows}; {changed or 'nobody'} changed")
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a features folder has a packed gallery, fresh or not."""
+    return is_existing_file(folder / GALLERY / "people.json")
 
 
 @contextmanager
