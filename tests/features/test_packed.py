@@ -13,7 +13,7 @@ import pack as pack_script
 from utils.cli import InputError
 from utils.features import packed as packed_module
 from utils.features.feature_files import STRANGERS, ImageEntry, delete_person, load_features, save_person
-from utils.features.packed import GALLERY, changed_people, open_packed, pack, read_stamps
+from utils.features.packed import GALLERY, PackedPeople, changed_people, open_packed, pack, read_stamps
 from utils.features.stored_people import load_feature_set, read_stored
 
 
@@ -132,6 +132,46 @@ def test_a_damaged_gallery_is_told_and_not_used(features, capsys):
         assert "pack.py" in capsys.readouterr().err, damage
         assert_equal_features(features)
         capsys.readouterr()
+
+
+ODD_CONTENTS = (
+    {"counts": [-2, 6, 2]},
+    {"counts": [2**63, 1, 1]},
+    {"counts": [[2], [3], [1]]},
+    {"names": [1, 2, 3]},
+    {"names": ["a", "a", "b"]},
+    {"faces": [1, 2, 3]},
+    {"extractor": ["x"]},
+    {"stamps": [1]},
+    {"stamps": {"a": [[1], [2]]}},
+)
+
+
+def test_a_gallery_with_odd_contents_is_not_used(features, capsys):
+    pack(features)
+    path = features / GALLERY / "people.json"
+    content = json.loads(path.read_bytes())
+    for odd in ODD_CONTENTS:
+        path.write_text(json.dumps(content | odd))
+        assert open_packed(features) is None and "pack.py" in capsys.readouterr().err, odd
+
+
+@pytest.mark.parametrize("names", [b"", b'"a.png"\n', b"1\n" * 6, b'"\xff"\n' * 6, b"x\n" * 6])
+def test_damaged_image_names_of_a_gallery_are_one_line(features, names):
+    packed, _ = pack(features)
+    packed.file("images-", ".txt").write_bytes(names)
+    with pytest.raises(InputError, match=r"is damaged: delete .* and run pack\.py"):
+        _ = open_packed(features).images
+
+
+def test_rows_of_a_gallery_that_are_no_numbers_are_read_from_the_files(features):
+    packed, _ = pack(features)
+    path = packed.file("rows-", ".npy")
+    damaged = np.load(path)
+    damaged[0] = np.nan
+    np.save(path, damaged)
+    people = PackedPeople(features, open_packed(features), read_stamps(features))
+    assert all(np.isfinite(person.matrix).all() for person in people)
 
 
 def test_features_of_another_extractor_are_an_error(features):

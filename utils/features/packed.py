@@ -27,6 +27,7 @@ from utils.features.feature_files import (
     ImageEntry,
     Manifest,
     PersonFeatures,
+    are_usable,
     feature_path,
     iterate_folders,
     load_person,
@@ -72,8 +73,14 @@ class PackedGallery:
     @cached_property
     def images(self) -> list[str]:
         """The image name of each row; "" where it is unknown."""
-        lines = self.file("images-", ".txt").read_text("utf-8").splitlines()
-        return json.loads(f"[{','.join(lines)}]")
+        path = self.file("images-", ".txt")
+        try:
+            images = json.loads(f"[{','.join(path.read_text('utf-8').splitlines())}]")
+        except (ValueError, RecursionError):
+            images = []
+        if len(images) != len(self.rows) or not all(isinstance(image, str) for image in images):
+            raise InputError(f"{path} is damaged: delete {path.parent} and run pack.py to make it again")
+        return images
 
     def file(self, prefix: str, suffix: str) -> Path:
         """The path of a file that belongs to this generation, and is deleted with it."""
@@ -108,7 +115,7 @@ def open_packed(folder: Path) -> PackedGallery | None:
             return _read(folder, read_json(path))
         except FileNotFoundError:  # another run may have replaced the gallery at this moment
             return _read(folder, read_json(path))
-    except (InputError, OSError, ValueError, KeyError, TypeError, EOFError) as exc:
+    except (InputError, OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, AttributeError) as exc:
         problem = describe_error(exc) if isinstance(exc, OSError) else str(exc)
     warn(f"{path.parent} is damaged, and the person folders are read ({problem}): run pack.py to make it again")
     return None
@@ -120,12 +127,13 @@ def _read(folder: Path, content: dict) -> PackedGallery:
         raise ValueError("another version of this program made it")
     path = folder / GALLERY / f"rows-{content['generation']}.npy"
     rows = np.load(local_copy(path), mmap_mode="r", allow_pickle=False)
-    row_ends = np.cumsum(np.array(content["counts"], np.int64))
-    stamps = {name: (size, modified) for name, (size, modified) in content["stamps"].items()}
+    counts = np.array(content["counts"], np.int64)
+    stamps = {name: (int(size), int(modified)) for name, (size, modified) in content["stamps"].items()}
     names, faces = content["names"], content["faces"]
-    fits = rows.ndim == 2 and rows.dtype == np.float32 and len(names) == len(row_ends) == len(faces) > 0
-    fits = fits and min(content["counts"]) > 0 and row_ends[-1] == len(rows)
-    if not fits or not all(isinstance(name, str) for name in (*names, *(one or "" for one in faces))):
+    row_ends = np.cumsum(counts)
+    fits = rows.ndim == 2 and rows.dtype == np.float32 and len(set(names)) == len(counts) == len(faces) > 0
+    texts = all(isinstance(text, str) for text in [*names, *faces, content["extractor"]] if text is not None)
+    if not (fits and texts and counts.ndim == 1 and (counts > 0).all() and row_ends[-1] == len(rows)):
         raise ValueError("its parts do not fit together")
     return PackedGallery(folder, content["generation"], rows, names, row_ends, content["extractor"], stamps, faces)
 
@@ -226,6 +234,8 @@ class PackedPeople:
         if index is None:
             return load_person(folder, name)
         place = self.former.rows_of(index)
+        if not are_usable(self.former.rows[place]).all():  # a damaged disk
+            return load_person(folder, name)
         manifest = None
         if self.former.extractor:
             images = [ImageEntry(image, 0, 0) for image in self.former.images[place]]
