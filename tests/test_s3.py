@@ -18,6 +18,7 @@ from utils.cli import file_path
 from utils.files import read_json
 from utils.storage import listed
 
+AWAY = {"AWS_ENDPOINT_URL": "http://ada:secret@127.0.0.1:9", "AWS_MAX_ATTEMPTS": "2"}
 WRITER = """
 import itertools, sys
 from utils.cli import file_path
@@ -143,7 +144,11 @@ def test_no_old_list_is_taken_for_the_present(s3):
 @pytest.mark.parametrize(
     ("address", "environment", "message"),
     [
-        ("s3://bucket/faces", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "2"}, "cannot be reached"),
+        (
+            "s3://bucket/faces",
+            {"AWS_ENDPOINT_URL": "http://ada:secret@127.0.0.1:9", "AWS_MAX_ATTEMPTS": "2"},
+            "cannot be reached",
+        ),
         ("s3://nobody/faces", {}, "s3://nobody/faces is not a folder"),
         ("s3://bucket/nobody", {}, "s3://bucket/nobody is not a folder"),
     ],
@@ -152,3 +157,4 @@ def test_a_storage_that_is_away_is_one_error_line(address, environment, message,
     words = ("-p", address, "-m", suite["extractor"], "-f", tmp_path / "features")
     result = run_script("extract_features.py", *words, env={**os.environ, **environment})
     assert_one_error_line(result, message)
+    assert "secret" not in result.stderr

@@ -12,6 +12,7 @@ import fnmatch
 import functools
 import io
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -114,7 +115,8 @@ class StoredPath(ProxyUPath):
             code = next((code for kind, code in FILE_ERRORS.items() if isinstance(exc, kind)), None)
             code = code or getattr(exc, "errno", None)
             if not isinstance(exc, OSError) or code not in FILE_NUMBERS:
-                raise StorageError(f"{self} cannot be reached: {exc or type(exc).__name__}") from exc
+                reason = re.sub("//[^/@ ]*@", "//…@", str(exc)) or type(exc).__name__  # an endpoint's password
+                raise StorageError(f"{self} cannot be reached: {reason}") from exc
             is_plain = code in (errno.ENOENT, errno.EEXIST) and "bucket" not in str(exc)
             raise OSError(code, os.strerror(code) if is_plain else str(exc).rstrip("."), str(self)) from exc
 
