@@ -47,9 +47,10 @@ for _store in OBJECT_STORES:
 for _store in ("s3", "s3a"):
     conf[_store].setdefault("max_concurrency", 1)  # parts of one file at once; with more, each read asks for the size
     conf[_store].setdefault("config_kwargs", {"max_pool_connections": READERS})
-# With waits of 1, 2, 4 … 20 s, at most: a store that is away for half a minute ends no run.
-os.environ.setdefault("AWS_RETRY_MODE", "standard")
-os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
+# With waits of 1, 2, 4 … 32 s, at most: a store that is away for half a minute ends no run. The newer modes stop to
+# repeat after 50-100 failures with few successes, and files that do not exist yet, of which a run sees many, are none.
+os.environ.setdefault("AWS_RETRY_MODE", "legacy")
+os.environ.setdefault("AWS_MAX_ATTEMPTS", "7")
 
 
 def stored_path(address: str) -> "StoredPath":

@@ -122,7 +122,8 @@ class FeatureStore:
             entries = _image_entries(folders)
         except OSError as exc:
             return PersonWork(folder, {}, [], False, False, left_out=exc.strerror)
-        stored, problem = self._load(one_spelling(folder.name))
+        is_stored = feature_path(self.folder, one_spelling(folder.name)).is_file()
+        stored, problem = self._load(one_spelling(folder.name)) if is_stored else (None, None)
         valid = {} if overwrite else self._valid_rows(stored)
         todo = [name for name, entry in entries.items() if name not in valid or valid[name].image != entry]
         replaces_all = not valid and feature_path(self.folder, folder.name).is_file()
