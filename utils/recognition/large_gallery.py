@@ -52,6 +52,7 @@ class LargeGallery(Gallery):
         """stored: has a packed gallery. features: of the people who changed since, and the strangers."""
         packed: PackedGallery = stored.packed
         self._packed = packed
+        self._packed_rows = packed.rows.view(np.ndarray)  # a tenth of the time for each slice of a memory-mapped one
         # The people who are read from the packed gallery, in play or not.
         self._places = {name: place for name, place in packed.index_of.items() if name not in stored.changed}
         self._is_packed = np.zeros(len(packed.names), bool)
@@ -107,7 +108,7 @@ class LargeGallery(Gallery):
 
     def _rows(self, places: Iterable[int]) -> np.ndarray:
         """The rows of packed people, float32 (n, D)."""
-        return np.concatenate([self._packed.rows[self._packed.rows_of(place)] for place in places])
+        return np.concatenate([self._packed_rows[self._packed.rows_of(place)] for place in places])
 
     def _bring(self, places: list[int]) -> None:
         """Bring packed people into play."""
@@ -174,8 +175,12 @@ class LargeGallery(Gallery):
         self._nearest.set_others(self.strangers, self.matrix[firsts[others]], self._is_packed)
         numbers = np.array([self._places.get(name, 0) for name in self.names])
         numbers[others] = -2 - np.arange(others.sum())
-        for name, start, end, number in zip(self.names, firsts, self.row_ends, numbers, strict=True):
-            if name not in self._excess:
-                self._excess[name] = self._nearest.excess(self.matrix[start:end], number[None])[:, 0]
+        counts = np.diff(self.row_ends, prepend=0)
+        missing = np.array([name not in self._excess for name in self.names], bool)
+        if missing.any():  # in one call: a search of 40 rows takes as long as ten searches of one
+            rows = self.matrix[np.repeat(missing, counts)]
+            found = self._nearest.excess(rows, np.repeat(numbers[missing], counts[missing])[:, None])[:, 0]
+            parts = np.split(found, np.cumsum(counts[missing])[:-1])
+            self._excess |= dict(zip(np.array(self.names)[missing].tolist(), parts, strict=True))
         excess = np.concatenate([self._excess[name] for name in self.names])
         return PeopleInPlay(self._nearest, self.matrix, self.row_ends, numbers, excess)

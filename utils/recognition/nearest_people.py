@@ -40,12 +40,12 @@ class NearestPeople:
     def excess(self, rows: np.ndarray, people: np.ndarray) -> np.ndarray:
         """The excess of faces (n, D) by candidate, float64 (n, p). See Cohort.excess_by_candidate.
 
-        people: int (p,), the candidates' numbers.
+        people: the candidates' numbers, int (1, p), or of each face its own candidate's, (n, 1).
         """
         values, owners = self._nearest(rows, self.cohort.nearest + 1)
         total, following = values[:, :-1].sum(axis=1, keepdims=True), values[:, -1:]
         # A candidate among the nearest makes room for the next one.
-        own = np.where(owners[:, :-1, None] == people, (values[:, :-1] - following)[:, :, None], 0).sum(axis=1)
+        own = np.where(owners[:, :-1, None] == people[:, None], (values[:, :-1] - following)[:, :, None], 0).sum(axis=1)
         return (total - own) / self.cohort.nearest - self.cohort.expected
 
     def _nearest(self, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +58,8 @@ class NearestPeople:
         others = logits(self.head.score_projected(projected, self._others))
         values = np.concatenate([packed, others], axis=1)
         owners = np.concatenate([places, np.broadcast_to(self._owners, others.shape)], axis=1)
-        best = np.argsort(-values, axis=1, kind="stable")[:, :count]
+        best = np.argpartition(-values, count - 1, axis=1)[:, :count]
+        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(values, best, axis=1), axis=1), axis=1)
         return np.take_along_axis(values, best, axis=1), np.take_along_axis(owners, best, axis=1)
 
 
@@ -76,5 +77,5 @@ class PeopleInPlay:
     def compare(self, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See KnownPeople."""
         scores = self.nearest.head.score_gallery(probes, self.matrix)
-        excess = self.nearest.excess(probes, self.numbers)
+        excess = self.nearest.excess(probes, self.numbers[None])
         return subtract_excess(scores, excess[:, self.owners], self.image_excess), excess

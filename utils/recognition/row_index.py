@@ -28,6 +28,7 @@ PART = 2  # dimensions in one code. With 4, the best 256 rows hold 92 % of the t
 MIN_PARTS, MAX_PARTS = 50, 256  # codes of a row; of fewer or more dimensions, fewer or more go into one code
 MAX_PLAIN = 20_000  # rows that are compared as they are, without codes
 SAMPLE = 20_000  # rows from which the codes are learned
+MANY = 8  # faces that are searched by all cores
 BLOCK = 1 << 16  # rows in memory at once while an index is made
 DIGEST = 32  # bytes of a SHA-256
 
@@ -41,7 +42,8 @@ class RowIndex:
 
     def search(self, probes: np.ndarray, count: int) -> np.ndarray:
         """The numbers of about the best `count` rows for each face (f, D), int64 (f, count), best first, then −1."""
-        _import_faiss().omp_set_num_threads(1)  # others would spin on the cores that the networks need
+        # More threads, which spin for a while on the cores that the networks need, are worth it for many faces only.
+        _import_faiss().omp_set_num_threads(1 if len(probes) < MANY else os.cpu_count() or 1)
         return self._index.search(_vectors(self.head, probes, gallery=False), count)[1]
 
 
