@@ -85,6 +85,7 @@ def test_no_script_talks_to_anybody(counted_bytes, tmp_path):
     run_traced(tmp_path, "selfies2face.py", "--face_selfies", photos, "--faces_path", faces)
     run_traced(tmp_path, "network.py", "--output", tmp_path, "--model", "dlib", "--backbone", "dlib")
     run_traced(tmp_path, "extract_features.py", "--faces_path", faces, "--model_path", model, "--features", features)
+    run_traced(tmp_path, "pack.py", "--features", features)
     run_traced(tmp_path, "compute_mean.py", "--features_path", features)
     run_traced(tmp_path, "train.py", "--features_path", features, "--output_model", head)
     run_traced(

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -54,4 +54,4 @@ def _whole_pictures(file: "av.container.InputContainer", stream: "av.VideoStream
         graph.push(frame)
         with suppress(BlockingIOError, EOFError):  # the filter wants more, or has given all
             while True:
-                yield graph.pull()
+                yield cast("av.VideoFrame", graph.pull())
