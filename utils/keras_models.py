@@ -192,7 +192,7 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> bytes | None:
 @contextlib.contextmanager
 def _with_suffix(path: Path, suffix: str) -> Iterator[Path]:
     """The model's file under a name with an extension, by which Keras tells the format. Old Keras needed none."""
-    if path.suffix.lower() in MODEL_SUFFIXES:
+    if path.suffix in MODEL_SUFFIXES:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -208,7 +208,9 @@ def save_model(model: "keras.Model", path: Path, notes: dict[str, dict] | None =
     """
     check_finite(model, f"{path} is not written")
     with atomic_path(path) as temporary:
-        model.save(temporary)
+        lower = temporary.with_suffix(path.suffix.lower())  # Keras knows no others
+        model.save(lower)
+        os.replace(lower, temporary)
         if notes:
             _add_notes(temporary, notes)
     if not is_remote(path):

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from utils.cli import InputError
 from utils.files import UNFINISHED
 from utils.live.events import STDOUT, EventLog, event_line
+from utils.live.outputs import check_outputs
+from utils.media.images import write_image
+from utils.media.sources import PhotoSource
 from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace
 
@@ -55,6 +59,26 @@ def test_a_full_device_is_named():
     with pytest.raises(OSError, match="No space left") as info:
         EventLog(Path("/dev/full")).write({})
     assert info.value.filename == "/dev/full"
+
+
+@pytest.mark.fault
+def test_a_pipe_whose_reader_leaves_is_one_line(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    log = EventLog(tmp_path / "pipe")
+    log.write({"frame": 0})
+    os.close(reader)
+    with pytest.raises(InputError, match="nobody reads"):
+        log.write({"frame": 1})
+
+
+def test_events_replace_no_photo(tmp_path):
+    photo = tmp_path / "photos" / "ada.png"
+    write_image(photo, np.zeros((9, 9, 3), np.uint8))
+    before = photo.read_bytes()
+    with pytest.raises(InputError, match="another kind"):
+        check_outputs(None, photo, PhotoSource(photo.parent), photo.parent)
+    assert photo.read_bytes() == before
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])

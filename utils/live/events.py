@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from utils.cli import InputError
 from utils.files import put_aside, start_file, take_name
 from utils.media.video import Frame
 from utils.recognition.recognizer import NamedFace
@@ -57,7 +58,9 @@ class EventLog:
         if unfinished:
             take_name(unfinished, self.path.resolve())
 
-    def _named(self, exc: OSError) -> OSError:
+    def _named(self, exc: OSError) -> Exception:
+        if isinstance(exc, BrokenPipeError):  # which ends a run quietly where standard output is closed
+            return InputError(f"--events {self.path}: nobody reads this pipe any more")
         return OSError(exc.errno, exc.strerror, str(self.path)) if exc.errno else exc
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.cli import InputError, describe_error
 from utils.faces.alignment import face_chip
-from utils.files import make_folder
+from utils.files import is_existing_file, make_folder
 from utils.live.events import STDOUT, EventLog, as_utf8, event_line
 from utils.media.camera import Camera
 from utils.media.images import png_name, write_image
@@ -44,6 +44,8 @@ def check_outputs(output: Path | None, events: Path | None, source: Source, sour
         raise InputError(f"--output and --events are the same file: {output}")
     if events and events.is_dir():
         raise InputError(f"--events {events} is a folder: expected a file, or - for standard output")
+    if events and is_existing_file(events) and _is_binary(events):
+        raise InputError(f"--events {events} would replace a file of another kind: choose a name that is free")
     if output and isinstance(source, PhotoSource):
         if output.suffix or output.is_file():
             raise InputError(f"--output {output}: expected a folder for photos")
@@ -53,6 +55,12 @@ def check_outputs(output: Path | None, events: Path | None, source: Source, sour
         if output.suffix.lower() in FORMATS and not output.is_dir():
             return
         raise InputError(f"--output {output}: expected a video file, one of {', '.join(FORMATS)}")
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether a file is no text, such as a photo, a video or a model."""
+    with open(path, "rb") as file:
+        return b"\0" in file.read(1024)
 
 
 def _check_writable(flag: str, path: Path) -> None:
