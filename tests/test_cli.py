@@ -49,6 +49,20 @@ def test_home_is_expanded_in_paths(monkeypatch):
         file_path("")
 
 
+@pytest.mark.fault
+@pytest.mark.parametrize(("redirection", "status"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 2)])
+def test_closed_and_full_streams_are_no_traceback(tmp_path, redirection, status):
+    out = tmp_path / "out"
+    body = f"print('a line'); open({str(out)!r}, 'w').write('the result'); print('a line')"
+    (tmp_path / "script.py").write_text(SCRIPT.format(name="SIGTERM", body=body))
+    command = f"{sys.executable} {tmp_path / 'script.py'} {redirection}"
+    result = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert result.returncode == status and out.read_text() == "the result"
+    assert result.stderr == ("error: standard output: No space left on device\n" if status else "")
+
+
 def test_messages_do_not_change_the_terminal(handlers, capsys):
     """A file's name may hold codes that clear the screen or rename the window, and line breaks."""
 

@@ -13,6 +13,7 @@ from utils.cli import InputError
 from utils.features.keras_extractor import load_extractor_model
 from utils.keras_models import (
     find_model,
+    load_model,
     new_model_path,
     padded_batch_size,
     read_layer_names,
@@ -37,6 +38,15 @@ def test_names_with_and_without_extension(tmp_path, extractor_path):
     shutil.copy(extractor_path, tmp_path / "zipped")
     for name in ("there", "there.h5", "model_name", "zipped"):
         assert load_extractor_model(find_model(tmp_path / name))[0].output_shape == (None, 128)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MODEL.KERAS", "MODEL.H5", "Model.Hdf5"])
+def test_suffixes_may_be_in_capitals(tmp_path, name):
+    save_model(tiny_model(), tmp_path / name, {"key": {"number": 1}})
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert read_note(tmp_path / name, "key") == {"number": 1}
+    assert load_model(find_model(tmp_path / name)).output_shape == (None, 4)
 
 
 @pytest.mark.hostile

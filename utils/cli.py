@@ -78,6 +78,7 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             # File names and help texts may contain characters that the terminal's encoding lacks.
             if hasattr(stream, "reconfigure"):
@@ -94,7 +95,7 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
             status = INTERRUPTED if interrupts.is_pending() else _failure_status(exc)
         if is_script:
             interrupts.end_at_signals(INTERRUPTED)
-            _flush()
+            status = _flush(status)
         if status == INTERRUPTED or interrupts.is_pending():
             tell("interrupted")
             status = INTERRUPTED
@@ -105,11 +106,26 @@ def clean_exit(main: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def _flush() -> None:
+def _open_closed_streams() -> None:
+    """Let what a shell has closed (`>&-`) lead nowhere: else the next file that is opened becomes standard output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  it stays open
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _flush(status: int) -> int:
+    """Write what is left for standard output. Returns the exit status, of an error if that fails."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as exc:
         _leave_stdout()
+        if not isinstance(exc, BrokenPipeError):
+            return _fail(f"standard output: {exc.strerror}")
+    return status
 
 
 def _leave_stdout() -> None:
@@ -138,7 +154,7 @@ def _failure_status(exc: Exception) -> int:
 def describe_error(error: Exception) -> str:
     """Describe a failed write without error numbers and names of temporary files."""
     if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
-        return str(error)
+        return str(getattr(error, "strerror", None) or error)
     # A failed rename of a temporary file has two names.
     path = os.fsdecode(error.filename if error.filename2 is None else error.filename2)
     folder, name = os.path.split(path)
