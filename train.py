@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from utils.features.feature_files import FeatureSet
     from utils.heads.fitting import FittedHead
 
+MAX_IN_MEMORY = 1 << 28  # bytes of features, above which pack.py is recommended
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
@@ -122,8 +124,6 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     import numpy as np
 
-    from utils.features.kept import report_kept
-    from utils.features.stored_people import load_feature_set
     from utils.files import make_folder
     from utils.heads.fitting import fit_head
     from utils.heads.head import save_head
@@ -140,8 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         batch_size=args.batch_size,
         patience=args.patience,
     )
-    features = load_feature_set(args.features_path)
-    report_kept(args.features_path)
+    features = load_people(args.features_path)
     options = complete_options(requested, features, args.features_path if args.normalize else None)
     path = new_head_path(args.output_model)
     options = dataclasses.replace(options, devices=training_devices(args.devices))
@@ -164,6 +163,23 @@ def main(argv: list[str] | None = None) -> int:
     written = [file for file in (path.with_suffix(".json"), arrays_path(path), *plots) if file.is_file()]
     print(f"{', '.join([str(path), *(file.name for file in written)])}: threshold {description['threshold']:.3f}")
     return 130 if fitted.interrupted else 0
+
+
+def load_people(folder: Path) -> "FeatureSet":
+    """Load everybody's features, and say who has no faces any more and whether the features take much memory."""
+    import numpy as np
+
+    from utils.features.kept import report_kept
+    from utils.features.stored_people import load_feature_set
+
+    features = load_feature_set(folder)
+    report_kept(folder)
+    if features.matrix.nbytes > MAX_IN_MEMORY and not isinstance(features.matrix, np.memmap):
+        gigabytes = features.matrix.nbytes / (1 << 30)
+        print(
+            f"note: these features take {gigabytes:.1f} GB of memory, and less once pack.py --features {folder} has run"
+        )
+    return features
 
 
 def replace_plots(folder: Path, history: dict) -> list[Path]:
@@ -279,6 +295,9 @@ def report_rule(rule: dict) -> None:
         print(f"expected calibration error {before:.4f}; after calibration: {measured}")
     else:
         warn(f"fewer than {MIN_PEOPLE_TO_CALIBRATE} people are held out: the probabilities are not calibrated")
+    if "threshold_pairs" in rule:
+        pairs, lowest = rule["threshold_pairs"], rule["thresholds"][-1][0]
+        print(f"{pairs:,} pairs of different people measured the thresholds of low rates, down to {lowest:.1e}")
     if "threshold_interval" in rule:
         low, high = rule["threshold_interval"]
         min_far, max_far = rule["far_interval"]

@@ -75,6 +75,8 @@ def training_devices(count: int | None) -> tuple[str, ...]:
             raise InputError(
                 f"--devices {count} needs KERAS_BACKEND=jax: Keras shares training among devices only there"
             )
+        if keras.backend.backend() == "tensorflow" and count is None and len(keras.distribution.list_devices()) > 1:
+            print("note: TensorFlow trains on one of several devices; KERAS_BACKEND=jax shares the training among all")
         return ()
     devices = keras.distribution.list_devices()
     if (count or 1) > len(devices):

@@ -56,15 +56,10 @@ def choose_operating_point(
     rows = np.r_[of_people[capped_rows(labels[of_people], MAX_HELD_PHOTOS, rng)], of_strangers]
     matrix, labels = matrix[rows], labels[rows]
     pairs = [draw(labels, MAX_HELD_PAIRS, rng) for draw in (all_positive_pairs, all_negative_pairs)]
-    scored = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs)
     people = len(set(labels.tolist()) - {STRANGER_LABEL})
-    calibration = None
+    scored, calibration = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs), None
     if people >= MIN_PEOPLE_TO_CALIBRATE:
-        calibration = {
-            "error_before": expected_calibration_error(scored.same, scored.different),
-            "error_after": cross_fitted_error(scored, rng),
-        }
-        rescale_logit(similarity, *fit_platt(scored))
+        calibration = _calibrate(similarity, scored, rng)
         scored = score_pairs(Head(similarity_of(similarity), {}), matrix, labels, *pairs)
     tail = impostor_tail(Head(similarity_of(similarity), {}), matrix, labels, rng)
     threshold, supported = choose_threshold(scored.different, target_far, pairs_of_people(people), tail)
@@ -85,6 +80,16 @@ def choose_operating_point(
         "held_out": figures.as_dict(),
         "calibration": calibration,
     }, figures
+
+
+def _calibrate(similarity: "keras.Model", scored: ScoredPairs, rng: "np.random.Generator") -> dict:
+    """Calibrate a head in place on its scores. Returns the errors for `similarity.json`."""
+    errors = {
+        "error_before": expected_calibration_error(scored.same, scored.different),
+        "error_after": cross_fitted_error(scored, rng),
+    }
+    rescale_logit(similarity, *fit_platt(scored))
+    return errors
 
 
 def impostor_tail(head: Head, matrix: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Tail | None:
