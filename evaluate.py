@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.cli import InputError, add_normalize_switch, bounded, clean_exit, file_path, script_parser
+from utils.cluster import add_cluster_flags, open_cluster, read_options
 from utils.heads.options import HEAD_KINDS
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="features folder whose _strangers normalize the head's scores, as they do in test.py and verify.py",
     )
     parser.add_argument("--faces_path", type=file_path, help="faces of the features, to show the worst pairs")
+    add_cluster_flags(parser)
     parser.add_argument("-o", "--output", type=file_path, help="folder for evaluation.json, people.csv and plots")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=bounded(int, 0), default=500, help="resamplings for the intervals")
@@ -117,6 +119,9 @@ def main(argv: list[str] | None = None) -> int:
     check_task(args.classification, args.cross_validate, args.identification, args.pairs)
     check_others(args.others, args.other_strangers, args.identification, args.max_double)
     check_faces_path(args.faces_path, args.output)
+    options = read_options(args.cluster, args.workers, args.worker_cpus, args.worker_gpus)
+    if options and (args.identification or not args.cross_validate):
+        raise InputError("--cluster fits the heads of several folds at once: it needs --cross_validate and --pairs")
     import numpy as np
 
     from utils.evaluation.experiments import identify, judge_others, make_fit, verify
@@ -146,7 +151,8 @@ def main(argv: list[str] | None = None) -> int:
         limits = WatchlistLimits(max(args.gallery_sizes), args.strangers, args.gallery_photos)
         result, plot = identify(features, head, fit, limits, args.gallery_sizes, args.bootstrap, rng)
     else:
-        result, plot = verify(features, head, fit, args.pairs, args.faces_path, args.bootstrap, rng)
+        with open_cluster(options) as workers:
+            result, plot = verify(features, head, fit, args.pairs, args.faces_path, args.bootstrap, rng, workers)
         if groups:
             others = judge_others(features, head, fit, groups, args.max_double, args.bootstrap, rng)
     report(result, others, plot, vars(args), args.json, args.output)

@@ -24,7 +24,7 @@ needs_trace = pytest.mark.skipif(
 # What may appear in the home folder; README names it. None of it says anything about the user or the faces.
 HOME_FILES = re.compile(r"\.keras/keras\.json|\.cache/matplotlib/fontlist-.*\.json|\.cache/siamese-faces/network-\w+")
 SENT: list[int] = []  # bytes that each script of the running test sent to other machines
-LOOPBACK = re.compile(r'inet_addr\("127\.|"::1"')
+LOOPBACK = re.compile(r'inet_addr\("127\.|"::1"|"::ffff:127\.')
 
 
 def foreign_calls(trace: str) -> list[str]:
@@ -100,6 +100,17 @@ def test_no_script_talks_to_anybody(counted_bytes, tmp_path):
     run_traced(tmp_path, "find.py", photos / "person 0", *words)
     source = ["--image_path", photos / "person 0", "--headless", "--output", tmp_path / "out"]
     run_traced(tmp_path, "test.py", "--features", features, *recognize, *source)
+
+
+@pytest.mark.privacy
+@pytest.mark.slow
+@needs_trace
+def test_ray_on_this_machine_talks_to_nobody_else(counted_bytes, short_folder, selfies, tmp_path, monkeypatch):
+    """Its session's folder, with logs that name the command, is deleted at the end."""
+    monkeypatch.setenv("RAY_TMPDIR", str(short_folder))
+    words = ["--cluster", "local", "--workers", "1"]
+    run_traced(tmp_path, "selfies2face.py", "--face_selfies", selfies, "--faces_path", tmp_path / "faces", *words)
+    assert not list(short_folder.iterdir())
 
 
 def test_a_trace_tells_this_machine_from_others():

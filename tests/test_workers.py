@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -11,13 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from support import file_contents, run_script
+from support import file_contents, run_script, toy_features
 
 import extract_features
 import selfies2face
 from utils import workers as workers_module
 from utils.cli import InputError
 from utils.cluster import ClusterOptions, open_cluster
+from utils.features.feature_files import save_person
 from utils.media.images import read_image, write_image
 from utils.telemetry import disable_telemetry
 from utils.workers import Workers
@@ -186,3 +188,24 @@ def test_scripts_make_the_same_files_and_report(machines, suite, tmp_path, capsy
         assert re.sub(r" \(\d+ per second\)", "", result.stdout) == report
         assert file_contents(spread) == file_contents(local)
         assert not list(spread.rglob(".*"))
+
+
+def test_folds_are_fitted_by_workers_with_the_same_result(machines, tmp_path):
+    toy = toy_features(60, 3, dimension=8)
+    for label, name in enumerate(toy.names):
+        images = [[f"{name}_{photo}.png", 1, 1] for photo in range(1, 4)]
+        save_person(tmp_path / "features", name, toy.matrix[toy.labels == label], images, "toy-8-abc", 0)
+    lines = ["3\t10"]
+    for fold in range(3):
+        people = [f"p{number}" for number in range(20 * fold, 20 * fold + 20)]
+        lines += [f"{name}\t1\t2" for name in people[:10]]
+        lines += [f"{first}\t1\t{second}\t2" for first, second in itertools.pairwise(people[:11])]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines) + "\n")
+    words = ["-f", tmp_path / "features", "--pairs", tmp_path / "pairs.txt", "--cross_validate", "--bootstrap", 0]
+    results = []
+    for cluster in ([], ["--cluster", machines.address]):
+        result = run_script("evaluate.py", *words, "--json", *cluster)
+        assert result.returncode == 0, result.stderr
+        results.append(json.loads(result.stdout))
+        del results[-1]["arguments"]
+    assert results[0] == results[1] and results[0]["heads"]

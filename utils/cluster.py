@@ -19,7 +19,7 @@ from typing import Any
 from utils import interrupts
 from utils.cli import InputError, bounded
 from utils.telemetry import disable_telemetry
-from utils.workers import Workers
+from utils.workers import DEAD_PROXY, Workers
 
 JOIN_SECONDS = 15  # that a cluster has to answer; Ray itself would try for two minutes
 
@@ -76,21 +76,39 @@ def open_cluster(options: ClusterOptions | None) -> Iterator[Workers | None]:
     if options is None:
         yield None
         return
-    ray = _import_ray()
     with contextlib.ExitStack() as stack:
         session = _session_folder(stack) if options.address == "local" else None
-        stack.callback(ray.shutdown)  # before the folder is deleted
+        stack.callback(lambda: _import_ray().shutdown())  # before the folder is deleted
         # Ray takes SIGTERM for itself.
         handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
         try:
-            if session:  # reached by loopback alone
-                _initialize(address="local", _temp_dir=session, _node_ip_address="127.0.0.1")
+            if session:
+                with _no_network():
+                    _initialize(address="local", _temp_dir=session)
             else:
                 _join(options.address)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         yield Workers(_count_workers(options), options.cpus, options.gpus, stack)
+
+
+@contextlib.contextmanager
+def _no_network() -> Iterator[None]:
+    """What Ray's processes on this machine are started with, so that they use loopback alone.
+
+    Ray's head asks the addresses of three clouds whether it runs there, even if it must not report that to anybody: a
+    proxy at which nobody answers keeps it from that. Workers drop the proxy.
+    """
+    saved = dict(os.environ)
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ.pop(name, None)
+    os.environ |= {"http_proxy": DEAD_PROXY, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
 
 
 def _import_ray() -> Any:

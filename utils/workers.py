@@ -26,11 +26,23 @@ from utils.threads import limit_cores
 
 FINISH_SECONDS = 30  # that workers get after Ctrl-C for the files that they are writing
 SILENT_SECONDS = 60  # without any worker, before the user hears of it; a lost machine is noticed after half of that
+DEAD_PROXY = "http://127.0.0.1:9"  # what utils.cluster gives to Ray's own processes: nobody answers there
 AHEAD = 2  # units that a worker holds: the next one is there when it has finished one
 MAX_WAITING = 64  # units done or begun ahead of the first unfinished one, and more if there are more workers
 MAX_LOSSES = 3  # workers that may end over one unit: then it is the unit that ends them
-# What a machine that joined a cluster does not have from this one: keys of storage, the backend of Keras.
-PASSED_ON = ("AWS_", "AZURE_", "FSSPEC_", "GCSFS_", "GOOGLE_", "KERAS_BACKEND", "S3_")
+# What a machine that joined a cluster does not have from this one: keys of storage, its way there, Keras' backend.
+PASSED_ON = (
+    "AWS_",
+    "AZURE_",
+    "FSSPEC_",
+    "GCSFS_",
+    "GOOGLE_",
+    "KERAS_BACKEND",
+    "S3_",
+    "http_proxy",
+    "no_proxy",
+    "NO_PROXY",
+)
 
 Load = Callable[[], Callable[[list], Iterable]]  # run once by each worker; gives the function of a unit of items
 
@@ -38,16 +50,18 @@ Load = Callable[[], Callable[[list], Iterable]]  # run once by each worker; give
 class _Worker:
     """One process of the cluster. If it ends, Ray starts it again, with the same arguments."""
 
-    def __init__(self, load: Load, sees: list[Path], cpus: float, folder: str, environment: dict[str, str]):
-        self.load, self.sees = load, sees
+    def __init__(self, sees: list[Path], cpus: float, folder: str, environment: dict[str, str]):
+        self.sees = sees
         self.function: Callable[[list], Iterable] | None = None
         self.cores = max(1, int(cpus))
         threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        if os.environ.get("http_proxy") == DEAD_PROXY:
+            del os.environ["http_proxy"]
         os.environ.update(environment | dict.fromkeys(threads, str(self.cores)))
         with contextlib.suppress(OSError):  # relative paths are then missed in `prepare`
             os.chdir(folder)
 
-    def prepare(self) -> None:
+    def prepare(self, load: Load) -> None:
         """Load what the work needs, unless that is done. Raises InputError."""
         if self.function is not None:
             return
@@ -62,7 +76,7 @@ class _Worker:
 
         cv2.setNumThreads(self.cores)
         limit_cores(self.cores)
-        self.function = self.load()
+        self.function = load()
 
     def run(self, items: list) -> list:
         return list(self.function(items))
@@ -110,24 +124,27 @@ class Workers:
                 seen.append(writes / f"{UNFINISHED}{uuid.uuid4().hex}")
                 write_bytes(seen[-1], b"", private=True)
                 stack.callback(seen[-1].unlink, missing_ok=True)
-            run = _Run(self._start_workers(load, seen, len(units)), units)
+            run = _Run(self._start_workers(seen, len(units)), load, units)
             stack.callback(run.stop, FINISH_SECONDS if writes is not None else 0)
             yield from run.results()
 
-    def _start_workers(self, load: Load, sees: list[Path], units: int) -> list:
+    def _start_workers(self, sees: list[Path], units: int) -> list:
         import ray
 
         environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         actor = ray.remote(_Worker).options(num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1)
-        arguments = load, sees, self.cpus, os.getcwd(), environment
+        arguments = sees, self.cpus, os.getcwd(), environment
         return [actor.remote(*arguments) for _ in range(min(self.count, units))]
 
 
 class _Run:
     """The units of one `Workers.map`: which are to be done, which a worker has, and what came of them."""
 
-    def __init__(self, actors: list, units: list[_Unit]):
+    def __init__(self, actors: list, load: Load, units: list[_Unit]):
+        import ray
+
         self.actors, self.count = actors, len(units)
+        self.load = ray.put(load)  # once for all workers of a machine: it may hold a matrix of features
         self.todo = deque(units)
         self.done: dict[int, list] = {}  # index → results that are not yielded yet
         self.first = 0  # the index of the unit to be yielded next
@@ -140,7 +157,7 @@ class _Run:
 
     def _ask(self, actor: Any) -> None:
         # Ray repeats this call until the worker runs (again).
-        self.calls[actor.prepare.options(max_task_retries=MAX_LOSSES).remote()] = actor, None
+        self.calls[actor.prepare.options(max_task_retries=MAX_LOSSES).remote(self.load)] = actor, None
 
     def results(self) -> Iterator:
         """Yield the results of all units' items, in order."""

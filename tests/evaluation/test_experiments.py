@@ -271,6 +271,7 @@ def test_cross_validation_judges_others_by_a_head_of_all(enrolled, capsys, monke
         (["-c", "head", "--other_strangers", "lonely"], "lonely has no subfolder with two photos"),
         (["-c", "head", "--others", "lonely"], "lonely has a single photo"),
         (["-c", "head", "--identification", "--others", "features"], "leave out --identification"),
+        (["-c", "head", "--cluster", "local"], "--cluster fits the heads of several folds at once"),
         (["-c", "head", "--max_double", "0.6", "--others", "features"], "name their folder"),
     ],
 )

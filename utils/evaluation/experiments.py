@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from utils.heads.options import TrainingOptions
 from utils.heads.pairs import split_people
 from utils.keras_models import import_keras
 from utils.recognition.cohort import NormalizedHead
+from utils.workers import Workers
 
 TRAINING_SHARE = 0.4  # of the people, that a cross-validated identification trains on at least
 
@@ -52,6 +53,26 @@ class Fitter:
         self.kinds[fitted.description["head"]] += 1
         head = fitted.head if self.cohort is None else NormalizedHead(fitted.head, self.cohort)
         return head, rows[fitted.held]
+
+    def spread(self, workers: Workers | None) -> Callable:
+        """A function like `map`, for this object and a list of rows: it fits heads on a cluster if there is one."""
+
+        def on_workers(_: "Fitter", parts: list[np.ndarray]) -> Iterator[tuple[Head, np.ndarray]]:
+            for head, held, kinds in workers.map(self._load, parts, 1):
+                self.kinds += kinds
+                yield head, held
+
+        return on_workers if workers else map
+
+    def _load(self) -> Callable[[list[np.ndarray]], Iterator[tuple[Head, np.ndarray, Counter[str]]]]:
+        """The function of a cluster's worker: heads, and their kinds."""
+        import_keras()
+
+        def fit(rows: np.ndarray) -> tuple[Head, np.ndarray, Counter[str]]:
+            self.kinds = Counter()
+            return *self(rows), self.kinds
+
+        return lambda parts: map(fit, parts)
 
 
 def make_fit(features: FeatureSet, kind: str, seed: int, cohort: np.ndarray | None = None) -> Fitter:
@@ -98,6 +119,7 @@ def verify(
     faces_path: Path | None,
     replicates: int,
     rng: np.random.Generator,
+    workers: Workers | None = None,
 ) -> tuple[Verification, Plot]:
     """Verify pairs of photos. Raises InputError.
 
@@ -109,6 +131,7 @@ def verify(
         faces_path: folder of the faces, to draw the worst pairs; None to draw none.
         replicates: bootstrap resamplings of the people.
         rng: random generator.
+        workers: of a cluster, to fit heads at once; None for one after the other.
     """
     if pairs_path:
         pairs, who = pairs_of_file(features, head, pairs_path), f" of {pairs_path}"
@@ -117,7 +140,11 @@ def verify(
         pairs = sample_pairs(features.labels, rows, rng, stranger_label(features.names))
         if not has_both_kinds(pairs.same):
             raise InputError(f"the people{who} do not give pairs of both kinds, same person and different people")
-    pair_scores = cross_validate(features, pairs, fit, rng) if fit else score_with_head(features, pairs, head)
+    pair_scores = (
+        cross_validate(features, pairs, fit, rng, fit.spread(workers))
+        if fit
+        else score_with_head(features, pairs, head)
+    )
     seed = int(rng.integers(2**32))
     result = measure_verification(pair_scores, pairs, features.names, who, replicates, seed)
     result = dataclasses.replace(result, heads=dict(fit.kinds) if fit else {})

@@ -39,16 +39,19 @@ def score_with_head(features: FeatureSet, pairs: Pairs, head: Head) -> PairScore
     return PairScores(scores, thresholds, np.full(len(pairs), head.threshold))
 
 
-def cross_validate(features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.Generator) -> PairScores:
+def cross_validate(
+    features: FeatureSet, pairs: Pairs, fit: Fit, rng: np.random.Generator, spread: Callable = map
+) -> PairScores:
     """Score the pairs of each fold with a head that was trained without the people of that fold.
 
     The threshold for the accuracy of a fold is chosen on pairs of the rows that its head held out: the pairs of the
-    other folds, if its head held out all of these.
+    other folds, if its head held out all of these. spread: works as `map`, perhaps on several folds at once.
     """
     scores, head_thresholds, thresholds = np.empty(len(pairs), np.float32), np.empty(len(pairs)), {}
-    for fold in tqdm(np.unique(pairs.folds).tolist(), unit="fold", disable=None):
+    folds = np.unique(pairs.folds).tolist()
+    fitted = spread(fit, [rows_without(features.labels, pairs.people[pairs.folds == fold]) for fold in folds])
+    for fold, (head, held_out) in zip(folds, tqdm(fitted, total=len(folds), unit="fold", disable=None), strict=True):
         tested = pairs.folds == fold
-        head, held_out = fit(rows_without(features.labels, pairs.people[tested]))
         scores[tested] = head_scores(head, features.matrix, pairs.rows[tested])
         head_thresholds[tested] = head.threshold
         unseen = unseen_pairs(pairs, fold, held_out)
