@@ -11,6 +11,7 @@ import pytest
 
 from utils.cli import InputError, file_path
 from utils.features import feature_files
+from utils.features.extraction import FeatureStore
 from utils.features.feature_files import (
     STRANGERS,
     FeatureRow,
@@ -21,6 +22,7 @@ from utils.features.feature_files import (
     load_features,
     load_person,
     relative_folder,
+    reserved_name,
     save_person,
     save_rows,
 )
@@ -189,3 +191,18 @@ def test_faces_are_recorded_relative_to_features(tmp_path):
     assert relative_folder(a / "faces" / "ada", a / "features") == "../faces/ada"
     for faces, features in ((a, b), (a, here), (here, a)):
         assert relative_folder(faces / "faces" / "ada", features / "features") is None
+
+
+def test_names_like_reserved_ones_are_no_person():
+    for name in ("_Strangers", "_STRANGERS", "_strangers ", "_strangers.", "_learned", "_Learned", "_gallery"):
+        assert "reserved" in reserved_name(name)
+    for name in ("_strangers", "strangers", "_stranger", "Ada", "_", "gallery", ""):
+        assert reserved_name(name) is None
+
+
+def test_a_folder_with_a_reserved_name_is_left_out(tmp_path):
+    folder = tmp_path / "faces" / "_Strangers"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(b"picture")
+    work = FeatureStore(tmp_path / "features", "x", 0).plan([folder], overwrite=False)
+    assert not work.todo and "strangers go to _strangers" in work.left_out

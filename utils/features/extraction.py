@@ -20,6 +20,7 @@ from utils.features.feature_files import (
     feature_path,
     image_entry,
     load_person,
+    reserved_name,
     save_rows,
 )
 from utils.files import is_disk_full, one_spelling, sha256, spellings
@@ -116,6 +117,8 @@ class FeatureStore:
         folders: the person's; several if they are spellings of the same name.
         """
         folder = folders[0]
+        if reason := reserved_name(folder.name):
+            return PersonWork(folder, {}, [], False, False, left_out=reason)
         try:
             # In the features folder itself, because a folder that is missing would hide that the name is too long.
             (self.folder / feature_path(self.folder, folder.name).name).is_file()

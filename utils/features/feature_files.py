@@ -43,6 +43,7 @@ from utils.threads import map_stored
 FACES = "faces"  # a manifest's key: the person's folder of faces, relative to the folder of features
 STRANGERS = "_strangers"  # the folder, in faces and in features, for people who are not enrolled
 LEARNED = "_learned"  # the folder, in features, for strangers without pictures
+GALLERY = "_gallery"  # the folder, in features, of utils.features.packed
 
 # Features this large come from a broken network: in float32 the square of their length is infinite.
 MAX_FEATURE = 1e15
@@ -92,6 +93,14 @@ class PersonFeatures:
     def image_names(self) -> list[str]:
         """The file name of each row's image, "" without a valid manifest."""
         return [image.name for image in self.manifest.images] if self.manifest else [""] * len(self.matrix)
+
+
+def reserved_name(name: str) -> str | None:
+    """Why a folder of faces cannot be a person's, None if it can: its name, or one that looks the same, is reserved."""
+    meant = name.strip(" .").casefold()
+    if name == STRANGERS or meant not in (STRANGERS, LEARNED, GALLERY):
+        return None
+    return f"the name is reserved: strangers go to {STRANGERS}" if meant == STRANGERS else "the name is reserved"
 
 
 def feature_path(folder: Path, person: str) -> Path:

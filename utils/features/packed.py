@@ -22,6 +22,7 @@ import numpy as np
 
 from utils.cli import InputError, counted, describe_error, warn
 from utils.features.feature_files import (
+    GALLERY,
     LEARNED,
     STRANGERS,
     ImageEntry,
@@ -35,7 +36,6 @@ from utils.features.feature_files import (
 from utils.files import atomic_path, is_existing_file, make_folder, one_spelling, read_json, write_bytes
 from utils.storage import is_remote, listed, local_copy
 
-GALLERY = "_gallery"  # the folder, in features
 FORMAT = 1  # raised when what is written changes, so that galleries of earlier versions are packed again
 HEADER = 128  # bytes of the header of a matrix in NumPy's format, for any number of rows below 10²⁰
 
