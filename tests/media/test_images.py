@@ -118,6 +118,23 @@ def test_a_png_with_one_transparent_color(picture):
     np.testing.assert_array_equal(decoded[1:, 1:], picture[1:, 1:])
 
 
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "sparse.jpg"
+    with open(path, "wb") as file:
+        file.truncate(10 << 30)  # takes no space on the disk
+    with pytest.raises(InputError, match=r"sparse\.jpg: the file has 10,737,418,240 bytes"):
+        read_image(path)
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that cannot be read")
+def test_a_disk_that_fails_is_named(tmp_path):
+    (tmp_path / "broken.jpg").symlink_to("/proc/self/mem")
+    with pytest.raises(OSError, match="Input/output error") as info:
+        read_image(tmp_path / "broken.jpg")
+    assert info.value.filename == str(tmp_path / "broken.jpg")
+
+
 def test_a_cut_jpeg_with_a_preview_behind_it(picture):
     data = encode(Image.fromarray(picture), "JPEG", quality=95)
     with pytest.raises(ValueError, match="truncated"):

@@ -13,6 +13,7 @@ from utils.faces.dlib_hog import load_landmarks
 from utils.features.extractor import Extractor, load_extractor
 from utils.keras_models import padded_batch_size
 from utils.media.images import decode_image
+from utils.media.pipes import read_file
 from utils.storage import READERS, is_remote
 from utils.threads import core_count, map_ahead
 
@@ -67,7 +68,7 @@ class Embedder:
         """An image and the extractor's input, RGB uint8 (S, S, 3)."""
         result = EmbeddedImage()
         try:
-            image = decode_image(path.read_bytes())
+            image = decode_image(read_file(path))
             if self.align:
                 image = align_crop(image)
             else:

@@ -15,6 +15,7 @@ from utils.storage import as_path, is_remote
 PATIENCE = 1.0  # seconds until the user is told that nothing comes
 POLL = 0.2  # seconds between two looks for a signal that ends the run
 CHUNK = 1 << 20  # bytes
+MAX_FILE = 1 << 31  # bytes of an image's file; the largest that is decoded, in 16 bits and 3 channels, has 1.6 GB
 
 
 def is_pipe(path: Path) -> bool:
@@ -34,8 +35,20 @@ def is_pipe(path: Path) -> bool:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file or a pipe to its end. Raises InputError for a device or a socket, which may have none."""
-    return b"".join(_chunks(path)) if is_pipe(path) else as_path(path).read_bytes()
+    """Read a file or a pipe to its end. Raises InputError for a device or a socket, which may have none.
+
+    Raises ValueError for a file of more than MAX_FILE, which would fill the memory.
+    """
+    if is_pipe(path):
+        return b"".join(_chunks(path))
+    path = as_path(path)
+    if not is_remote(path) and (size := path.stat().st_size) > MAX_FILE:
+        raise ValueError(f"the file has {size:,} bytes: at most {MAX_FILE:,} are read")
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        exc.filename = exc.filename or str(path)  # a failed read does not say where
+        raise
 
 
 def copy_pipe(path: Path) -> IO[bytes]:

@@ -18,6 +18,7 @@ from utils.faces.photo_search import PhotoSearch, load_photo_search
 from utils.features.feature_files import STRANGERS
 from utils.files import is_disk_full
 from utils.media.images import read_image, write_image
+from utils.media.pipes import read_file
 from utils.recognition.face_choice import choose_own_faces
 from utils.storage import is_remote
 from utils.threads import core_count, map_ahead
@@ -83,7 +84,7 @@ class PhotoConverter:
 
     def main_faces(self, photo: Path) -> tuple[Photo, list[Face], str]:
         """A photo, its main faces, and why there are none. Raises ValueError or OSError if it cannot be read."""
-        decoded = Photo(photo.read_bytes(), self.search_size)
+        decoded = Photo(read_file(photo), self.search_size)
         found = decoded.search(self.search)
         return decoded, main_faces(found.large_enough(self.min_size), found.size_wh), found.why_none(self.min_size)
 
