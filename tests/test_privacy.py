@@ -22,7 +22,9 @@ needs_trace = pytest.mark.skipif(
     reason="needs strace (apt install strace)",
 )
 # What may appear in the home folder; README names it. None of it says anything about the user or the faces.
-HOME_FILES = re.compile(r"\.keras/keras\.json|\.cache/matplotlib/fontlist-.*\.json|\.cache/siamese-faces/network-\w+")
+HOME_FILES = re.compile(
+    r"\.ray/auth_token|\.keras/keras\.json|\.cache/matplotlib/fontlist-.*\.json|\.cache/siamese-faces/network-\w+"
+)
 SENT: list[int] = []  # bytes that each script of the running test sent to other machines
 LOOPBACK = re.compile(r'inet_addr\("127\.|"::1"|"::ffff:127\.')
 

@@ -155,7 +155,8 @@ def test_ctrl_c_lets_workers_finish_their_files(workers, tmp_path, monkeypatch):
     assert names == list(range(len(names))) and len(names) < 20  # whole units, and no other file
 
 
-def test_workers_that_cannot_load_end_the_run(workers):
+def test_workers_that_cannot_load_end_the_run(workers, monkeypatch):
+    monkeypatch.setattr(workers_module, "LOAD_SECONDS", 0)
     with pytest.raises(InputError, match="the workers end before they are ready"):
         list(workers.map(lambda: os.kill(os.getpid(), signal.SIGKILL), [1], 1))
 

@@ -1,9 +1,9 @@
 """Work in processes that Ray starts and watches: items in, results in order, whatever ends meanwhile.
 
 `Workers.map` has the shape of `utils.threads.map_ahead`, so the code around it is the same. The workers are plain
-actors, which load what they need once, with the bookkeeping here: Ray Data is no faster on this work, needs pyarrow
-and starts later, and a call that Ray repeats by itself waits for its own worker to come back, which does not happen if
-the lost machine was the only one with room for it.
+actors, which load what they need once, with the bookkeeping here. Ray Data would need pyarrow and pandas, and a call
+that Ray repeats by itself waits for its own worker to come back, which does not happen if the lost machine was the
+only one with room for it.
 """
 
 import contextlib
@@ -27,6 +27,8 @@ from utils.threads import limit_cores
 FINISH_SECONDS = 30  # that workers get after Ctrl-C for the files that they are writing
 SILENT_SECONDS = 60  # without any worker, before the user hears of it; a lost machine is noticed after half of that
 DEAD_PROXY = "http://127.0.0.1:9"  # what utils.cluster gives to Ray's own processes: nobody answers there
+ASK_SECONDS = 1  # until a worker that has ended is asked whether it is there again
+LOAD_SECONDS = 60  # in which workers may end while they load, as they do while a lost machine is not noticed yet
 AHEAD = 2  # units that a worker holds: the next one is there when it has finished one
 MAX_WAITING = 64  # units done or begun ahead of the first unfinished one, and more if there are more workers
 MAX_LOSSES = 3  # workers that may end over one unit: then it is the unit that ends them
@@ -152,12 +154,13 @@ class _Run:
         # to that is a place for one unit.
         self.calls: dict[Any, tuple[Any, _Unit | None]] = {}
         self.places: deque = deque()  # workers that are ready for a unit, as often as for units
+        self.heard = time.monotonic()  # when a worker answered last
+        self.later: list[tuple[float, Any]] = []  # when to ask a worker that has ended whether it is there again
         for actor in actors * AHEAD:
             self._ask(actor)
 
     def _ask(self, actor: Any) -> None:
-        # Ray repeats this call until the worker runs (again).
-        self.calls[actor.prepare.options(max_task_retries=MAX_LOSSES).remote(self.load)] = actor, None
+        self.calls[actor.prepare.remote(self.load)] = actor, None
 
     def results(self) -> Iterator:
         """Yield the results of all units' items, in order."""
@@ -172,6 +175,10 @@ class _Run:
             elif time.monotonic() - active > SILENT_SECONDS:
                 warn("the cluster has no room for a worker at present: waiting (Ctrl-C keeps what is finished)")
                 active = float("inf")
+            due = [actor for moment, actor in self.later if moment <= time.monotonic()]
+            self.later = [(moment, actor) for moment, actor in self.later if moment > time.monotonic()]
+            for actor in due:
+                self._ask(actor)
             self._receive()
             while self.first in self.done:
                 yield from self.done.pop(self.first)
@@ -183,7 +190,10 @@ class _Run:
         from ray.exceptions import RayError, RayTaskError
 
         interrupts.check()
-        for call in ray.wait(list(self.calls), timeout=1)[0]:
+        if not self.calls:
+            time.sleep(0.1)
+            return
+        for call in ray.wait(list(self.calls), timeout=0.2 if self.later else 1)[0]:
             if call not in self.calls:  # it was lost together with one before
                 continue
             actor, unit = self.calls[call]
@@ -195,6 +205,7 @@ class _Run:
                 self._lose(actor, exc)
                 continue
             del self.calls[call]
+            self.heard = time.monotonic()
             self.places.append(actor)
             if unit:
                 self.done[unit.index] = results
@@ -202,22 +213,26 @@ class _Run:
     def _lose(self, actor: Any, error: Exception) -> None:
         """Give a worker's units to others, and wait for it to come back.
 
-        Raises InputError if a unit is to blame, or if the workers end before they work.
+        Raises InputError if a unit is to blame, or if no worker gets to work.
         """
         calls = [call for call, (owner, _) in self.calls.items() if owner is actor]
         units = [unit for _, unit in map(self.calls.pop, calls) if unit]
-        if not units:
+        self.places = deque(other for other in self.places if other is not actor)
+        self.later += [(time.monotonic() + ASK_SECONDS, actor)] * AHEAD
+        if units:
+            self._put_back(units)
+        elif time.monotonic() - self.heard > LOAD_SECONDS and not any(unit for _, unit in self.calls.values()):
             reason = cut(" ".join(str(error).split()))
             raise InputError(f"the workers end before they are ready; fewer --workers take less memory: {reason}")
-        units[0].losses += 1  # it was the one in work
+
+    def _put_back(self, units: list[_Unit]) -> None:
+        """Let others do what a worker had when it ended. Raises InputError if the first unit, in work, is to blame."""
+        units[0].losses += 1
         if units[0].losses == MAX_LOSSES:
             names = cut(", ".join(map(str, units[0].items)))
             raise InputError(f"{MAX_LOSSES} workers ended over the same work, so it is left undone: {names}")
         warn("a worker has ended, or its machine: what it had is done again")
         self.todo.extendleft(reversed(units))
-        self.places = deque(other for other in self.places if other is not actor)
-        for _ in range(AHEAD):
-            self._ask(actor)
 
     def stop(self, seconds: float) -> None:
         """End the workers, after the time that they get to finish what they have in hand."""
