@@ -10,7 +10,7 @@ from pathlib import Path
 from utils.cli import InputError, counted, summarize
 from utils.features.feature_files import FACES, LEARNED, STRANGERS, feature_path, folders_with_features
 from utils.features.stored_people import StoredPeople
-from utils.files import is_existing_file, is_existing_folder, read_json, spellings
+from utils.files import is_existing_file, read_json, spellings
 from utils.storage import listed
 from utils.threads import map_stored
 
@@ -23,15 +23,19 @@ def report_kept(features_path: Path, faces_path: Path | None = None, stored: Sto
     """
 
     @functools.cache
-    def look_into(parent: str) -> tuple[Path, set[str]]:
+    def look_into(parent: str) -> tuple[Path, set[str] | None]:
         folder = listed(faces_path or features_path / parent)
-        return folder, {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+        try:
+            return folder, {path.name for path in folder.iterdir() if path.is_dir()}
+        except OSError:
+            return folder, None
 
     kept = []
     for name, place in _places(features_path, faces_path, stored):
         if place:
             folder, subfolders = look_into(place[0])
-            if place[1] not in subfolders and _is_gone(folder / place[1]):
+            # Where the folder that held a person's cannot be listed, either, the faces are kept elsewhere.
+            if subfolders is not None and place[1] not in subfolders and not spellings(folder, place[1]):
                 kept.append(name)
     if kept:
         people = counted(len(kept), "person", "people")
@@ -68,8 +72,3 @@ def _recorded_faces(features_path: Path, name: str) -> str | None:
     except (InputError, OSError):  # the features are of unknown origin, which is reported where they are used
         return None
     return recorded if isinstance(recorded, str) else None
-
-
-def _is_gone(folder: Path) -> bool:
-    """Whether a person's folder is missing. Where the folder that held it is missing too, faces are kept elsewhere."""
-    return is_existing_folder(folder.parent) and not spellings(folder.parent, folder.name)
