@@ -7,12 +7,12 @@ import numpy as np
 from made_people import Maker, photo_counts
 
 from utils.evaluation.identification import Trials, WatchlistLimits, identification_rates, sample_watchlist
-from utils.features.feature_files import FeatureSet
+from utils.features.feature_files import FeatureSet, empty_features
 from utils.features.packed import GALLERY, PackedGallery
 from utils.features.stored_people import StoredPeople
 from utils.heads.head import Head
 from utils.recognition.gallery import Gallery
-from utils.recognition.large_gallery import gallery_features, make_gallery
+from utils.recognition.large_gallery import LargeGallery
 
 LIMITS = WatchlistLimits(people=1000, strangers=1000, photos=5)  # measured; photos of each
 PHOTOS = 5  # of a made person, on average
@@ -45,8 +45,9 @@ def measure_open_set(
         (Path(folder) / GALLERY).mkdir()
         everyone = [*names, *(f"made {index}" for index in range(people))]
         packed = PackedGallery(Path(folder), "open", rows, everyone, ends, None, {}, [None] * len(everyone))
+        nobody = empty_features(rows.shape[1], features.extractor)
         stored = StoredPeople(Path(folder), packed, {}, set())
-        among = make_gallery(stored, gallery_features(stored), head, None, head.min_votes)
+        among = LargeGallery(stored, nobody, head, None, head.min_votes)
         results = {
             "alone": rates(alone, probes, strangers, names),
             "among_made": rates(among, probes, strangers, names),
