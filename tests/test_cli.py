@@ -51,9 +51,10 @@ def test_home_is_expanded_in_paths(monkeypatch):
 
 @pytest.mark.fault
 @pytest.mark.parametrize(("redirection", "status"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 2)])
-def test_closed_and_full_streams_are_no_traceback(tmp_path, redirection, status):
+@pytest.mark.parametrize("flush", [False, True])
+def test_closed_and_full_streams_are_no_traceback(tmp_path, redirection, status, flush):
     out = tmp_path / "out"
-    body = f"print('a line'); open({str(out)!r}, 'w').write('the result'); print('a line')"
+    body = f"open({str(out)!r}, 'w').write('the result'); print('a line', flush={flush})"
     (tmp_path / "script.py").write_text(SCRIPT.format(name="SIGTERM", body=body))
     command = f"{sys.executable} {tmp_path / 'script.py'} {redirection}"
     result = subprocess.run(

@@ -144,6 +144,8 @@ def _failure_status(exc: Exception) -> int:
         return 0
     if isinstance(exc, StorageError):
         return _fail(str(exc))
+    if isinstance(exc, OSError) and exc.filename is None and _flush(0):  # a failed print does not say where
+        return 2
     if isinstance(exc, InputError | OSError):
         return _fail(describe_error(exc))
     if isinstance(exc, MemoryError):  # numpy says how much it asked for; Python says nothing
