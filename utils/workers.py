@@ -1,9 +1,9 @@
 """Work in processes that Ray starts and watches: items in, results in order, whatever ends meanwhile.
 
 `Workers.map` has the shape of `utils.threads.map_ahead`, so the code around it is the same. The workers are plain
-actors, which load what they need once, with the bookkeeping here. Ray Data would need pyarrow and pandas, and a call
-that Ray repeats by itself waits for its own worker to come back, which does not happen if the lost machine was the
-only one with room for it.
+actors, which load what they need once, with the bookkeeping here. Ray Data is no faster (52-68 images a second against
+66, on two busy cores) and needs pyarrow and pandas. A call that Ray repeats by itself waits for its own worker to come
+back, which does not happen if the lost machine was the only one with room for it.
 """
 
 import contextlib
