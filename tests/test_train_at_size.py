@@ -78,7 +78,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
 def test_devices_that_share_the_training_give_the_same_head(tmp_path, head):
     save_people(tmp_path / "features", people=61, photos=3, dimension=8)  # a batch of 98 rows, which 4 does not divide
     env = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-    env["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"  # virtual devices on few cores can wait for each other forever
+    # Virtual devices that share the few threads of a small machine can wait for each other forever.
+    env |= {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "false", "NPROC": "24"}
     tables = []
     for devices in ("1", "4"):
         words = ("-f", tmp_path / "features", "-o", tmp_path / devices, "--head", head, "-e", "2", "--devices", devices)
