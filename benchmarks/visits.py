@@ -54,7 +54,7 @@ def swaying(image: np.ndarray, phase: float) -> np.ndarray:
 class Crowd:
     """A video of drawn people who sway side by side, as a source of frames. length: frames."""
 
-    live, rate = False, RATE
+    live, rate, name = False, RATE, "drawn people"
 
     def __init__(self, count: int, length: int):
         rng = np.random.default_rng(count)
