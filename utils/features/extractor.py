@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # need only half as many, and more would only take memory. A GPU has more cores to fill.
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 256
 LARGE_INPUT = 160  # pixels, side of the input
+MIN_PIECE, PIECES = 4, 4  # images that a thread computes at once, at least; pieces of a full batch for each thread
 
 
 class Extractor:
@@ -105,7 +106,9 @@ def openvino_extractor(
     pool = ThreadPoolExecutor(parts, "extractor")
 
     def compute(batch: np.ndarray) -> np.ndarray:
-        return np.concatenate([*pool.map(lambda part: network(part)[0], np.array_split(batch, min(parts, len(batch))))])
+        # Smaller parts than there are threads for, so that a core that others keep busy holds nobody up.
+        pieces = np.array_split(batch, max(1, min(len(batch) // MIN_PIECE, parts * PIECES)))
+        return np.concatenate([*pool.map(lambda piece: network(piece)[0], pieces)])
 
     return Extractor(info, compute, "openvino", batch_size)
 
