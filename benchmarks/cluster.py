@@ -140,18 +140,9 @@ def compare(selfies: Path, one: Path, model: Path, scratch: Path, repeats: int) 
             measured[kind] = files / (best.seconds - start.seconds), start, best
         different = differences(*(scratch / f"{script} {kind}" for kind in measured))
         ratio = measured["cluster"][0] / measured["local"][0]
-        rows += [
-            [
-                f"{script} {kind}",
-                rate,
-                start,
-                best.seconds,
-                best.megabytes,
-                ratio if kind == "cluster" else 1.0,
-                different,
-            ]
-            for kind, (rate, start, best) in measured.items()
-        ]
+        for kind, (rate, start, best) in measured.items():
+            cost = [start.seconds, best.seconds, best.cpu, best.megabytes]
+            rows.append([f"{script} {kind}", rate, *cost, ratio if kind == "cluster" else 1.0, different])
     columns = ["what", "files/s", "start-up s", "in all s", "CPU s", "MB", "of local", "differing files"]
     measure.print_table(columns, [[str(cell) if isinstance(cell, int) else cell for cell in row] for row in rows])
     return {"table": [dict(zip(columns, row, strict=True)) for row in rows]}
