@@ -74,8 +74,7 @@ def compare_heads(
     rows = held[capped_rows(labels[held], MAX_HELD_PHOTOS, rng)]
     matrix, labels = matrix[rows], labels[rows]
     positive, negative = (draw(labels, MAX_PAIRS, rng) for draw in (all_positive_pairs, all_negative_pairs))
-    pairs = np.concatenate([positive, negative])
-    same = np.arange(len(pairs)) < len(positive)
+    pairs, same = np.concatenate([positive, negative]), np.arange(len(positive) + len(negative)) < len(positive)
     people = labels[pairs]
     _, person, counts = np.unique(people[same, 0], return_inverse=True, return_counts=True)
     weights = np.r_[1 / counts[person], np.ones(len(negative))]
@@ -93,13 +92,12 @@ def compare_heads(
             values.append(curve.auc)
             drawn = people_multiplicities(people, REPLICATES, drawing)
             samples.append([curve.auc for curve in resampled_rocs(scores, same, weights, drawn)])
-    gains = np.subtract(samples[1], samples[0]).tolist()
     return Comparison(
         figure=f"TAR at FAR {far:g}" if shows_rate else "AUC",
         people=number,
         plain=values[0],
         learned=values[1],
-        gain_interval=interval(gains),
+        gain_interval=interval(np.subtract(samples[1], samples[0]).tolist()),
         strangers=len(strangers),
         plain_accepts=accepted_share(plain, strangers, matrix),
         learned_accepts=accepted_share(learned, strangers, matrix),
