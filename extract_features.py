@@ -10,7 +10,6 @@ Features of another extractor are replaced. Ctrl-C keeps what is finished.
 import argparse
 import dataclasses
 import functools
-import os
 import sys
 import time
 from collections import Counter
@@ -29,7 +28,7 @@ from utils.cli import (
     warn,
 )
 from utils.cluster import add_cluster_flags, open_cluster, read_options
-from utils.threads import limit_blas
+from utils.threads import core_count, limit_blas, map_stored
 
 if TYPE_CHECKING:
     from utils.features.extraction import PersonWork
@@ -89,11 +88,10 @@ def main(argv: list[str] | None = None) -> int:
     from utils.keras_models import find_model
     from utils.media.albums import read_album
     from utils.storage import listed
-    from utils.threads import map_stored
 
     album = read_album(args.faces_path)
     make_folder(args.features, private=True)  # fail early if the folder cannot be created
-    extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine, os.cpu_count() or 1)
+    extractor = load_extractor(args.model_path, args.precision, args.batch_size, args.engine, core_count())
     start = time.monotonic()
     store = FeatureStore(args.features, extractor.fingerprint, args.align)
     seen = dataclasses.replace(store, folder=listed(args.features))

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes.util
 import functools
-import hashlib
 import importlib.util
 import os
 import sys
@@ -17,7 +16,7 @@ import numpy as np
 
 from utils import interrupts
 from utils.cli import InputError
-from utils.files import write_bytes
+from utils.files import sha256, write_bytes
 from utils.model_file import short_reason
 from utils.telemetry import disable_telemetry
 from utils.threads import core_limit
@@ -31,7 +30,7 @@ HINTS = {"float32": "f32", "bfloat16": "bf16"}
 CONVERTER = "openvino.tools.ovc"
 _IMPORT = threading.Lock()
 DEVICES = Path("/dev")  # where Linux lists graphics cards
-DIGEST_BYTES = 32  # of a SHA-256
+DIGEST = 64  # characters of a SHA-256
 
 Shape = tuple[int | None, ...]  # None where any length will do
 
@@ -163,32 +162,32 @@ def _settings(precision: str, callers: int) -> dict[str, str]:
 
 
 @interrupts.deferred()
-def compile_once(sha256: str, read: Callable[[], bytes], callers: int = 1) -> Network:
+def compile_once(checksum: str, read: Callable[[], bytes], callers: int = 1) -> Network:
     """Load a network that all models share, as `compile_network` does. It stays compiled in `cache_folder`.
 
     For RetinaFace this takes 0.03 s instead of 0.2 s. What is there is only used for the same network, processor and
     version of OpenVINO. It may be deleted, and where it cannot be written nothing is kept.
 
     Args:
-        sha256: Of the ONNX file's content, or of a file that contains it.
+        checksum: SHA-256 of the ONNX file's content, or of a file that contains it.
         read: The ONNX file's content.
         callers: See `compile_network`.
     """
     core, settings = _core(), _settings("float32", callers)
     made_for = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    identity = repr((sha256, settings, made_for, import_openvino().__version__))
+    identity = repr((checksum, settings, made_for, import_openvino().__version__))
     try:
-        path = cache_folder() / f"network-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        path = cache_folder() / f"network-{sha256(identity.encode())[:16]}"
     except RuntimeError:  # the user has no home folder
         return compile_network(read(), callers=callers)
     with contextlib.suppress(OSError, RuntimeError):  # it is missing, damaged, or not for this processor after all
         data = path.read_bytes()
-        if hashlib.sha256(data[DIGEST_BYTES:]).digest() == data[:DIGEST_BYTES]:
-            return Network(core.import_model(data[DIGEST_BYTES:], "CPU", settings), None)
+        if sha256(data[DIGEST:]).encode() == data[:DIGEST]:
+            return Network(core.import_model(data[DIGEST:], "CPU", settings), None)
     network = compile_network(read(), callers=callers)
     with contextlib.suppress(OSError, RuntimeError, InputError):  # InputError: a file is in the folder's way
         compiled = network.export()
-        write_bytes(path, hashlib.sha256(compiled).digest() + compiled, private=True)
+        write_bytes(path, sha256(compiled).encode() + compiled, private=True)
     return network
 
 

@@ -5,7 +5,6 @@ they do not fit. It may be deleted. Layout: a line with the SHA-256 of all that 
 (OpenVINO's `.bin`) and the graph (its `.xml`).
 """
 
-import hashlib
 import json
 import mmap
 import tempfile
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.cli import InputError, warn
-from utils.engine import Network, compile_network, import_converter, is_installed
+from utils.engine import DIGEST, Network, compile_network, import_converter, is_installed
 from utils.faces.crops import are_crop_points
 from utils.features.keras_extractor import KerasNetwork, model_fingerprint
-from utils.files import file_sha256, parse_json, write_bytes
+from utils.files import file_sha256, parse_json, sha256, write_bytes
 from utils.keras_models import quiet_stderr
 from utils.model_file import short_reason
 from utils.storage import local_copy
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".openvino"
 FORMAT = 1  # raised when what is written changes, so that files of earlier versions are made again
-DIGEST = 64  # characters of a SHA-256
 ALIGNMENT = 64  # bytes; a processor reads weights faster that begin where its cache lines do
 MAX_DIFFERENCE = 1e-4  # of the largest feature, from Keras' features in float32; SFace's and dlib's differ by 1e-6
 
@@ -111,7 +109,7 @@ def _stamp(model: Path) -> list[int]:
 def _split(data: mmap.mmap | bytearray) -> tuple[dict, bytes, np.ndarray]:
     """The header, the graph and the weights, uint8 (n,), of an engine's file. Raises ValueError or InputError."""
     with memoryview(data) as view, view[DIGEST + 1 :] as content:
-        if hashlib.sha256(content).hexdigest().encode() != bytes(view[:DIGEST]):
+        if sha256(content).encode() != bytes(view[:DIGEST]):
             raise ValueError
     end = data.find(b"\n", DIGEST + 1) + 1
     header = parse_json(bytes(data[DIGEST + 1 : end]), "the header")
@@ -176,7 +174,7 @@ def _export(model: "keras.Model", header: dict) -> bytes:
         text = json.dumps({**header, "weights": weights.stat().st_size})
         padding = " " * (-(DIGEST + len(text) + 2) % ALIGNMENT)
         content = b"".join([f"{text}{padding}\n".encode(), weights.read_bytes(), graph.read_bytes()])
-    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+    return sha256(content).encode() + b"\n" + content
 
 
 def _check_parity(network: Network, keras_network: KerasNetwork, size: int) -> None:
