@@ -53,20 +53,27 @@ def track_boxes(before: np.ndarray, after: np.ndarray, boxes: np.ndarray, scale:
     flat = points.reshape(-1, 1, 2).astype(np.float32)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, flat, None, winSize=(15, 15), maxLevel=3)
     moved, found = moved.reshape(points.shape), found.reshape(points.shape[:2]) > 0
-    return np.stack([_move_box(box, points[i][found[i]], moved[i][found[i]], scale) for i, box in enumerate(boxes)])
+    sizes = boxes[:, 2:] * _zooms(points, moved, found)[:, None]
+    shifts = _medians(moved - points, found[:, :, None]) / scale
+    results = np.hstack([boxes[:, :2] + boxes[:, 2:] / 2 + shifts - sizes / 2, sizes])
+    return np.where(found.sum(axis=1, keepdims=True) >= MIN_POINTS, results, boxes)
 
 
-def _move_box(box: np.ndarray, points: np.ndarray, moved: np.ndarray, scale: float) -> np.ndarray:
-    """Move a box, float (4,), as its points (n, 2) in the earlier gray copy moved to those in the later one."""
-    if len(points) < MIN_POINTS:
-        return box
-    shift = np.median(moved - points, axis=0) / scale
+def _zooms(points: np.ndarray, moved: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """How much larger each box, float (n,), became. Its points: (n, p, 2) before and after; (n, p) were found again."""
     # Pair each point with the one half the grid away: the pairs' distances show how much the face grew.
-    pairs = points - np.roll(points, len(points) // 2, axis=0), moved - np.roll(moved, len(moved) // 2, axis=0)
-    lengths = [np.maximum(np.linalg.norm(pair, axis=1), 1e-3) for pair in pairs]
-    zoom = float(np.clip(np.median(lengths[1] / lengths[0]), 1 / MAX_ZOOM, MAX_ZOOM))
-    size = box[2:] * zoom
-    return np.concatenate([box[:2] + box[2:] / 2 + shift - size / 2, size])
+    half = points.shape[1] // 2
+    before, after = (np.maximum(np.hypot(*np.moveaxis(p[:, half:] - p[:, :half], 2, 0)), 1e-3) for p in (points, moved))
+    pairs = found[:, half:] & found[:, :half]
+    return np.where(pairs.any(axis=1), np.clip(_medians(after / before, pairs), 1 / MAX_ZOOM, MAX_ZOOM), 1.0)
+
+
+def _medians(values: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """The medians along axis 1 of values (n, p, …), of those that are used, bool (n, p, 1…); inf where none is."""
+    count = used.sum(axis=1, keepdims=True)
+    ordered = np.sort(np.where(used, values, np.inf), axis=1)  # at −1, the middle of none, is an unused one
+    middle = np.concatenate([(count - 1) // 2, count // 2], axis=1)
+    return np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
 
 
 def move_boxes(before: np.ndarray, image: np.ndarray, boxes: list[Box]) -> list[Box | None]:
