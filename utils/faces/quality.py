@@ -111,11 +111,11 @@ def is_whole(image: np.ndarray, landmarks: np.ndarray) -> bool:
     return bool((corners >= 0).all() and (corners <= image.shape[1::-1]).all())
 
 
-def face_patch(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def face_patch(image: np.ndarray, face: Face) -> np.ndarray:
     """The middle of a face (eyes, nose and mouth) in gray levels, float32 (P, P), upright and of fixed size."""
-    patch = warp_chip(image, face_transform(landmarks), PATCH_SIZE)
-    gray = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return gray[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    transform = face.transform if face.aligned else face_transform(face.landmarks)
+    patch = warp_chip(image, transform, PATCH_SIZE, gray=True)
+    return patch[MARGIN:-MARGIN, MARGIN:-MARGIN].astype(np.float32)
 
 
 def sharpness(patch: np.ndarray) -> float:
@@ -178,7 +178,7 @@ def rejection_reason(
         return OUT_OF_FRAME
     if min(face.box[2:]) < MIN_FACE_SIZE:
         return "come closer"
-    patch = face_patch(image, face.landmarks)
+    patch = face_patch(image, face)
     light = brightness(patch)
     if light.highlight < MIN_HIGHLIGHT:
         return "too dark"
@@ -206,7 +206,7 @@ def quality(image: np.ndarray, face: Face) -> float:
     how frontal the face is, as the cosines of yaw and pitch.
     """
     size = min(1.0, min(face.box[2:]) / FULL_SIZE)
-    sharp = sharpness(face_patch(image, face.landmarks))
+    sharp = sharpness(face_patch(image, face))
     pose = head_pose(face.landmarks)
     frontal = max(0.0, math.cos(math.radians(pose.yaw)) * math.cos(math.radians(pose.pitch)))
     return size * frontal * sharp / (sharp + MIN_SHARPNESS)
