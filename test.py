@@ -154,6 +154,7 @@ def main(argv: list[str] | None = None) -> int:
             min_size=args.min_size,
             align=bool(args.align),
             detect_width=args.detect_width,
+            precision=args.precision,
             headless=args.headless,
             mirrored=is_mirrored(args.mirror, args.camera, args.video_path),
             faces_path=args.faces_path,

@@ -159,12 +159,12 @@ def check_chips(kind: str, variants: list[Variant], selfies: list[Path], scratch
 def chip_points(path: Path) -> "np.ndarray | None":
     """The five points (5, 2) of the best upright face in a chip; None if there is none."""
     from utils.faces.detection import MIN_SCORE
-    from utils.faces.retinaface import detect_retinaface
+    from utils.faces.retinaface import detect_retinaface, load_retinaface
     from utils.media.images import read_image
 
     if not path.is_file():
         return None
-    _, _, landmarks = detect_retinaface(read_image(path), MIN_SCORE)
+    _, _, landmarks = detect_retinaface(read_image(path), MIN_SCORE, load_retinaface())
     return landmarks[0] if len(landmarks) else None
 
 

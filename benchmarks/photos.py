@@ -200,22 +200,19 @@ def compare_sizes(photos: list[Path]) -> list[dict]:
 
 def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
     """Measure images of 960 px that the detectors search a second, by number of threads and callers."""
-    from utils.faces import retinaface
     from utils.faces.dlib_hog import detect_dlib
     from utils.faces.photo import Photo
+    from utils.faces.retinaface import detect_retinaface, load_retinaface
 
     images = [Photo(path.read_bytes(), 960).small for path in photos]
     images = [image[:960, :960] for image in images]
-    load = retinaface.load_retinaface
 
-    def with_network(network: object, workers: int):
+    def with_retinaface(threads: int, workers: int):
+        network = load_retinaface(threads)
+
         def run() -> None:
-            retinaface.load_retinaface = lambda _: network
-            try:
-                with ThreadPoolExecutor(workers) as pool:
-                    list(pool.map(lambda image: retinaface.detect_retinaface(image, 0.8), images))
-            finally:
-                retinaface.load_retinaface = load
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(lambda image: detect_retinaface(image, 0.8, network), images))
 
         return run
 
@@ -228,9 +225,9 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
 
     cores = os.cpu_count() or 1
     functions = {
-        f"RetinaFace, {cores} threads for one image, 1 caller": with_network(load(0), 1),
-        f"RetinaFace, {cores} threads for one image, {cores} callers": with_network(load(0), cores),
-        f"RetinaFace, 1 thread for each image, {cores} callers": with_network(load(1), cores),
+        f"RetinaFace, {cores} threads for one image, 1 caller": with_retinaface(0, 1),
+        f"RetinaFace, {cores} threads for one image, {cores} callers": with_retinaface(0, cores),
+        f"RetinaFace, 1 thread for each image, {cores} callers": with_retinaface(1, cores),
         "dlib, 1 caller": with_dlib(1),
         f"dlib, {cores} callers": with_dlib(cores),
     }

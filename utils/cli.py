@@ -358,8 +358,8 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="number type of the extractor; bfloat16 is about twice as fast if the processor or the graphics card "
-        "supports it, and moves a feature vector by about 1 %% of its length",
+        help="number type of the extractor, and of RetinaFace in test.py's frames; bfloat16 is about twice as fast if "
+        "the processor or the graphics card supports it, and moves a feature vector by about 1 %% of its length",
     )
 
 

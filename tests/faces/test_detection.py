@@ -1,10 +1,12 @@
 """Detectors: image and face sizes, several threads, and which faces count."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
 
-from utils.faces import detection
+from utils.faces import detection, retinaface
 from utils.faces.alignment import CHIP_SIZE, Face, face_chip
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector, main_faces
@@ -46,8 +48,6 @@ def test_min_size_and_empty_images(photos, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["retinaface", "dlib"])
 def test_detectors_work_in_several_threads(photos, name):
-    from concurrent.futures import ThreadPoolExecutor
-
     detect = load_detector(name, 20)
     expected = [[face.box for face in detect(photo)] for photo in photos]
     with ThreadPoolExecutor(4) as pool:
@@ -70,6 +70,29 @@ def test_frames_of_upright_faces_are_searched_once(photos, monkeypatch):
     monkeypatch.setattr(detection, "confirm_face", lambda *_: searches.append(1))
     assert all(load_detector()(photo) for photo in photos)
     assert not searches
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("float32", 0.01), ("bfloat16", 1.0)])
+def test_later_frames_of_a_size_show_the_same_faces(photos, precision, apart):
+    detect = load_detector(precision=precision)
+    for photo in (photos[0], cv2.resize(photos[0], None, fx=0.8, fy=0.8)):
+        (expected,) = load_detector()(photo)
+        for _ in range(3):
+            (face,) = detect(photo)
+            np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=apart)  # pixels
+
+
+def test_frames_of_one_size_get_a_network_of_their_own(photos, monkeypatch):
+    compiled = []
+    original = retinaface.compile_network
+    monkeypatch.setattr(retinaface, "compile_network", lambda *args: compiled.append(1) or original(*args))
+    detect = load_detector()
+    for expected in (0, 1, 1):
+        detect(photos[0])
+        assert len(compiled) == expected
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(detect, [photos[0][::2, ::2].copy()] * 8))
+    assert len(compiled) == 2
 
 
 def test_a_face_on_its_side_is_turned_in_frames_too(photos):

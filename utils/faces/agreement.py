@@ -14,7 +14,7 @@ from utils.faces.alignment import RETINAFACE_CHIP_POINTS, Face
 from utils.faces.boxes import overlap_matrix
 from utils.faces.detection import MIN_SCORE, make_face, search_copies, shrink_to_search
 from utils.faces.plausibility import looks_upright, transform_roll
-from utils.faces.retinaface import LARGEST_ANCHOR, Candidates, find_candidates, strongest
+from utils.faces.retinaface import LARGEST_ANCHOR, Candidates, find_candidates, load_retinaface, strongest
 
 VOTER_SCORE = 0.5  # 0-1, of an anchor whose points count
 VOTER_OVERLAP = 0.5  # intersection over union of an anchor's box and the face's, from which it sees the same face
@@ -46,7 +46,7 @@ def find_measured(image: np.ndarray, copy: np.ndarray, search_size: int, threads
     def search(size: int) -> list[SearchedFace]:
         small, _ = shrink_to_search(copy, size)
         scale = min(1.0, size / max(image.shape[:2]))
-        found = find_candidates(small, VOTER_SCORE, HINT_SCORE, threads)
+        found = find_candidates(small, VOTER_SCORE, HINT_SCORE, load_retinaface(threads))
         best = strongest(found, np.flatnonzero((found.scores > MIN_SCORE) | (found.anchors == LARGEST_ANCHOR)))
         boxes, landmarks = found.boxes[best] / scale, found.landmarks[best] / scale
         faces = [

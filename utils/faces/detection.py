@@ -8,11 +8,12 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from utils.engine import Network
 from utils.faces.alignment import DLIB_CHIP_POINTS, RETINAFACE_CHIP_POINTS, Face, similarity_transform
 from utils.faces.boxes import clip_box, covers_center
 from utils.faces.dlib_hog import detect_dlib, dlib_landmarks
 from utils.faces.plausibility import confirm_face, looks_upright
-from utils.faces.retinaface import detect_retinaface, load_retinaface
+from utils.faces.retinaface import detect_retinaface, load_frame_networks
 
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
 DETECTION_SIZE = 1280  # pixels of the longer side: by default, larger images are searched in a copy of this size
@@ -30,6 +31,7 @@ def load_detector(
     search_size: int = DETECTION_SIZE,
     min_score: float = MIN_SCORE,
     threads: int = 0,
+    precision: str = "float32",
 ) -> Detector:
     """Make a function from an RGB uint8 image (H, W, 3) to its list of Faces, best first.
 
@@ -44,10 +46,11 @@ def load_detector(
             DETECTION_SIZE, RetinaFace searches a copy of DETECTION_SIZE as well.
         min_score: RetinaFace's least score, 0-1. dlib's scores have no such scale.
         threads: RetinaFace's threads for one image, 0 for one per processor core. dlib uses one.
+        precision: one of `utils.cli.PRECISIONS`, of RetinaFace's first search.
     """
     if name == "retinaface":
-        load_retinaface(threads)  # now, before several threads try to at once
-        find = functools.partial(find_retinaface, search_size=search_size, min_score=min_score, threads=threads)
+        pick = load_frame_networks(threads, precision)
+        find = functools.partial(find_retinaface, search_size=search_size, min_score=min_score, pick=pick)
     else:
         find = functools.partial(find_dlib, search_size=search_size)
 
@@ -72,12 +75,17 @@ def _upright_face(image: np.ndarray, face: Face, threads: int) -> Face | None:
     return confirm_face(image, face, threads)
 
 
-def find_retinaface(image: np.ndarray, search_size: int, min_score: float, threads: int) -> list[Face]:
-    """RetinaFace's faces in an RGB uint8 image (H, W, 3), best first; see `load_detector` for the arguments."""
+def find_retinaface(
+    image: np.ndarray, search_size: int, min_score: float, pick: Callable[[np.ndarray], Network]
+) -> list[Face]:
+    """RetinaFace's faces in an RGB uint8 image (H, W, 3), best first; see `load_detector` for the other arguments.
+
+    pick: the network for an image, from `load_frame_networks`.
+    """
 
     def search(size: int) -> list[Face]:
         small, scale = shrink_to_search(image, size)
-        boxes, scores, landmarks = detect_retinaface(small, min_score, threads)
+        boxes, scores, landmarks = detect_retinaface(small, min_score, pick(small))
         return [
             make_face(image, box / scale, score, points / scale, RETINAFACE_CHIP_POINTS)
             for box, score, points in zip(boxes, scores, landmarks, strict=True)

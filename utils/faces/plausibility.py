@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.faces.alignment import RETINAFACE_CHIP_POINTS, Face, similarity_transform, warp_chip
 from utils.faces.boxes import clip_box
-from utils.faces.retinaface import detect_retinaface
+from utils.faces.retinaface import detect_retinaface, load_retinaface
 
 MAX_ROLL = 50  # degrees: beyond 45, one of four directions is nearer to upright
 EXACT_ROLL = 35  # degrees: RetinaFace's points are as exact as in an upright face, in all 60 selfies turned by up to 30
@@ -89,7 +89,7 @@ def view_turned(
     linear = rotation / (CROP_RATIO * side)
     transform = np.column_stack([linear, 0.5 - linear @ center])
     crop = warp_chip(image, transform, size)
-    boxes, scores, landmarks = detect_retinaface(crop, 0.1, threads)
+    boxes, scores, landmarks = detect_retinaface(crop, 0.1, load_retinaface(threads))
     centers = boxes[:, :2] + boxes[:, 2:] / 2
     near = np.hypot(*(centers - size / 2).T) < size / CROP_RATIO / 2
     if not near.any():

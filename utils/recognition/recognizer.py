@@ -167,18 +167,27 @@ def _waiting_since(track: Track) -> float:
 
 
 def load_recognizer(
-    gallery: Gallery, extractor: Extractor, detector: str, min_size: int, align: bool, width: int, threads: int = 0
+    gallery: Gallery,
+    extractor: Extractor,
+    detector: str,
+    min_size: int,
+    align: bool,
+    width: int,
+    threads: int = 0,
+    precision: str = "float32",
 ) -> Recognizer:
     """Load a detector and build a Recognizer with it.
 
     gallery: the people to recognize. extractor: the one that made the gallery's features. Others: see
     `load_frame_detector`.
     """
-    detect = load_frame_detector(detector, min_size, align, width, threads)
+    detect = load_frame_detector(detector, min_size, align, width, threads, precision)
     return Recognizer(detect, extractor, gallery, start_score(detector))
 
 
-def load_frame_detector(detector: str, min_size: int, align: bool, width: int, threads: int = 0) -> Detector:
+def load_frame_detector(
+    detector: str, min_size: int, align: bool, width: int, threads: int = 0, precision: str = "float32"
+) -> Detector:
     """Load the detector of a Recognizer.
 
     Args:
@@ -187,8 +196,9 @@ def load_frame_detector(detector: str, min_size: int, align: bool, width: int, t
       align: whether to cut upright chips, rather than the plain boxes of the original recipe.
       width: pixels; wider frames are searched for faces in a smaller copy.
       threads: that share the search of one frame; 0 for one per core. Use 1 if several frames are searched at once.
+      precision: one of `utils.cli.PRECISIONS`.
     """
-    return load_detector(detector, min_size, align, width, CONTINUE_SCORE, threads)
+    return load_detector(detector, min_size, align, width, CONTINUE_SCORE, threads, precision)
 
 
 def start_score(detector: str) -> float:
