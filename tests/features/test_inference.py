@@ -79,6 +79,17 @@ def test_only_foldable_normalizations_are_folded(shape):
 
 
 @pytest.mark.slow
+def test_a_factor_for_all_channels_becomes_one_for_each():
+    from keras import Input, Model, layers
+
+    image = Input((8, 8, 3), name="rgb_0_255")
+    scaled = layers.Rescaling(1 / 256, offset=[-0.4, -0.5, -0.6], name="preprocessing")(image)
+    model = Model(image, layers.GlobalAveragePooling2D()(scaled))
+    fast = inference_model(model)
+    assert fast.get_layer("preprocessing").scale == [1 / 256] * 3
+    assert_same_features(model, fast, 8)
+
+
 def test_bfloat16_is_close_and_keeps_the_fingerprint(extractor_path):
     chips = list(np.random.default_rng(2).integers(0, 256, (4, 150, 150, 3), np.uint8))
     exact, half = (load_extractor(extractor_path, precision) for precision in ("float32", "bfloat16"))

