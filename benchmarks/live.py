@@ -8,7 +8,7 @@ loop (one `predict` per face, one `predict` per person and face, one frame after
 frame. camera: another process films people at 640×480 and 30 frames per second, drawn ones or photos of
 --visitors; measures what the window shows, how long it waits, and how soon a newcomer is named. The
 window is real if there is a screen. people: the video with more people enrolled, random features or those
-of --others, the counts taking turns. faces: more faces in view.
+of --others, the counts taking turns. faces: more faces in view, drawn before.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli import ENGINES, InputError, bounded, clean_exit, counted, file_path, script_parser
+from utils.cli import ENGINES, PRECISIONS, InputError, bounded, clean_exit, counted, file_path, script_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine", choices=ENGINES[1:], nargs="+", default=[ENGINES[1]], help="engines to measure side by side"
     )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of the extractor and RetinaFace"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file for the figures")
     return parser
@@ -74,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
     limit_blas()  # as test.py does
     benches = {
-        engine: Bench(args.features, args.model, args.classification, args.detect_width, engine)
+        engine: Bench(args.features, args.model, args.classification, args.detect_width, engine, args.precision)
         for engine in args.engine
     }
     parts: dict[str, Callable[[Bench], dict]] = {
@@ -83,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         "people": lambda bench: bench.people(args.video_path, args.others),
         "faces": lambda bench: {n: bench.faces(n) for n in FACES},
     }
-    figures: dict = {"cores": os.cpu_count(), "detect_width": args.detect_width}
+    figures: dict = {"cores": os.cpu_count(), "detect_width": args.detect_width, "precision": args.precision}
     for part in args.parts:
         for engine, bench in benches.items():
             print(f"{engine}: ", end="")
@@ -98,14 +101,14 @@ def main(argv: list[str] | None = None) -> int:
 class Bench:
     """Loads the networks once. Each measurement is a method that prints a line and returns its figures."""
 
-    def __init__(self, features: Path, model: Path, head: Path, width: int, engine: str):
+    def __init__(self, features: Path, model: Path, head: Path, width: int, engine: str, precision: str):
         from utils.features.extractor import load_extractor
         from utils.features.feature_files import load_features
         from utils.heads.head import head_path, load_head
         from utils.keras_models import find_model
 
         self.features, self.head = load_features(features), load_head(head)
-        self.extractor = load_extractor(model, engine=engine)
+        self.extractor, self.precision = load_extractor(model, precision, engine=engine), precision
         self.width, self.model_file, self.head_file = width, find_model(model), head_path(head)
 
     def recognizer(self, features: "FeatureSet | None" = None, threads: int = 1) -> "Recognizer":
@@ -114,7 +117,9 @@ class Bench:
         from utils.recognition.recognizer import load_recognizer
 
         gallery = Gallery(features or self.features, self.head, None, self.head.min_votes)
-        recognizer = load_recognizer(gallery, self.extractor, "retinaface", 20, True, self.width, threads)
+        recognizer = load_recognizer(
+            gallery, self.extractor, "retinaface", 20, True, self.width, threads, self.precision
+        )
         recognizer.warm_up()
         return recognizer
 

@@ -62,17 +62,20 @@ class Crowd:
         rows = -(-count // self.columns)
         tile = (SIZE_WH[0] // self.columns, SIZE_WH[1] // rows)
         selfies = [draw_selfie(sample_identity(700 + number), rng) for number in range(count)]
-        self.selfies = [cv2.resize(selfie, tile, interpolation=cv2.INTER_AREA) for selfie in selfies]
-        self.length = length
+        selfies = [cv2.resize(selfie, tile, interpolation=cv2.INTER_AREA) for selfie in selfies]
+        self.images = [self._draw(selfies, index) for index in range(length)]
+
+    def _draw(self, selfies: list[np.ndarray], index: int) -> np.ndarray:
+        image = _wall()
+        for number, selfie in enumerate(selfies):
+            height, width = selfie.shape[:2]
+            row, column = divmod(number, self.columns)
+            place = np.s_[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            image[place] = swaying(selfie, index / 12 + number)
+        return image
 
     def frames(self) -> Iterator[Frame]:
-        for index in range(self.length):
-            image = _wall()
-            for number, selfie in enumerate(self.selfies):
-                height, width = selfie.shape[:2]
-                row, column = divmod(number, self.columns)
-                place = np.s_[row * height : (row + 1) * height, column * width : (column + 1) * width]
-                image[place] = swaying(selfie, index / 12 + number)
+        for index, image in enumerate(self.images):
             yield Frame(image, index / RATE, index=index)
 
 
