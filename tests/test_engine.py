@@ -1,5 +1,6 @@
 """Networks on OpenVINO: results, number types, threads, and the choice of the engine."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -93,6 +94,18 @@ def test_a_shared_network_is_compiled_once(product_path, tmp_path, monkeypatch):
     kept.write_bytes(damaged)
     np.testing.assert_array_equal(compile_once("a", product_path.read_bytes)(rows)[0], first(rows)[0])
     assert kept.read_bytes() != damaged
+
+
+def test_only_the_newest_shared_networks_are_kept(product_path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(engine_module, "MAX_KEPT", 2)
+    kept = []
+    for number, name in enumerate("abc"):
+        compile_once(name, product_path.read_bytes)
+        (new,) = set(cache_folder().iterdir()) - set(kept)
+        os.utime(new, (number, number))
+        kept = [*kept[-1:], new]
+        assert set(cache_folder().iterdir()) == set(kept)
 
 
 def test_a_shared_network_needs_no_cache(product_path, tmp_path, monkeypatch):

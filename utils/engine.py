@@ -32,6 +32,8 @@ _IMPORT = threading.Lock()
 DEVICES = Path("/dev")  # where Linux lists graphics cards
 DIGEST = 64  # characters of a SHA-256
 
+MAX_KEPT = 16  # compiled networks; RetinaFace's have 2 MB each, and there is one for each size of frames
+
 Shape = tuple[int | None, ...]  # None where any length will do
 Prepare = Callable[["openvino.Model"], "openvino.Model"]
 
@@ -178,7 +180,8 @@ def compile_once(
     """Load a network that all models share, as `compile_network` does. It stays compiled in `cache_folder`.
 
     For RetinaFace this takes 0.03 s instead of 0.2 s. What is there is only used for the same network, processor and
-    version of OpenVINO. It may be deleted, and where it cannot be written nothing is kept.
+    version of OpenVINO. It may be deleted, and where it cannot be written nothing is kept. Of many only
+    the newest stay.
 
     Args:
         name: Tells this network from others. It changes with the ONNX file and with what `prepare` does.
@@ -200,6 +203,9 @@ def compile_once(
     with contextlib.suppress(OSError, RuntimeError, InputError):  # InputError: a file is in the folder's way
         compiled = network.export()
         write_bytes(path, sha256(compiled).encode() + compiled, private=True)
+        kept = sorted(path.parent.glob("network-*"), key=lambda file: file.stat().st_mtime)
+        for old in kept[:-MAX_KEPT]:
+            old.unlink()
     return network
 
 

@@ -8,7 +8,6 @@ Single-stage Dense Face Localization in the Wild" (2020), with the anchors of Li
 import functools
 import importlib.util
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,10 +15,10 @@ import cv2
 import numpy as np
 
 from utils import interrupts
-from utils.engine import Network, compile_network, compile_once
+from utils.engine import Network, compile_once
 from utils.files import package_file
 from utils.log_odds import logits, probabilities
-from utils.threads import core_count
+from utils.threads import Loading, core_count
 
 if TYPE_CHECKING:
     import openvino
@@ -32,7 +31,7 @@ STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels
 LARGEST_ANCHOR = STRIDES_AND_SIZES[-1][1][-1]
 VARIANCES = (0.1, 0.2)  # scale of the offsets of centers and landmarks, and of sizes
 MEAN_RGB = (127.0, 117.0, 104.0)
-MAX_SIZES = 4  # of frames, for each of which a network is kept
+MAX_LOADED = 8  # networks, one for each size of frames
 MAX_OVERLAP = 0.4  # intersection over union; boxes that overlap more are the same face
 
 
@@ -45,31 +44,33 @@ def load_retinaface(threads: int = 0, precision: str = "float32") -> Network:
     return _load(core_count() if threads else 1, precision)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=MAX_LOADED)
 @interrupts.deferred()
-def _load(callers: int, precision: str) -> Network:
-    return compile_once(f"{WEIGHTS_SHA256} {VERSION}", _read_weights, precision, callers, _for_images)
+def _load(callers: int, precision: str, size_hw: tuple[int, int] | None = None) -> Network:
+    """size_hw: see `_for_images`."""
+    name = f"{WEIGHTS_SHA256} {VERSION} {size_hw}"
+    return compile_once(name, _read_weights, precision, callers, functools.partial(_for_images, size_hw=size_hw))
 
 
 def load_frame_networks(threads: int = 0, precision: str = "float32") -> Callable[[np.ndarray], Network]:
     """Load the network for the frames of a source. Returns a function that picks the one for a frame (H, W, 3).
 
-    For a frame of the same size as the one before, it is one for this size only. That takes 8 % less time, but 0.13 s
-    to compile. The arguments are those of `load_retinaface`.
+    When a frame has the same size as the one before, it begins to load one for this size only, in a thread of its own.
+    That one takes 8 % less time. The arguments are those of `load_retinaface`.
     """
-    callers, sizes, lock = core_count() if threads else 1, deque[tuple[int, ...]](maxlen=1), threading.Lock()
+    callers, lock = core_count() if threads else 1, threading.Lock()
     for_any = load_retinaface(threads, precision)
-
-    @functools.lru_cache(maxsize=MAX_SIZES)
-    def compile_for(size_hw: tuple[int, int]) -> Network:
-        return compile_network(_read_weights(), precision, callers, functools.partial(_for_images, size_hw=size_hw))
+    size_hw: tuple[int, ...] = ()  # of the newest frame
+    loading: Loading[Network] | None = None  # for that size
 
     def pick(image: np.ndarray) -> Network:
-        with lock:  # or each thread would compile it
-            if image.shape[:2] in sizes:
-                return compile_for(image.shape[:2])
-            sizes.append(image.shape[:2])
-            return for_any
+        nonlocal size_hw, loading
+        with lock:
+            if image.shape[:2] != size_hw:
+                size_hw, loading = image.shape[:2], None
+            elif loading is None:
+                loading = Loading(functools.partial(_load, callers, precision, size_hw))
+            return loading.result() if loading and loading.done else for_any
 
     return pick
 
