@@ -20,7 +20,7 @@ from utils.media.sources import PhotoSource
 from utils.media.video import Frame, VideoSource
 from utils.recognition.photo_recognizer import PhotoRecognizer
 from utils.recognition.recognizer import NamedFace, RecognizedFrame, Recognizer
-from utils.threads import BackgroundWriter, map_ahead, read_ahead
+from utils.threads import BackgroundWriter, core_count, map_ahead, read_ahead
 
 VIEW_SIZE = 1920  # pixels of a photo's longer side in the window, so that drawing takes little time
 AHEAD = 8  # frames decoded in advance, and frames waiting to be written
@@ -105,7 +105,8 @@ def run_video(
     """
     frames = source.frames() if frames is None else frames
     with BackgroundWriter(AHEAD) as writer:
-        detected = map_ahead(recognizer.find, read_ahead(frames, AHEAD), ahead=AHEAD)
+        # One thread more than cores: while it waits for Python's lock, the network has a frame for each core.
+        detected = map_ahead(recognizer.find, read_ahead(frames, AHEAD), core_count() + 1, AHEAD)
         for recognized in map(recognizer.name, show_progress(detected, screen is None)):
             interrupts.check()
             frame, faces = recognized.frame, recognized.faces
