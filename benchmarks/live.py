@@ -8,7 +8,8 @@ loop (one `predict` per face, one `predict` per person and face, one frame after
 frame. camera: another process films people at 640×480 and 30 frames per second, drawn ones or photos of
 --visitors; measures what the window shows, how long it waits, and how soon a newcomer is named. The
 window is real if there is a screen. people: the video with more people enrolled, random features or those
-of --others, the counts taking turns. faces: more faces in view, drawn before.
+of --others, the counts taking turns. faces: more faces in view, drawn before. detector: the time that RetinaFace
+takes for a frame of 640×480, alone.
 """
 
 import argparse
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from utils.media.video import VideoSource
     from utils.recognition.recognizer import Recognizer
 
-PARTS = ("video", "camera", "people", "faces")
+PARTS = ("video", "camera", "people", "faces", "detector")
 PEOPLE, FACES = (1, 10, 100, 1000), (1, 2, 4, 8)
 NAIVE_EVERY = 10  # the naive loop gets every tenth frame of the video
 ROUNDS = 3  # repetitions when people or faces are added; the median counts
+SEARCHES = 200  # of one frame, the median counts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,6 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         "camera": lambda bench: bench.camera(args.visitors),
         "people": lambda bench: bench.people(args.video_path, args.others),
         "faces": lambda bench: {n: bench.faces(n) for n in FACES},
+        "detector": lambda bench: bench.detector(),
     }
     figures: dict = {"cores": os.cpu_count(), "detect_width": args.detect_width, "precision": args.precision}
     for part in args.parts:
@@ -195,6 +198,29 @@ class Bench:
         rate = float(np.median(rates))
         print(f"{count} faces in view ({found:.0f} found): {rate:.1f} frames/s, naive loop {naive:.2f}")
         return {"frames_per_second": rate, "naive_frames_per_second": naive, "found": float(found)}
+
+    def detector(self) -> dict:
+        """RetinaFace on one frame with four faces, on all cores and on one."""
+        import numpy as np
+        from visits import Crowd
+
+        from utils.faces.retinaface import detect_retinaface, load_frame_networks
+
+        image, figures = Crowd(4, 1).images[0], {}
+        for label, threads in (("all cores", 0), ("one core", 1)):
+            pick = load_frame_networks(threads, self.precision)
+            while None in pick(image).inputs[0]:  # the network for this size is still loading
+                time.sleep(0.01)
+            seconds = []
+            for _ in range(SEARCHES):
+                start = time.perf_counter()
+                detect_retinaface(image, 0.5, pick(image))
+                seconds.append(time.perf_counter() - start)
+            figures[f"{label}, ms"] = float(np.median(seconds)) * 1000
+        print(
+            "RetinaFace, 640×480: " + ", ".join(f"{value:.1f} ms on {label[:-4]}" for label, value in figures.items())
+        )
+        return figures
 
     def camera(self, visitors: Path | None) -> dict:
         """Enrolled people come and go before a camera, in real time."""
