@@ -207,7 +207,7 @@ class Bench:
         from utils.faces.retinaface import detect_retinaface, load_frame_networks
 
         image, figures = Crowd(4, 1).images[0], {}
-        for label, threads in (("all cores", 0), ("one core", 1)):
+        for label, threads in (("on all cores", 0), ("on one core", 1)):
             pick = load_frame_networks(threads, self.precision)
             while None in pick(image).inputs[0]:  # the network for this size is still loading
                 time.sleep(0.01)
@@ -216,10 +216,8 @@ class Bench:
                 start = time.perf_counter()
                 detect_retinaface(image, 0.5, pick(image))
                 seconds.append(time.perf_counter() - start)
-            figures[f"{label}, ms"] = float(np.median(seconds)) * 1000
-        print(
-            "RetinaFace, 640×480: " + ", ".join(f"{value:.1f} ms on {label[:-4]}" for label, value in figures.items())
-        )
+            figures[label] = float(np.median(seconds)) * 1000
+        print("RetinaFace, 640×480: " + ", ".join(f"{value:.1f} ms {label}" for label, value in figures.items()))
         return figures
 
     def camera(self, visitors: Path | None) -> dict:
