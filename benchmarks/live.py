@@ -204,17 +204,17 @@ class Bench:
         import numpy as np
         from visits import Crowd
 
-        from utils.faces.retinaface import detect_retinaface, load_frame_networks
+        from utils.faces.retinaface import detect_retinaface, load_retinaface
 
         image, figures = Crowd(4, 1).images[0], {}
         for label, threads in (("on all cores", 0), ("on one core", 1)):
-            pick = load_frame_networks(threads, self.precision)
-            while None in pick(image).inputs[0]:  # the network for this size is still loading
+            network = load_retinaface(threads, self.precision)
+            while None in network.pick(image.shape[:2]).inputs[0]:  # the one for this size is still loading
                 time.sleep(0.01)
             seconds = []
             for _ in range(SEARCHES):
                 start = time.perf_counter()
-                detect_retinaface(image, 0.5, pick(image))
+                detect_retinaface(image, 0.5, network)
                 seconds.append(time.perf_counter() - start)
             figures[label] = float(np.median(seconds)) * 1000
         print("RetinaFace, 640×480: " + ", ".join(f"{value:.1f} ms {label}" for label, value in figures.items()))

@@ -1,6 +1,5 @@
 """Detectors: image and face sizes, several threads, and which faces count."""
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.faces import detection, retinaface
+from utils.faces import detection
 from utils.faces.alignment import CHIP_SIZE, Face, face_chip
 from utils.faces.boxes import intersection_over_union
 from utils.faces.detection import load_detector, main_faces
-from utils.faces.retinaface import load_frame_networks, load_retinaface
+from utils.faces.retinaface import load_retinaface
 from utils.media.images import read_image
 
 
@@ -76,57 +75,15 @@ def test_frames_of_upright_faces_are_searched_once(photos, monkeypatch):
 
 
 @pytest.mark.parametrize(("precision", "apart"), [("float32", 0.01), ("bfloat16", 1.0)])
-def test_later_frames_of_a_size_show_the_same_faces(photos, monkeypatch, precision, apart):
-    monkeypatch.setattr(retinaface, "Loading", Loaded)
+def test_later_frames_of_a_size_show_the_same_faces(photos, precision, apart):
     detect = load_detector(precision=precision)
+    network = load_retinaface(precision=precision)
     for photo in (photos[0], cv2.resize(photos[0], None, fx=0.8, fy=0.8)):
         (expected,) = load_detector()(photo)
-        for _ in range(3):
-            (face,) = detect(photo)
-            np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=apart)  # pixels
-
-
-class Loaded:
-    """A `Loading` that is done at once."""
-
-    done = True
-
-    def __init__(self, load):
-        self.network = load()
-
-    def result(self):
-        return self.network
-
-
-def test_frames_of_one_size_get_a_network_of_their_own(monkeypatch):
-    monkeypatch.setattr(retinaface, "Loading", Loaded)
-    pick = load_frame_networks()
-    for_any = load_retinaface()
-    first, second = np.zeros((48, 64, 3), np.uint8), np.zeros((64, 48, 3), np.uint8)
-    assert pick(first) is for_any
-    own = pick(first)
-    assert own.inputs == [(1, 48, 64, 3)] and pick(first) is own
-    assert pick(second) is for_any and pick(second).inputs == [(1, 64, 48, 3)]
-    assert pick(first) is for_any  # sizes that take turns load nothing
-    assert pick(first) is own
-
-
-def test_frames_do_not_wait_for_their_network(monkeypatch):
-    free = threading.Event()
-    load = retinaface._load
-
-    def slow(*arguments):
-        if len(arguments) == 3:
-            free.wait(60)
-        return load(*arguments)
-
-    monkeypatch.setattr(retinaface, "_load", slow)
-    pick = load_frame_networks()
-    image = np.zeros((40, 72, 3), np.uint8)
-    assert all(pick(image) is load_retinaface() for _ in range(3))
-    free.set()
-    while pick(image) is load_retinaface():
-        time.sleep(0.01)
+        while None in network.pick(photo.shape[:2]).inputs[0]:  # its own is still loading
+            time.sleep(0.01)
+        (face,) = detect(photo)
+        np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=apart)  # pixels
 
 
 def test_a_face_on_its_side_is_turned_in_frames_too(photos):

@@ -8,12 +8,11 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from utils.engine import Network
 from utils.faces.alignment import DLIB_CHIP_POINTS, RETINAFACE_CHIP_POINTS, Face, similarity_transform
 from utils.faces.boxes import clip_box, covers_center
 from utils.faces.dlib_hog import detect_dlib, dlib_landmarks
 from utils.faces.plausibility import confirm_face, looks_upright
-from utils.faces.retinaface import detect_retinaface, load_frame_networks
+from utils.faces.retinaface import RetinaFace, detect_retinaface, load_retinaface
 
 MIN_SCORE = 0.8  # of RetinaFace, 0-1
 DETECTION_SIZE = 1280  # pixels of the longer side: by default, larger images are searched in a copy of this size
@@ -49,8 +48,8 @@ def load_detector(
         precision: one of `utils.cli.PRECISIONS`, of RetinaFace's first search.
     """
     if name == "retinaface":
-        pick = load_frame_networks(threads, precision)
-        find = functools.partial(find_retinaface, search_size=search_size, min_score=min_score, pick=pick)
+        network = load_retinaface(threads, precision)  # now, before several threads try to at once
+        find = functools.partial(find_retinaface, search_size=search_size, min_score=min_score, network=network)
     else:
         find = functools.partial(find_dlib, search_size=search_size)
 
@@ -75,17 +74,12 @@ def _upright_face(image: np.ndarray, face: Face, threads: int) -> Face | None:
     return confirm_face(image, face, threads)
 
 
-def find_retinaface(
-    image: np.ndarray, search_size: int, min_score: float, pick: Callable[[np.ndarray], Network]
-) -> list[Face]:
-    """RetinaFace's faces in an RGB uint8 image (H, W, 3), best first; see `load_detector` for the other arguments.
-
-    pick: the network for an image, from `load_frame_networks`.
-    """
+def find_retinaface(image: np.ndarray, search_size: int, min_score: float, network: RetinaFace) -> list[Face]:
+    """RetinaFace's faces in an RGB uint8 image (H, W, 3), best first; see `load_detector` for the other arguments."""
 
     def search(size: int) -> list[Face]:
         small, scale = shrink_to_search(image, size)
-        boxes, scores, landmarks = detect_retinaface(small, min_score, pick(small))
+        boxes, scores, landmarks = detect_retinaface(small, min_score, network)
         return [
             make_face(image, box / scale, score, points / scale, RETINAFACE_CHIP_POINTS)
             for box, score, points in zip(boxes, scores, landmarks, strict=True)

@@ -8,6 +8,7 @@ Single-stage Dense Face Localization in the Wild" (2020), with the anchors of Li
 import functools
 import importlib.util
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,48 +32,62 @@ STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels
 LARGEST_ANCHOR = STRIDES_AND_SIZES[-1][1][-1]
 VARIANCES = (0.1, 0.2)  # scale of the offsets of centers and landmarks, and of sizes
 MEAN_RGB = (127.0, 117.0, 104.0)
-MAX_LOADED = 8  # networks, one for each size of frames
+# A size of images gets its own network at its fourth image, unless four sizes have one: each takes memory.
+RECURRENCES, MAX_OWN = 4, 4
+MAX_SEEN = 1000  # sizes that are counted
 MAX_OVERLAP = 0.4  # intersection over union; boxes that overlap more are the same face
 
+Size = tuple[int, ...]  # height and width of an image in pixels
 
-def load_retinaface(threads: int = 0, precision: str = "float32") -> Network:
+
+class RetinaFace:
+    """The network for images of any size. Several threads may call it at once.
+
+    A size that recurs, as that of a film's frames, gets a network of its own, which takes 8 % less time. It loads in a
+    thread meanwhile.
+
+    load: the network for images of one size, height and width in pixels, or of any size for None.
+    """
+
+    def __init__(self, load: Callable[[Size | None], Network]):
+        self._load, self._for_any = load, load(None)
+        self._lock = threading.Lock()
+        self._seen: Counter[Size] = Counter()
+        self._own: dict[Size, Loading[Network]] = {}
+
+    def __call__(self, image: np.ndarray) -> list[np.ndarray]:
+        """What `_for_images` says for an RGB uint8 image (H, W, 3). Raises MemoryError."""
+        return self.pick(image.shape[:2])(np.ascontiguousarray(image)[None])
+
+    def pick(self, size_hw: Size) -> Network:
+        """The network to use for the next image of a size."""
+        with self._lock:
+            if len(self._seen) > MAX_SEEN:
+                self._seen.clear()
+            self._seen[size_hw] += 1
+            if self._seen[size_hw] == RECURRENCES and len(self._own) < MAX_OWN:
+                self._own[size_hw] = Loading(functools.partial(self._load, size_hw))
+            own = self._own.get(size_hw)
+        return own.result() if own and own.done else self._for_any
+
+
+def load_retinaface(threads: int = 0, precision: str = "float32") -> RetinaFace:
     """Load the network into OpenVINO; all callers share it. Raises InputError for unexpected weights.
 
     threads: how many share the work of one image, 0 for one per processor core. To search several images
     at once, 1 is best (benchmarks/photos.py). precision: one of `utils.cli.PRECISIONS`, to compute in.
     """
-    return _load(core_count() if threads else 1, precision)
+    return _load_shared(core_count() if threads else 1, precision)
 
 
-@functools.lru_cache(maxsize=MAX_LOADED)
+@functools.cache
 @interrupts.deferred()
-def _load(callers: int, precision: str, size_hw: tuple[int, int] | None = None) -> Network:
-    """size_hw: see `_for_images`."""
-    name = f"{WEIGHTS_SHA256} {VERSION} {size_hw}"
-    return compile_once(name, _read_weights, precision, callers, functools.partial(_for_images, size_hw=size_hw))
+def _load_shared(callers: int, precision: str) -> RetinaFace:
+    def load(size_hw: Size | None) -> Network:
+        name = f"{WEIGHTS_SHA256} {VERSION} {size_hw}"
+        return compile_once(name, _read_weights, precision, callers, functools.partial(_for_images, size_hw=size_hw))
 
-
-def load_frame_networks(threads: int = 0, precision: str = "float32") -> Callable[[np.ndarray], Network]:
-    """Load the network for the frames of a source. Returns a function that picks the one for a frame (H, W, 3).
-
-    When a frame has the same size as the one before, it begins to load one for this size only, in a thread of its own.
-    That one takes 8 % less time. The arguments are those of `load_retinaface`.
-    """
-    callers, lock = core_count() if threads else 1, threading.Lock()
-    for_any = load_retinaface(threads, precision)
-    size_hw: tuple[int, ...] = ()  # of the newest frame
-    loading: Loading[Network] | None = None  # for that size
-
-    def pick(image: np.ndarray) -> Network:
-        nonlocal size_hw, loading
-        with lock:
-            if image.shape[:2] != size_hw:
-                size_hw, loading = image.shape[:2], None
-            elif loading is None:
-                loading = Loading(functools.partial(_load, callers, precision, size_hw))
-            return loading.result() if loading and loading.done else for_any
-
-    return pick
+    return RetinaFace(load)
 
 
 def _read_weights() -> bytes:
@@ -84,13 +99,13 @@ def _read_weights() -> bytes:
     return module.WEIGHTS
 
 
-def _for_images(network: "openvino.Model", size_hw: tuple[int, int] | None = None) -> "openvino.Model":
+def _for_images(network: "openvino.Model", size_hw: Size | None = None) -> "openvino.Model":
     """The network for RGB uint8 images (1, H, W, 3), which it was trained on as BGR minus their mean.
 
     It ends where its heads do, because few of their values are needed. Its outputs, float32 (1, rows, columns, n), are
     the offsets of boxes at each stride, the two classes, and the landmarks; n is for both sizes of a stride.
 
-    size_hw: the height and width of all images, in pixels; None for any.
+    size_hw: of all images; None for any.
     """
     from openvino import Layout, Model, Type
     from openvino.preprocess import PrePostProcessor
@@ -117,9 +132,9 @@ class Candidates(NamedTuple):
 
 
 def detect_retinaface(
-    image: np.ndarray, min_score: float, network: Network
+    image: np.ndarray, min_score: float, network: RetinaFace
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the faces of an RGB uint8 image (H, W, 3), best first. network: from `load_retinaface`.
+    """Find the faces of an RGB uint8 image (H, W, 3), best first.
 
     Returns boxes, scores in (min_score, 1] and landmarks, see `Candidates`. Raises MemoryError if the image is too
     large.
@@ -135,15 +150,14 @@ def strongest(found: Candidates, indices: np.ndarray) -> np.ndarray:
     return indices[np.array(cv2.dnn.NMSBoxes(boxes, scores, 0, MAX_OVERLAP)).astype(int).ravel()]
 
 
-def find_candidates(image: np.ndarray, min_score: float, min_large_score: float, network: Network) -> Candidates:
+def find_candidates(image: np.ndarray, min_score: float, min_large_score: float, network: RetinaFace) -> Candidates:
     """Search an RGB uint8 image (H, W, 3). Raises MemoryError if it is too large.
 
     min_score: the least score of a candidate; min_large_score: the same for those of LARGEST_ANCHOR.
-    network: from `load_retinaface`.
     """
     height, width = image.shape[:2]
     try:
-        outputs = network(np.ascontiguousarray(image)[None])
+        outputs = network(image)
     except MemoryError as exc:
         raise MemoryError(f"{width}×{height} pixels cannot be searched at once: {exc}") from None
     levels = len(STRIDES_AND_SIZES)
