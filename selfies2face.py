@@ -76,7 +76,10 @@ def build_parser() -> argparse.ArgumentParser:
         "Faces that are small in the copy are missed (see --detector). 0: search every photo in full, far slower",
     )
     parser.add_argument(
-        "-j", "--jobs", type=bounded(int, 1, 256), help="photos to process at once (default: one per processor core)"
+        "-j",
+        "--jobs",
+        type=bounded(int, 1, 256),
+        help="photos to process at once (default: one more than processor cores)",
     )
     add_cluster_flags(parser)
     add_engine_flags(parser)

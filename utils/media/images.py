@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ MAX_PIXELS = 1 << 28  # of an image, more than any phone takes
 PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # the parts that a PNG's pixels depend on
 PNG_ORIENTATION = b"eXIf"  # the part that says how a PNG is turned
+JPEG_END = re.compile(rb"\xff(?:\xd9|\xd8\xff)")  # of a picture, or the start of the next one
 NO_MEMORY = "not enough memory for its pixels"
 # For photos and chips: in three quarters of the time of OpenCV's default, and 5 % smaller.
 PNG_OPTIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
@@ -182,8 +184,8 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
             _check_size(width, height)
             size_wh = width, height
         if marker == 0xDA:  # start of scan: compressed data cannot contain the end marker
-            end, next_start = (data.find(marker, position) for marker in (b"\xff\xd9", b"\xff\xd8\xff"))
-            if end < 0 or 0 < next_start < end:  # or another picture follows, such as a preview
+            end = JPEG_END.search(data, position)
+            if not end or end[0] != b"\xff\xd9":  # or another picture follows, such as a preview
                 raise ValueError("the JPEG is truncated")
             return size_wh if components in (1, 3) else None  # CMYK is for Pillow
         position += 2 + length

@@ -75,7 +75,8 @@ class PhotoConverter:
         """Convert photos to chips in threads; yields the outcomes in order. jobs: None for a good number."""
         if jobs is None and any(map(is_remote, pairs[0] if pairs else ())):
             jobs = 2 * core_count()  # half of them wait for an answer
-        return map_ahead(lambda pair: self.convert(*pair), pairs, jobs)
+        # One thread more than cores: while one writes, there is a photo for each core.
+        return map_ahead(lambda pair: self.convert(*pair), pairs, jobs or core_count() + 1)
 
     def load_here(self) -> Callable[[list[tuple[Path, Path]]], Iterator[Outcome]]:
         """The function of a cluster's worker."""
