@@ -32,9 +32,9 @@ STRIDES_AND_SIZES = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # pixels
 LARGEST_ANCHOR = STRIDES_AND_SIZES[-1][1][-1]
 VARIANCES = (0.1, 0.2)  # scale of the offsets of centers and landmarks, and of sizes
 MEAN_RGB = (127.0, 117.0, 104.0)
-# A size of images gets its own network at its 32nd image, because that costs as much as 7 to 30 searches, unless four
+# A size of images gets its own network at its 16th image, because that costs as much as 7 to 30 searches, unless four
 # sizes have one, because each takes memory.
-RECURRENCES, MAX_OWN = 32, 4
+RECURRENCES, MAX_OWN = 16, 4
 MAX_SEEN = 1000  # sizes that are counted
 MAX_OVERLAP = 0.4  # intersection over union; boxes that overlap more are the same face
 
