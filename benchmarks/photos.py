@@ -4,8 +4,9 @@
 
 Both process the same photos in the same run; without --photos, these are selfies of drawn people, enlarged
 to 1-12 megapixels. Also measures what --max_size costs and finds, and how well threads share the detectors:
-whether dlib lets other threads run, and how many threads of OpenVINO are best. If face_recognition is not
-installed, the dlib functions that it would call are called directly.
+whether dlib lets other threads run, and how many threads of OpenVINO are best; and how far bfloat16 moves
+the points that RetinaFace finds. If face_recognition is not installed, the dlib functions that it would call are
+called directly. --parts leaves out some of this.
 """
 
 import argparse
@@ -24,12 +25,14 @@ from utils.cli import UNLIMITED, InputError, bounded, clean_exit, file_path, scr
 MEGAPIXELS = (1, 2, 4, 8, 12)
 DRAWN = 4  # photos of each size
 REPEATED = 4  # copies of each photo in the folder of selfies2face.py, so that its start-up counts less
+PARTS = ("pipelines", "max_size", "threads", "bfloat16")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--photos", type=file_path, help="folder of JPEGs, searched recursively (default: drawn)")
     parser.add_argument("--repeats", type=bounded(int, 1), default=3, help="rounds to take the median of")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("-o", "--output", type=file_path, help="JSON file to write")
     return parser
 
@@ -41,9 +44,13 @@ def main(argv: list[str] | None = None) -> int:
         scratch = Path(folder)
         photos = find_photos(args.photos) if args.photos else draw_photos(scratch / "drawn")
         print(f"{len(photos)} photos, {sum(path.stat().st_size for path in photos) / 1e6:.0f} MB", flush=True)
-        result = {"pipelines": compare_pipelines(photos, args.repeats, scratch)}
-    result["max_size"] = compare_sizes(photos)
-    result["threads"] = compare_threads(photos, args.repeats)
+        parts = {
+            "pipelines": lambda: compare_pipelines(photos, args.repeats, scratch),
+            "max_size": lambda: compare_sizes(photos),
+            "threads": lambda: compare_threads(photos, args.repeats),
+            "bfloat16": lambda: compare_precisions(photos),
+        }
+        result = {name: parts[name]() for name in args.parts}
     measure.write_result(args.output, result)
     return 0
 
@@ -236,6 +243,32 @@ def compare_threads(photos: list[Path], repeats: int) -> list[dict]:
     rows = [dict(zip(columns, [name, len(images) / cost.wall], strict=True)) for name, cost in costs.items()]
     measure.print_table(columns, [list(row.values()) for row in rows])
     return rows
+
+
+def compare_precisions(photos: list[Path]) -> dict:
+    """Compare the faces that RetinaFace finds in bfloat16 with those in float32, and where it places their points."""
+    import numpy as np
+
+    from utils.cli import PRECISIONS
+    from utils.faces.detection import MIN_SCORE
+    from utils.faces.photo import Photo
+    from utils.faces.retinaface import detect_retinaface, load_retinaface
+
+    counts, apart = dict.fromkeys(PRECISIONS, 0), []
+    for path in photos:
+        image = Photo(path.read_bytes(), 960).small
+        exact, fast = (detect_retinaface(image, MIN_SCORE, load_retinaface(0, name))[2] for name in PRECISIONS)
+        counts[PRECISIONS[0]] += len(exact)
+        counts[PRECISIONS[1]] += len(fast)
+        for points in exact if len(fast) else ():
+            eyes = np.hypot(*(points[1] - points[0]))
+            apart.append(np.hypot(*(fast - points).T).mean(axis=0).min() / eyes)
+    median, high = np.percentile(apart, (50, 95))
+    print(
+        f"faces: {', '.join(f'{count} in {name}' for name, count in counts.items())}; bfloat16 moves their points by "
+        f"{median:.2%} of the eye distance, 95% by less than {high:.2%}"
+    )
+    return {"faces": counts, "moved_p50": float(median), "moved_p95": float(high)}
 
 
 if __name__ == "__main__":
