@@ -1,5 +1,6 @@
 """--cluster: its flags, Ray on this machine, and clusters that cannot be joined."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -38,6 +39,8 @@ def test_without_ray_the_error_names_the_way_out(monkeypatch):
 def test_clusters_that_cannot_be_joined_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setattr(utils.cluster, "JOIN_SECONDS", 1)
+    # "auto" finds every cluster of this machine, also those of tests that run at the same time.
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", functools.cache(set))
     for address, reason in (
         ("auto", "cannot be joined: Could not find any running Ray instance"),
         ("nonsense", "cannot be joined: Invalid address format"),
