@@ -78,7 +78,7 @@ def test_frames_of_upright_faces_are_searched_once(photos, monkeypatch):
 def test_later_frames_of_a_size_show_the_same_faces(photos, monkeypatch, precision, apart):
     detect_any = load_detector()
     # Its own, because the one that all tests share may have given its networks to other sizes.
-    network = RetinaFace(load_retinaface(precision=precision)._load)
+    network = RetinaFace(load_retinaface(precision=precision).load)
     monkeypatch.setattr(detection, "load_retinaface", lambda *_: network)
     detect = load_detector(precision=precision)
     for photo in (photos[0], cv2.resize(photos[0], None, fx=0.8, fy=0.8)):

@@ -71,7 +71,7 @@ def test_images_do_not_wait_for_their_network():
 
 def test_own_networks_give_the_same_results(photos):
     shared = load_retinaface()
-    own = shared._load(photos[0].shape[:2])
+    own = shared.load(photos[0].shape[:2])
     assert own.inputs == [(1, *photos[0].shape)] and len(own.outputs) == 9
     for first, second in zip(own(photos[0][None]), shared._for_any(photos[0][None]), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-4)

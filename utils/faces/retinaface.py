@@ -51,7 +51,7 @@ class RetinaFace:
     """
 
     def __init__(self, load: Callable[[Size | None], Network]):
-        self._load, self._for_any = load, load(None)
+        self.load, self._for_any = load, load(None)
         self._lock = threading.Lock()
         self._seen: Counter[Size] = Counter()
         self._own: dict[Size, Loading[Network]] = {}
@@ -67,7 +67,7 @@ class RetinaFace:
                 self._seen.clear()
             self._seen[size_hw] += 1
             if self._seen[size_hw] == RECURRENCES and len(self._own) < MAX_OWN:
-                self._own[size_hw] = Loading(functools.partial(self._load, size_hw))
+                self._own[size_hw] = Loading(functools.partial(self.load, size_hw))
             own = self._own.get(size_hw)
         return own.result() if own and own.done else self._for_any
 
